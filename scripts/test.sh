@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Install what is needed and pass the tests. Arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+bash scripts/install.sh test --window
+export PATH="$PWD/.venv/bin:$PATH"
+ruff check
+ruff format --check
+mypy
+lint-imports
+npe2 validate src/napari_uninuc/napari.yaml
+exec pytest "$@"

@@ -1,0 +1,1 @@
+"""The domain: tiles, boxes, detections, instances and segmentations. No torch, Qt or files."""

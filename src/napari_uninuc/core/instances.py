@@ -1,0 +1,159 @@
+"""Nuclei as cropped masks, and the two ways to make one picture of many of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_uninuc.errors import LabelsError
+
+__all__ = ["InstanceMask", "paint_masks", "resolve_overlaps"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InstanceMask:
+    """One nucleus, cropped from its picture.
+
+    Attributes
+    ----------
+    origin_yx : (y, x) of the crop's first pixel, px of the picture; may be negative
+    mask : (h, w) bool, the crop; need not be tight
+    score : detector's or user's confidence, in [0, 1]
+    class_id : from 0
+    predicted_iou : the mask decoder's own estimate of its IoU, in [0, 1]
+
+    Raises
+    ------
+    LabelsError
+        `mask` is not (h, w) bool.
+    """
+
+    origin_yx: tuple[int, int]
+    mask: npt.NDArray[np.bool_]
+    score: float
+    class_id: int
+    predicted_iou: float
+
+    def __post_init__(self) -> None:
+        if self.mask.ndim != 2 or self.mask.dtype != np.bool_:
+            raise LabelsError(
+                f"instance mask must be (h, w) bool, got {self.mask.shape} {self.mask.dtype}; "
+                "threshold one channel"
+            )
+
+    @property
+    def box_yxyx(self) -> tuple[int, int, int, int]:
+        """Half-open box of the crop, px of the picture (not of the pixels set)."""
+        y, x = self.origin_yx
+        height, width = self.mask.shape
+        return y, x, y + height, x + width
+
+    @property
+    def area(self) -> int:
+        """Pixels set."""
+        return int(np.count_nonzero(self.mask))
+
+    def shifted(self, dy: int, dx: int) -> Self:
+        """Move the crop by (dy, dx) px; the mask is shared, not copied."""
+        y, x = self.origin_yx
+        return replace(self, origin_yx=(y + dy, x + dx))
+
+
+def paint_masks(masks: Sequence[InstanceMask], shape: tuple[int, int]) -> npt.NDArray[np.int32]:
+    """Paint instance masks into one label image, best score on top.
+
+    Parameters
+    ----------
+    masks : crops in px of the picture, yx
+        May overlap and reach past the border. Order decides only between equal scores:
+        the earlier is on top.
+    shape : (H, W) of the picture, px
+
+    Returns
+    -------
+    labels : (H, W) int32
+        0 is background; label ``i + 1`` is ``masks[i]``. A mask wholly covered by better
+        ones leaves no pixel, so ids may be missing.
+    """
+    labels = np.zeros(shape, dtype=np.int32)
+    for index in reversed(_best_first(masks)):
+        window, crop = _inside(masks[index], shape)
+        labels[window][crop] = index + 1
+    return labels
+
+
+def resolve_overlaps(
+    masks: Sequence[InstanceMask],
+    shape: tuple[int, int],
+    *,
+    max_overlap: float = 0.5,
+    min_area: int = 0,
+) -> list[InstanceMask]:
+    """Give every pixel to one nucleus at most, better scores first.
+
+    A mask of whose pixels more than `max_overlap` already belong to better ones is dropped.
+    Any other keeps the largest 4-connected piece of its free pixels. Costs time in proportion
+    to the pixels of all crops, plus one bool picture.
+
+    Parameters
+    ----------
+    masks : crops in px of the picture, yx; may overlap and reach past the border
+    shape : (H, W) of the picture, px; pixels outside do not count
+    max_overlap : taken pixels / own pixels, in [0, 1]
+    min_area : px; smaller results are dropped, as are empty ones
+
+    Returns
+    -------
+    resolved : disjoint tight crops inside the picture, best score first
+    """
+    taken = np.zeros(shape, dtype=np.bool_)
+    resolved = []
+    for index in _best_first(masks):
+        window, crop = _inside(masks[index], shape)
+        free = crop & ~taken[window]
+        own, left = int(np.count_nonzero(crop)), int(np.count_nonzero(free))
+        if left == 0 or own - left > max_overlap * own:
+            continue
+        kept = _tight(masks[index], (window[0].start, window[1].start), _largest_piece(free))
+        if kept.area < min_area:
+            continue
+        y0, x0, y1, x1 = kept.box_yxyx
+        taken[y0:y1, x0:x1] |= kept.mask
+        resolved.append(kept)
+    return resolved
+
+
+def _best_first(masks: Sequence[InstanceMask]) -> list[int]:
+    return sorted(range(len(masks)), key=lambda index: -masks[index].score)
+
+
+def _inside(
+    mask: InstanceMask, shape: tuple[int, int]
+) -> tuple[tuple[slice, slice], npt.NDArray[np.bool_]]:
+    """Cut a crop to the picture: where it lies there, and what is left of it."""
+    y0, x0, y1, x1 = mask.box_yxyx
+    top, left = min(max(y0, 0), shape[0]), min(max(x0, 0), shape[1])
+    bottom, right = max(min(y1, shape[0]), top), max(min(x1, shape[1]), left)
+    crop = mask.mask[top - y0 : bottom - y0, left - x0 : right - x0]
+    return (slice(top, bottom), slice(left, right)), crop
+
+
+def _largest_piece(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    pieces, count = ndimage.label(mask)
+    if count <= 1:
+        return mask
+    largest: npt.NDArray[np.bool_] = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    return largest
+
+
+def _tight(
+    source: InstanceMask, origin_yx: tuple[int, int], mask: npt.NDArray[np.bool_]
+) -> InstanceMask:
+    """Copy `source` with a crop that holds only the rows and columns in use."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    y0, y1, x0, x1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    origin = (origin_yx[0] + int(y0), origin_yx[1] + int(x0))
+    return replace(source, origin_yx=origin, mask=mask[y0:y1, x0:x1].copy())

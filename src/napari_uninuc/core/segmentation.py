@@ -1,0 +1,114 @@
+"""The result of a segmentation: a label image and one row for every nucleus in it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from napari_uninuc.core.geometry import label_boxes
+from napari_uninuc.core.instances import InstanceMask, paint_masks
+from napari_uninuc.errors import LabelsError
+
+__all__ = ["TABLE_COLUMNS", "Segmentation"]
+
+TABLE_COLUMNS = ("id", "score", "class", "y0", "x0", "y1", "x1")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segmentation:
+    """Every nucleus of one picture.
+
+    Attributes
+    ----------
+    labels : (H, W) int32, 0 background
+    table : one row a nucleus, ids ascending; columns `TABLE_COLUMNS`: id int64 as in `labels`,
+        score float64 in [0, 1] (NaN where unknown), class str, tight half-open box int64 px
+    timings : seconds by step: encode, detect, masks; empty where nothing was run
+
+    Raises
+    ------
+    LabelsError
+        Labels that are not (H, W) int32, or a table without those columns.
+    """
+
+    labels: npt.NDArray[np.int32]
+    table: pd.DataFrame
+    timings: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        if self.labels.ndim != 2 or self.labels.dtype != np.int32:
+            raise LabelsError(
+                f"labels must be (H, W) int32, got {self.labels.shape} {self.labels.dtype}; "
+                "pass one channel as int32"
+            )
+        missing = [name for name in TABLE_COLUMNS if name not in self.table.columns]
+        if missing:
+            raise LabelsError(
+                f"table must have columns {', '.join(TABLE_COLUMNS)}, got none named "
+                f"{', '.join(missing)}; add them"
+            )
+
+    @classmethod
+    def from_instances(
+        cls,
+        instances: Sequence[InstanceMask],
+        shape: tuple[int, int],
+        class_names: Sequence[str],
+        timings: Mapping[str, float],
+    ) -> Self:
+        """Paint instances; id ``i + 1`` is ``instances[i]``, one wholly covered gets no row.
+
+        Parameters
+        ----------
+        instances : crops in px of the picture, yx; the better score wins a shared pixel
+        shape : (H, W) of the picture, px
+        class_names : name of each class id
+        timings : seconds by step
+
+        Raises
+        ------
+        LabelsError
+            A class id without a name.
+        """
+        unnamed = {m.class_id for m in instances if not 0 <= m.class_id < len(class_names)}
+        if unnamed:
+            raise LabelsError(
+                f"class ids must be 0..{len(class_names) - 1}, got {sorted(unnamed)}; "
+                "name every class"
+            )
+        labels = paint_masks(instances, shape)
+        scores = np.array([mask.score for mask in instances], dtype=np.float64)
+        names = np.array([class_names[mask.class_id] for mask in instances], dtype=object)
+        ids, boxes = label_boxes(labels)
+        return cls(labels, _table(ids, boxes, scores[ids - 1], names[ids - 1]), dict(timings))
+
+    @classmethod
+    def from_labels(cls, labels: npt.NDArray[np.integer[Any]], class_name: str = "nucleus") -> Self:
+        """Wrap a label image of unknown origin: scores are NaN, one class, no timings.
+
+        Raises
+        ------
+        LabelsError
+            Labels that are not (H, W) integers in 0..2147483647.
+        """
+        ids, boxes = label_boxes(labels)
+        if ids.size and ids[-1] > np.iinfo(np.int32).max:
+            raise LabelsError(
+                f"label ids must be at most 2147483647, got {ids[-1]}; relabel the image"
+            )
+        names = np.full(len(ids), class_name, dtype=object)
+        table = _table(ids, boxes, np.full(len(ids), np.nan), names)
+        return cls(labels.astype(np.int32, copy=False), table, {})
+
+
+def _table(
+    ids: npt.NDArray[np.int64],
+    boxes_yxyx: npt.NDArray[np.int64],
+    scores: npt.NDArray[np.float64],
+    names: npt.NDArray[np.object_],
+) -> pd.DataFrame:
+    columns = dict(zip(TABLE_COLUMNS[3:], boxes_yxyx.T, strict=True))
+    return pd.DataFrame({"id": ids, "score": scores, "class": names.astype(str), **columns})

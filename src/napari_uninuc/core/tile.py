@@ -1,0 +1,151 @@
+"""One picture of tissue: its pixels, their size in micrometres and their place on the slide."""
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_uninuc.errors import ImageError
+
+__all__ = ["Tile", "to_rgb8"]
+
+_UINT8_MAX = 255
+_UINT16_MAX = 65535
+
+
+def to_rgb8(array: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+    """Turn any usual picture array into 8-bit RGB.
+
+    Parameters
+    ----------
+    array : (H, W), (H, W, 1) grey, (H, W, 2) grey + alpha, (H, W, 3) RGB or (H, W, 4) RGBA
+        bool, integer or float. The range is read from the values: floats up to 1 are
+        0..1; anything up to 255 is 8-bit; integers up to 65535 are 16-bit. Transparent
+        pixels become white, which is what glass looks like.
+
+    Returns
+    -------
+    rgb : (H, W, 3) uint8, 0..255
+        May share memory with `array`. Nothing is stretched: a dark picture stays dark.
+
+    Raises
+    ------
+    ImageError
+        No pixels, wrong number of axes or channels, a type that is not numeric, NaN,
+        infinite or negative values, or values above the ranges named.
+    """
+    pixels = np.asarray(array)
+    _require_picture(pixels)
+    scaled = _to_uint8(pixels)
+    if scaled.ndim == 2:
+        scaled = scaled[..., None]
+    channels = scaled.shape[-1]
+    colours = scaled if channels in (1, 3) else _over_white(scaled)
+    return colours if colours.shape[-1] == 3 else np.repeat(colours, 3, axis=-1)
+
+
+def _require_picture(pixels: npt.NDArray[Any]) -> None:
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[-1] not in (1, 2, 3, 4)):
+        raise ImageError(
+            f"image must be (H, W) or (H, W, C) with 1 to 4 channels last, got {pixels.shape}; "
+            "move the channels to the last axis and pass one plane"
+        )
+    if 0 in pixels.shape:
+        raise ImageError(f"image must have at least one pixel, got {pixels.shape}; pass a picture")
+    if pixels.dtype.kind not in "buif":
+        raise ImageError(
+            f"image must be boolean, integer or float, got {pixels.dtype}; convert it to uint8"
+        )
+
+
+def _to_uint8(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Scale values of any numeric type to 0..255, by the range they are found in."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype.kind == "b":
+        return pixels.astype(np.uint8) * np.uint8(_UINT8_MAX)
+    lowest, highest = pixels.min(), pixels.max()
+    if not (np.isfinite(lowest) and np.isfinite(highest)):
+        raise ImageError("image must hold finite values, got NaN or infinity; fill them first")
+    limit = _UINT8_MAX if pixels.dtype.kind == "f" else _UINT16_MAX
+    if lowest < 0 or highest > limit:
+        raise ImageError(
+            f"{pixels.dtype} image must lie in 0..{limit}, got {lowest}..{highest}; "
+            "rescale it to 0..255"
+        )
+    if pixels.dtype.kind == "f":
+        gain = _UINT8_MAX if highest <= 1 else 1
+        return np.rint(pixels.astype(np.float32) * gain).astype(np.uint8)
+    if highest <= _UINT8_MAX:
+        return pixels.astype(np.uint8)
+    return ((pixels.astype(np.uint32) * _UINT8_MAX + _UINT16_MAX // 2) // _UINT16_MAX).astype(
+        np.uint8
+    )
+
+
+def _over_white(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Lay (H, W, C + alpha) pixels over white; returns (H, W, C)."""
+    colours, alpha = pixels[..., :-1], pixels[..., -1:]
+    if (alpha == _UINT8_MAX).all():
+        return colours
+    weight = alpha.astype(np.uint16)
+    mixed = colours * weight + np.uint16(_UINT8_MAX) * (_UINT8_MAX - weight)  # at most 255 * 255
+    return ((mixed + np.uint16(_UINT8_MAX // 2)) // np.uint16(_UINT8_MAX)).astype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tile:
+    """A frozen picture of tissue; the one owner of pixels, scale and place.
+
+    Attributes
+    ----------
+    rgb : (H, W, 3) uint8, read-only
+    mpp : micrometres per pixel, or None where unknown
+    origin_yx_slide : (y, x) of the first pixel, in pixels of the slide at this scale
+    name : for people and file names; may be empty
+    digest : hex blake2b of shape and pixels; equal pictures have equal digests
+    """
+
+    rgb: npt.NDArray[np.uint8]
+    mpp: float | None
+    origin_yx_slide: tuple[int, int]
+    name: str
+    digest: str
+
+    @classmethod
+    def from_array(
+        cls,
+        array: npt.ArrayLike,
+        mpp: float | None = None,
+        origin_yx_slide: tuple[int, int] = (0, 0),
+        name: str = "",
+    ) -> Self:
+        """Make a tile of any array `to_rgb8` accepts; the pixels are copied.
+
+        Raises
+        ------
+        ImageError
+            As `to_rgb8`, or `mpp` not a finite number above 0.
+        """
+        if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
+            raise ImageError(
+                f"mpp must be micrometres per pixel above 0, got {mpp}; pass None if unknown"
+            )
+        rgb = np.array(to_rgb8(array), dtype=np.uint8, order="C", copy=True)
+        rgb.flags.writeable = False
+        y, x = origin_yx_slide
+        return cls(rgb, None if mpp is None else float(mpp), (int(y), int(x)), name, _digest(rgb))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) in pixels."""
+        return self.rgb.shape[0], self.rgb.shape[1]
+
+
+def _digest(rgb: npt.NDArray[np.uint8]) -> str:
+    hasher = hashlib.blake2b(repr(rgb.shape).encode(), digest_size=16)
+    hasher.update(rgb.data)
+    return hasher.hexdigest()

@@ -1,0 +1,1 @@
+"""Labelled images on disk and the recipes that name them."""

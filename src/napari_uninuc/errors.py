@@ -1,0 +1,57 @@
+"""Errors a user can cause: one base class, each child also the natural builtin.
+
+Every message is one line that says what was expected, what came, and what to do about it.
+"""
+
+__all__ = [
+    "CheckpointError",
+    "DatasetError",
+    "DeviceError",
+    "ImageError",
+    "LabelsError",
+    "ModelNotFoundError",
+    "OutputError",
+    "PromptError",
+    "RecipeError",
+    "UniNucError",
+]
+
+
+class UniNucError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class ImageError(UniNucError, ValueError):
+    """Pixels, their shape or type, or a picture file that cannot be used."""
+
+
+class LabelsError(UniNucError, ValueError):
+    """A label image, or its table, that cannot be used."""
+
+
+class PromptError(UniNucError, ValueError):
+    """Points, boxes or mask prompts of the wrong shape, or outside their range."""
+
+
+class CheckpointError(UniNucError, OSError):
+    """A model file or card that is missing, damaged or not what its card promises."""
+
+
+class ModelNotFoundError(UniNucError, LookupError):
+    """No model of that id, or nothing at that path."""
+
+
+class RecipeError(UniNucError, ValueError):
+    """A recipe or setting with an unknown key, or with a value out of range."""
+
+
+class DatasetError(UniNucError, OSError):
+    """A dataset folder that is missing, incomplete or inconsistent."""
+
+
+class OutputError(UniNucError, OSError):
+    """A result that cannot be written where it was asked for."""
+
+
+class DeviceError(UniNucError, RuntimeError):
+    """A device that does not exist here or cannot do what was asked."""

@@ -1,0 +1,1 @@
+"""How good a model is: metrics, automatic and interactive protocols, baselines, reports."""

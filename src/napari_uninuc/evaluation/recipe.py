@@ -1,0 +1,209 @@
+"""``uninuc evaluate RECIPE``: what to evaluate, and doing it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from napari_uninuc.datasets.folder import LabelledImage
+from napari_uninuc.datasets.recipes import DatasetSpec, load_toml_recipe
+from napari_uninuc.errors import RecipeError
+from napari_uninuc.evaluation.automatic import AutomaticRow, evaluate_automatic
+from napari_uninuc.evaluation.baselines import BoxEllipse, OtsuWatershed
+from napari_uninuc.evaluation.interactive import (
+    InteractiveProtocol,
+    InteractiveRow,
+    evaluate_interactive,
+)
+from napari_uninuc.evaluation.report import Report
+
+BASELINES: dict[str, type[OtsuWatershed] | type[BoxEllipse]] = {
+    "otsu-watershed": OtsuWatershed,
+    "box-ellipse": BoxEllipse,
+}
+_DEFAULTS = InteractiveProtocol("point")
+_OF_THIS_MACHINE: Any = {"model": True, "output": True, "datasets": {"__all__": {"path"}}}
+_PACKAGES = ("napari-uninuc", "torch", "numpy", "scipy", "scikit-image")
+
+
+def _as_tuple(value: Any) -> Any:
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
+class InteractiveSpec(BaseModel):
+    """Which interactive protocols to run: every kind with every choice of `with_mask`.
+
+    The other values are those of `InteractiveProtocol`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kinds: Annotated[tuple[Literal["point", "box"], ...], Field(min_length=1)] = ("point", "box")
+    with_mask: Annotated[tuple[bool, ...], BeforeValidator(_as_tuple), Field(min_length=1)] = (
+        _DEFAULTS.with_mask,
+    )
+    corrections: int = Field(default=_DEFAULTS.corrections, ge=0)
+    multimask: bool = _DEFAULTS.multimask
+    chunk: int = Field(default=_DEFAULTS.chunk, ge=1)
+    max_nuclei: int | None = Field(default=_DEFAULTS.max_nuclei, ge=1)
+
+    def protocols(self, seed: int) -> list[InteractiveProtocol]:
+        """List the protocols, by kind, then by `with_mask`."""
+        return [
+            InteractiveProtocol(
+                prompt=kind,
+                with_mask=with_mask,
+                corrections=self.corrections,
+                multimask=self.multimask,
+                chunk=self.chunk,
+                max_nuclei=self.max_nuclei,
+                seed=seed,
+            )
+            for kind in dict.fromkeys(self.kinds)
+            for with_mask in dict.fromkeys(self.with_mask)
+        ]
+
+
+class EvaluationRecipe(BaseModel):
+    """Values of an evaluation recipe; unknown keys are refused.
+
+    Attributes
+    ----------
+    model : model id, folder or .safetensors path; or a baseline, see `BASELINES`
+    device : "auto", "cpu", "cuda" or "mps"
+    datasets : at least one; `weight` means nothing here
+    automatic : segment and score; data sets not labelled exhaustively are passed over
+    interactive : protocols to run, or none
+    seed : of clicks and subsets
+    output : folder for the report
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(default="uninuc-n", min_length=1)
+    device: str = "auto"
+    datasets: Annotated[tuple[DatasetSpec, ...], Field(min_length=1)]
+    automatic: bool = True
+    interactive: InteractiveSpec | None = None
+    seed: int = Field(default=0, ge=0)
+    output: Path
+
+    @model_validator(mode="after")
+    def _require_work(self) -> EvaluationRecipe:
+        names = [spec.name for spec in self.datasets]
+        if len(set(names)) < len(names):
+            raise ValueError("each data set needs a name of its own")
+        some_automatic = self.automatic and any(spec.exhaustive for spec in self.datasets)
+        if not some_automatic and self.interactive is None:
+            raise ValueError(
+                "nothing to do: expected automatic = true with an exhaustive data set, "
+                "or an [interactive] table"
+            )
+        return self
+
+
+def read_recipe(path: str | Path) -> EvaluationRecipe:
+    """Read an evaluation recipe; raises RecipeError as `load_toml_recipe` does."""
+    return load_toml_recipe(path, EvaluationRecipe)
+
+
+def run_evaluation(
+    recipe: EvaluationRecipe, progress: Callable[[int, int], None] | None = None
+) -> Report:
+    """Load the model and evaluate it; writes nothing, see `report.write_report`.
+
+    Parameters
+    ----------
+    progress : called with (steps done, steps in all); a step is one image by one protocol
+
+    Raises
+    ------
+    DatasetError
+        A data set is missing or incomplete; found before the model is loaded.
+    ModelNotFoundError, CheckpointError, DeviceError
+        The model cannot be loaded.
+    RecipeError
+        A baseline is asked for what it cannot do.
+    """
+    selected = [(spec, spec.images()) for spec in recipe.datasets]
+    protocols = [] if recipe.interactive is None else recipe.interactive.protocols(recipe.seed)
+    predictor = _predictor(recipe)
+    counter = _Counter(_n_steps(recipe, selected, len(protocols)), progress)
+    automatic: list[AutomaticRow] = []
+    interactive: list[InteractiveRow] = []
+    for spec, images in selected:
+        if recipe.automatic and spec.exhaustive:
+            automatic += evaluate_automatic(
+                predictor, images, dataset=spec.name, mpp=spec.mpp, progress=counter.step
+            )
+        if protocols:
+            interactive += evaluate_interactive(
+                predictor, images, protocols, dataset=spec.name, mpp=spec.mpp, progress=counter.step
+            )
+    card = getattr(predictor, "card", None)
+    return Report(
+        model=getattr(card, "id", None) or Path(recipe.model).name,
+        model_sha256=getattr(card, "sha256", None) or "",
+        settings=recipe.model_dump_json(exclude=_OF_THIS_MACHINE),
+        max_nuclei=None if recipe.interactive is None else recipe.interactive.max_nuclei,
+        versions=_versions(),
+        automatic=tuple(automatic),
+        interactive=tuple(interactive),
+    )
+
+
+class _Counter:
+    """Adds up the progress of several runs."""
+
+    def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
+        self._total, self._progress, self._done = total, progress, 0
+
+    def step(self, done: int, total: int) -> None:
+        """Count one step; the run's own numbers are not those of the whole."""
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+def _n_steps(
+    recipe: EvaluationRecipe,
+    selected: list[tuple[DatasetSpec, list[LabelledImage]]],
+    n_protocols: int,
+) -> int:
+    return sum(
+        len(images) * (n_protocols + int(recipe.automatic and spec.exhaustive))
+        for spec, images in selected
+    )
+
+
+def _predictor(recipe: EvaluationRecipe) -> Any:
+    """Load the model, or make the baseline; torch is imported for a model only."""
+    if recipe.model not in BASELINES:
+        from napari_uninuc.engine.predictor import load_predictor
+
+        return load_predictor(recipe.model, device=recipe.device)
+    baseline = BASELINES[recipe.model]
+    kinds = () if recipe.interactive is None else recipe.interactive.kinds
+    if recipe.automatic and not hasattr(baseline, "segment"):
+        raise RecipeError(f"automatic: {recipe.model} answers boxes only; set automatic = false")
+    if kinds and not hasattr(baseline, "predict"):
+        raise RecipeError(f"interactive: {recipe.model} takes no prompts; remove the table")
+    if "point" in kinds:
+        raise RecipeError(f'interactive.kinds: {recipe.model} needs boxes; set kinds = ["box"]')
+    return baseline()
+
+
+def _versions() -> tuple[str, ...]:
+    return (f"Python {platform.python_version()}", *(f"{n} {_version(n)}" for n in _PACKAGES))
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

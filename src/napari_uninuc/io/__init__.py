@@ -1,0 +1,1 @@
+"""Readers of pictures and label images, writers of segmentations; one format per file."""

@@ -1,0 +1,58 @@
+"""What can be said about a file before anybody decodes it."""
+
+import struct
+import zlib
+from pathlib import Path
+
+from napari_uninuc.errors import UniNucError
+
+__all__ = ["DECODING_ERRORS", "MAX_SIDE", "is_tiff", "require_file", "require_sides"]
+
+MAX_SIDE = 30_000
+"""Longest side read at once, px: 2.7 GB of RGB at the square of it."""
+
+DECODING_ERRORS = (
+    OSError,
+    ValueError,  # tifffile's TiffFileError is one
+    RuntimeError,  # every codec of imagecodecs
+    EOFError,
+    LookupError,
+    MemoryError,
+    SyntaxError,  # Pillow, for damaged PNG chunks
+    TypeError,
+    struct.error,
+    zlib.error,
+)
+"""What decoders of other projects raise for damaged or foreign files."""
+
+_TIFF_STARTS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+
+
+def require_file(path: Path, error: type[UniNucError]) -> None:
+    """Raise `error` in one line unless `path` is a file with something in it."""
+    try:
+        if path.is_dir():
+            raise error(f"{path}: expected a picture file, got a folder; name a file inside it")
+        if not path.exists():
+            raise error(f"{path}: expected a picture file, got nothing there; check the path")
+        if path.stat().st_size == 0:
+            raise error(f"{path}: expected a picture file, got an empty one; fetch it again")
+    except OSError as problem:
+        if isinstance(problem, UniNucError):
+            raise
+        raise error(f"{path}: cannot be looked at ({problem.strerror}); check the path") from None
+
+
+def require_sides(path: Path, sides: tuple[int, int], error: type[UniNucError]) -> None:
+    """Raise `error` in one line where a side (H, W), px, is above `MAX_SIDE`."""
+    if max(sides) > MAX_SIDE:
+        raise error(
+            f"{path}: a picture may be at most {MAX_SIDE} px a side, got {sides[0]} x {sides[1]}; "
+            "cut out a region first"
+        )
+
+
+def is_tiff(path: Path) -> bool:
+    """Tell by its first bytes whether a file is a TIFF, classic or big."""
+    with path.open("rb") as file:
+        return file.read(4) in _TIFF_STARTS

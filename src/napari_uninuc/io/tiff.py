@@ -1,0 +1,158 @@
+"""TIFF and OME-TIFF: the first plane in, label images out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from napari_uninuc.core.segmentation import Segmentation
+from napari_uninuc.errors import UniNucError
+from napari_uninuc.io.resolution import mpp_of_tiff
+from napari_uninuc.io.sources import DECODING_ERRORS, require_sides
+from napari_uninuc.io.targets import replacing
+
+__all__ = ["TiffPlane", "read_tiff", "write_ome_tiff", "write_tiff"]
+
+_TILE_SIDE = 256
+_PHOTOMETRICS_AS_STORED = {1, 2, 6}  # MINISBLACK, RGB, YCBCR (which tifffile decodes to RGB)
+_CHANNEL_AXES = "SCQ"  # samples, channels, and tifffile's "unknown"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TiffPlane:
+    """The first plane of a TIFF.
+
+    Attributes
+    ----------
+    pixels : (H, W) or (H, W, C), type as stored
+    mpp : micrometres per px, or None where the file does not say so plausibly
+    as_stored : False where the numbers are not yet what is seen: a palette, inks, or
+        white as zero
+    """
+
+    pixels: npt.NDArray[Any]
+    mpp: float | None
+    as_stored: bool
+
+
+def read_tiff(path: Path, error: type[UniNucError]) -> TiffPlane:
+    """Read the first picture of a TIFF at full resolution.
+
+    Parameters
+    ----------
+    path : an existing file
+    error : raised, in one line, for whatever is wrong with it
+
+    Raises
+    ------
+    error
+        Damaged, cut short, a stack of planes, or a side above `MAX_SIDE`.
+    """
+    try:
+        with tifffile.TiffFile(path) as tif:
+            level = tif.series[0].levels[0]
+            axes, shape = level.get_axes(squeeze=True), level.get_shape(squeeze=True)
+            require_sides(path, _sides(path, axes, shape, error), error)
+            _require_whole(path, level, error)
+            pixels = level.asarray(squeeze=True)
+            as_stored = int(level.keyframe.photometric) in _PHOTOMETRICS_AS_STORED
+            return TiffPlane(_channels_last(pixels, axes), mpp_of_tiff(tif), as_stored)
+    except UniNucError:
+        raise
+    except DECODING_ERRORS as problem:
+        reason = " ".join(str(problem).split()) or type(problem).__name__
+        raise error(f"{path}: expected a readable TIFF, got {reason}; save it again") from None
+
+
+def _sides(
+    path: Path, axes: str, shape: tuple[int, ...], error: type[UniNucError]
+) -> tuple[int, int]:
+    """Return (H, W), or raise `error` where the file holds more than one plane."""
+    sizes = dict(zip(axes, shape, strict=True))
+    height, width = sizes.pop("Y", 1), sizes.pop("X", 1)
+    channels = [axis for axis in sizes if axis == "S" or (axis in "CQ" and sizes[axis] in (3, 4))]
+    if len(sizes) > 1 or len(channels) != len(sizes):
+        raise error(
+            f"{path}: expected one plane of 1 to 4 channels, got axes {axes} of {shape}; "
+            "save one plane"
+        )
+    return height, width
+
+
+def _require_whole(path: Path, level: Any, error: type[UniNucError]) -> None:
+    """Refuse a file cut short: decoders fill missing strips with zeros without a word."""
+    size = path.stat().st_size
+    for page in level.pages:
+        if page is None:
+            continue
+        ends = (a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True))
+        if max(ends, default=0) > size:
+            raise error(f"{path}: the file is cut short at {size} bytes; fetch it again")
+
+
+def _channels_last(pixels: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:
+    for axis in _CHANNEL_AXES:
+        if axis in axes and axes.index(axis) == 0:
+            return np.moveaxis(pixels, 0, -1)
+    # Squeezing also drops a side of one pixel.
+    missing = [index for index, axis in enumerate("YX") if axis not in axes]
+    return np.expand_dims(pixels, missing) if missing else pixels
+
+
+def write_tiff(segmentation: Segmentation, path: Path, mpp: float | None = None) -> None:
+    """Write the label image as a tiled, compressed TIFF.
+
+    Parameters
+    ----------
+    segmentation : its labels are stored as uint16 where they fit, else as uint32
+    path : replaced whole or not at all; folders above it are made
+    mpp : micrometres per px for the resolution tags; None writes none
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    labels = segmentation.labels
+    pixels = labels.astype(np.uint16 if labels.max(initial=0) <= 65_535 else np.uint32)
+    with replacing(path) as part:
+        tifffile.imwrite(part, pixels, ome=False, **_layout(mpp))
+
+
+def write_ome_tiff(segmentation: Segmentation, path: Path, mpp: float | None = None) -> None:
+    """Write the label image as a tiled, compressed OME-TIFF named "nuclei".
+
+    Parameters
+    ----------
+    segmentation : its labels are stored as uint16 where they fit, else as int32
+    path : replaced whole or not at all; folders above it are made
+    mpp : micrometres per px, for PhysicalSizeX and PhysicalSizeY; None writes none
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    labels = segmentation.labels
+    pixels = labels.astype(np.uint16 if labels.max(initial=0) <= 65_535 else np.int32)
+    metadata: dict[str, Any] = {"axes": "YX", "Name": "nuclei"}
+    if mpp is not None:
+        metadata |= {f"PhysicalSize{axis}": mpp for axis in "XY"}
+        metadata |= {f"PhysicalSize{axis}Unit": "µm" for axis in "XY"}
+    with replacing(path) as part:
+        tifffile.imwrite(part, pixels, ome=True, metadata=metadata, **_layout(mpp))
+
+
+def _layout(mpp: float | None) -> dict[str, Any]:
+    layout: dict[str, Any] = {
+        "compression": "zlib",
+        "photometric": "minisblack",
+        "tile": (_TILE_SIDE, _TILE_SIDE),
+    }
+    if mpp is not None:
+        px_per_cm = 10_000 / mpp
+        layout |= {"resolution": (px_per_cm, px_per_cm), "resolutionunit": "CENTIMETER"}
+    return layout

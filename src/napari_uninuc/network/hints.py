@@ -1,0 +1,57 @@
+"""Prompts drawn on the logit grid, for the decoder's local refinement."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from napari_uninuc.network.prompt_encoder import (
+    BOX_BOTTOM_RIGHT,
+    BOX_TOP_LEFT,
+    NEGATIVE,
+    POSITIVE,
+)
+
+CLICK_RADIUS = 6.0
+"""Input pixels at which a click's influence has fallen to 1/e."""
+
+
+def draw_hints(
+    points_xy: Tensor, labels: Tensor, masks: Tensor | None, grid_hw: tuple[int, int], stride: int
+) -> Tensor:
+    """Draw clicks, box and previous mask.
+
+    Shapes
+    ------
+    points_xy  (N, P, 2) input pixels of the window
+    labels     (N, P) as in the prompt encoder
+    masks      (N, 1, H, W) logits of the previous mask on the logit grid, or None
+    returns    (N, 4, H, W) float32 in [0, 1], or [-1, 1] for the box (signed, soft edge)
+    """
+    height, width = grid_hw
+    ys = (torch.arange(height, device=points_xy.device) + 0.5) * stride - 0.5
+    xs = (torch.arange(width, device=points_xy.device) + 0.5) * stride - 0.5
+    clicks = [_nearest(points_xy, labels == kind, ys, xs) for kind in (POSITIVE, NEGATIVE)]
+    box = _box(points_xy, labels, ys, xs)
+    previous = torch.zeros_like(box) if masks is None else torch.sigmoid(masks.float()).squeeze(1)
+    return torch.stack([*clicks, box, previous], dim=1)
+
+
+def _nearest(points_xy: Tensor, chosen: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
+    dy2 = (ys[None, None] - points_xy[..., 1:]).square()  # (N, P, H)
+    dx2 = (xs[None, None] - points_xy[..., :1]).square()  # (N, P, W)
+    d2 = dy2.unsqueeze(-1) + dx2.unsqueeze(-2)  # (N, P, H, W)
+    d2 = d2.masked_fill(~chosen[..., None, None], torch.inf)
+    return torch.exp(-d2.amin(dim=1).sqrt() / CLICK_RADIUS)
+
+
+def _box(points_xy: Tensor, labels: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
+    """Signed distance to the box, squashed to [-1, 1] over a few pixels; 0 without a box."""
+    corner = labels == BOX_TOP_LEFT
+    has_box = corner.any(dim=1)  # (N,)
+    first = (points_xy * corner.unsqueeze(-1)).sum(dim=1)  # (N, 2)
+    last = (points_xy * (labels == BOX_BOTTOM_RIGHT).unsqueeze(-1)).sum(dim=1)
+    in_x = torch.minimum(xs - first[:, :1], last[:, :1] - 1 - xs)  # (N, W)
+    in_y = torch.minimum(ys - first[:, 1:], last[:, 1:] - 1 - ys)  # (N, H)
+    inside = torch.minimum(in_y.unsqueeze(-1), in_x.unsqueeze(-2)) + 0.5
+    return torch.tanh(inside / 3.0) * has_box[:, None, None]

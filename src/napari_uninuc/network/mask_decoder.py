@@ -1,0 +1,162 @@
+"""The MSHQ mask decoder (UniNuc, sec. 2.2, fig. 2) on top of SAM 2's."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from sam2.modeling.sam2_utils import MLP
+from sam2.modeling.sam.mask_decoder import MaskDecoder as Sam2MaskDecoder
+from sam2.modeling.sam.transformer import TwoWayTransformer
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_uninuc.network.config import MaskConfig
+
+
+HINTS = 4
+"""Maps of `draw_hints`: positive clicks, negative clicks, box, previous mask."""
+
+
+class WindowFeatures(NamedTuple):
+    """What the decoder reads of an image, cropped to N windows (or one whole image, N = 1).
+
+    Shapes
+    ------
+    coarse   (N, C, h, w)          F2, attended to by the tokens
+    middle   (N, C/4, 2 h, 2 w)    conv_s1(F1)
+    fine     (N, C/8, 4 h, 4 w)    conv_s0(F0)
+    quality  (N, C/8, 4 h, 4 w)    phi0(F0) + phi1(F1); empty without MSHQ
+    """
+
+    coarse: Tensor
+    middle: Tensor
+    fine: Tensor
+    quality: Tensor
+
+
+class MaskDecoder(Sam2MaskDecoder):
+    """SAM 2's decoder plus a high-quality token that reads F0 + F1 + updated F2.
+
+    The projections of (F0, F1) do not depend on a prompt and are made once per image by
+    `project`. The last layer of ``hq_mlp`` starts at zero: with SAM 2.1 weights the masks are
+    exactly SAM 2.1's until training moves it (facts: SAM-HQ sums both logits).
+    """
+
+    def __init__(self, config: MaskConfig, channels: tuple[int, int, int]) -> None:
+        dim = config.dim
+        super().__init__(
+            transformer_dim=dim,
+            transformer=TwoWayTransformer(
+                depth=config.depth,
+                embedding_dim=dim,
+                mlp_dim=config.mlp_dim,
+                num_heads=config.heads,
+            ),
+            num_multimask_outputs=3,
+            iou_head_depth=3,
+            iou_head_hidden_dim=dim,
+            use_high_res_features=True,
+            iou_prediction_use_sigmoid=True,
+            pred_obj_scores=True,
+            pred_obj_scores_mlp=True,
+        )
+        self.conv_s0 = nn.Conv2d(channels[0], dim // 8, 1)
+        self.conv_s1 = nn.Conv2d(channels[1], dim // 4, 1)
+        self.mshq = config.mshq
+        if config.mshq:
+            self.hq_token = nn.Embedding(1, dim)
+            self.hq_mlp = MLP(dim, dim, dim // 8, 3)
+            self.phi0 = nn.Conv2d(channels[0], dim // 8, 1)
+            self.phi1 = nn.Conv2d(channels[1], dim // 8, 1)
+            self.phi2 = nn.Conv2d(dim, dim // 8, 1)
+            nn.init.zeros_(self.hq_mlp.layers[-1].weight)
+            nn.init.zeros_(self.hq_mlp.layers[-1].bias)
+        self.refine = None
+        if config.refine_width is not None:
+            self.refine = LocalRefinement(1 + 2 * (dim // 8) + HINTS, config.refine_width)
+
+    def project(self, f0: Tensor, f1: Tensor, f2: Tensor) -> WindowFeatures:
+        """Everything of an image that no prompt changes; ``f2`` already has C channels."""
+        if self.mshq:
+            quality = self.phi0(f0) + _up(self.phi1(f1), 2)
+        else:
+            quality = f0[:, :0]
+        return WindowFeatures(f2, self.conv_s1(f1), self.conv_s0(f0), quality)
+
+    def decode(
+        self,
+        features: WindowFeatures,
+        position: Tensor,
+        tokens: Tensor,
+        dense: Tensor,
+        hints: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode all four candidate masks of N prompts.
+
+        Shapes
+        ------
+        features  N windows, or one window shared by all prompts
+        position  (1, C, h, w)
+        tokens    (N, P, C)
+        dense     (N, C, h, w)
+        hints     (N, HINTS, 4 h, 4 w), read by the local refinement only
+        returns   logits (N, 4, 4 h, 4 w), predicted IoU (N, 4) in [0, 1]; index 0 is the
+                  single-mask output, 1..3 SAM's candidates for an ambiguous point
+        """
+        n = tokens.shape[0]
+        queries = torch.cat([self._output_tokens().expand(n, -1, -1), tokens], dim=1)
+        source = features.coarse + dense  # (N, C, h, w)
+        c, h, w = source.shape[1:]
+        out, updated = self.transformer(source, position.expand(n, -1, -1, -1), queries)
+        updated = updated.transpose(1, 2).reshape(n, c, h, w)
+
+        first, norm, act, second, last_act = self.output_upscaling
+        upscaled = act(norm(first(updated) + features.middle))  # (N, C/4, 2h, 2w)
+        upscaled = last_act(second(upscaled) + features.fine)  # (N, C/8, 4h, 4w)
+        weights = torch.stack(
+            [mlp(out[:, 2 + k]) for k, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
+        )  # (N, 4, C/8)
+        logits = torch.einsum("nkc,nchw->nkhw", weights, upscaled)
+        if self.mshq:
+            fused = features.quality + _up(self.phi2(updated), 4)  # (N, C/8, 4h, 4w)
+            hq = self.hq_mlp(out[:, 2 + self.num_mask_tokens])  # (N, C/8)
+            logits = logits + torch.einsum("nc,nchw->nhw", hq, fused).unsqueeze(1)
+        if self.refine is not None and hints is not None:
+            logits = logits + self.refine(torch.cat([logits[:, :1], upscaled, fused, hints], dim=1))
+        return logits, self.iou_prediction_head(out[:, 1])
+
+    def _output_tokens(self) -> Tensor:
+        tokens = [self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight]
+        if self.mshq:
+            tokens.append(self.hq_token.weight)
+        return torch.cat(tokens).unsqueeze(0)  # (1, T, C)
+
+
+class LocalRefinement(nn.Module):
+    """Three 3 x 3 convolutions that correct logits where a click or a box edge says so.
+
+    Tokens carry a click to the whole window; this carries it to the pixels beside it, which is
+    what a correction of a nucleus of 20 pixels needs. Starts at zero.
+    """
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(inputs, width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, 1, 3, padding=1),
+        )
+        nn.init.zeros_(self.layers[-1].weight)
+        nn.init.zeros_(self.layers[-1].bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+def _up(x: Tensor, factor: int) -> Tensor:
+    return functional.interpolate(
+        x, scale_factor=float(factor), mode="bilinear", align_corners=False
+    )

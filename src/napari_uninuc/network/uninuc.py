@@ -1,0 +1,145 @@
+"""UniNuc: encode an image once, detect nuclei, decode prompts (paper fig. 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from napari_uninuc.network.config import HieraConfig, ModelConfig
+from napari_uninuc.network.detector import Detector, DetectorOutput
+from napari_uninuc.network.hints import draw_hints
+from napari_uninuc.network.image_encoder import DetectorBackbone, build_encoder
+from napari_uninuc.network.mask_decoder import MaskDecoder, WindowFeatures
+from napari_uninuc.network.prompt_encoder import PromptEncoder
+from napari_uninuc.network.windows import cut_windows
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """All that is computed once per image.
+
+    ``maps`` feed the mask decoder, ``detection`` the detector (None when not asked for),
+    ``auxiliary`` are the dense maps of `DenseHead` (None without one), ``size_hw`` is the
+    input's size in input pixels.
+    """
+
+    maps: WindowFeatures
+    detection: tuple[Tensor, ...] | None
+    auxiliary: Tensor | None
+    size_hw: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPrompts:
+    """Prompts of N nuclei, each in its own window.
+
+    Shapes
+    ------
+    image_index  (N,) which image of the batch
+    corners_yx   (N, 2) first coarse cell of each window
+    cells_hw     window size in coarse cells
+    points_xy    (N, P, 2) input pixels relative to the window; box corners are two points
+    labels       (N, P) see `napari_uninuc.network.prompt_encoder`
+    masks        (N, 1, 4 h, 4 w) logits on the logit grid, or None
+    """
+
+    image_index: Tensor
+    corners_yx: Tensor
+    cells_hw: tuple[int, int]
+    points_xy: Tensor
+    labels: Tensor
+    masks: Tensor | None = None
+
+
+class DenseHead(nn.Module):
+    """Foreground, distance to the boundary and contact maps from F0: deep supervision.
+
+    Shapes
+    ------
+    f0       (B, C, H/s, W/s)
+    returns  (B, 3, H/s, W/s) logits: nucleus, distance (normalised per nucleus), contact line
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.head = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(), nn.Conv2d(channels, 3, 1)
+        )
+
+    def forward(self, f0: Tensor) -> Tensor:
+        return self.head(f0)
+
+
+class UniNuc(nn.Module):
+    """One promptable core for clicks, boxes and the detector's auto-prompts."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.image_encoder = build_encoder(config.encoder)
+        channels = self.image_encoder.channels
+        self.sam_prompt_encoder = PromptEncoder(config.mask.dim)
+        self.sam_mask_decoder = MaskDecoder(config.mask, channels)
+        self.no_mem_embed = None
+        self.dense_head = None
+        if isinstance(config.encoder, HieraConfig):
+            self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, config.mask.dim))
+        else:
+            self.dense_head = DenseHead(channels[0])
+        self.detector_backbone = None
+        detection_channels, stride = self.image_encoder.detection_channels, 4
+        if config.detector.backbone is not None:
+            self.detector_backbone = DetectorBackbone(config.detector.backbone)
+            detection_channels, stride = self.detector_backbone.channels, 8
+        self.detector = Detector(config.detector, detection_channels, stride, len(config.classes))
+
+    def encode(self, image: Tensor, *, detection: bool = True) -> Embedding:
+        """Encode a normalised image (B, 3, H, W), H and W multiples of 32."""
+        features = self.image_encoder(image)
+        coarse = features[2]
+        if self.no_mem_embed is not None:
+            coarse = coarse + self.no_mem_embed.reshape(1, -1, 1, 1)
+        maps = self.sam_mask_decoder.project(features[0], features[1], coarse)
+        levels = None
+        if detection and self.detector_backbone is not None:
+            levels = self.detector_backbone(image)
+        elif detection:
+            levels = self.image_encoder.detection_levels(features)
+        auxiliary = None if self.dense_head is None else self.dense_head(features[0])
+        return Embedding(maps, levels, auxiliary, (image.shape[-2], image.shape[-1]))
+
+    def detect(
+        self, embedding: Embedding, text: Tensor | None = None, groups: int = 1
+    ) -> DetectorOutput:
+        """Propose boxes; the embedding must have been made with ``detection=True``."""
+        assert embedding.detection is not None
+        return self.detector(embedding.detection, text, groups)
+
+    def decode(self, embedding: Embedding, prompts: WindowPrompts) -> tuple[Tensor, Tensor]:
+        """Masks of N prompts.
+
+        Shapes
+        ------
+        returns  logits (N, 4, 4 h, 4 w) at `ModelConfig.logit_stride`, predicted IoU (N, 4)
+        """
+        stride = self.config.coarse_stride
+        grid = prompts.cells_hw
+        window = (grid[0] * stride, grid[1] * stride)
+        n = prompts.points_xy.shape[0]
+        encoder = self.sam_prompt_encoder
+        tokens = encoder.tokens(prompts.points_xy, prompts.labels, window)
+        dense = encoder.dense(prompts.masks, n, grid)
+        hints = None
+        if self.sam_mask_decoder.refine is not None:
+            logit_grid = (4 * grid[0], 4 * grid[1])
+            hints = draw_hints(
+                prompts.points_xy, prompts.labels, prompts.masks, logit_grid, stride // 4
+            )
+        maps = embedding.maps
+        if maps.coarse.shape[0] > 1 or tuple(maps.coarse.shape[-2:]) != grid:
+            maps = cut_windows(maps, prompts.image_index, prompts.corners_yx, grid)
+        return self.sam_mask_decoder.decode(
+            maps, encoder.grid_position(grid), tokens, dense, hints
+        )

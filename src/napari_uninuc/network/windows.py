@@ -1,0 +1,56 @@
+"""Cutting windows out of an embedding: the price of a prompt must not depend on the tile."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from napari_uninuc.network.mask_decoder import WindowFeatures
+
+
+def cut_windows(
+    maps: WindowFeatures, image_index: Tensor, corners_yx: Tensor, cells_hw: tuple[int, int]
+) -> WindowFeatures:
+    """Crop N windows of equal size, aligned to the coarse grid.
+
+    Shapes
+    ------
+    maps         features of B whole inputs
+    image_index  (N,) which input
+    corners_yx   (N, 2) first coarse cell of the window
+    cells_hw     window size in coarse cells
+    returns      features of N windows
+    """
+    return WindowFeatures(
+        *[
+            _cut(level, image_index, corners_yx * scale, (cells_hw[0] * scale, cells_hw[1] * scale))
+            for level, scale in zip(maps, (1, 2, 4, 4), strict=True)
+        ]
+    )
+
+
+def _cut(level: Tensor, image_index: Tensor, corners: Tensor, size: tuple[int, int]) -> Tensor:
+    """A table look-up, because the gradient of N slices would cost N whole maps."""
+    _, c, h, w = level.shape
+    ys = corners[:, :1] + torch.arange(size[0], device=level.device)  # (N, h)
+    xs = corners[:, 1:] + torch.arange(size[1], device=level.device)  # (N, w)
+    rows = (image_index[:, None, None] * h + ys[:, :, None]) * w + xs[:, None, :]
+    table = level.permute(0, 2, 3, 1).reshape(-1, c)
+    return functional.embedding(rows, table).permute(0, 3, 1, 2)  # (N, C, h, w)
+
+
+def place_windows(
+    centres_yx: Tensor, side: int, input_hw: tuple[int, int], stride: int
+) -> Tensor:
+    """First coarse cells (N, 2) of square windows around centres, moved to lie inside the input.
+
+    Parameters
+    ----------
+    centres_yx : (N, 2) input pixels
+    side : window side in input pixels, a multiple of ``stride``
+    input_hw : at least ``side`` each, multiples of ``stride``
+    """
+    corner = torch.round((centres_yx - side / 2) / stride).long()
+    limit = torch.tensor([(extent - side) // stride for extent in input_hw], device=corner.device)
+    return torch.minimum(corner.clamp(min=0), limit.clamp(min=0))

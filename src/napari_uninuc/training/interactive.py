@@ -1,0 +1,206 @@
+"""The promptable criterion: simulated clicking, loss after the first prompt and after corrections.
+
+Paper sec. 2.1 and equation (1). The paper supervises all of T = 8 passes; ``supervised`` = "two"
+supervises the first and one random later pass and runs those in between without gradients, which
+costs a third and shows the same states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from napari_uninuc.datasets.crops import Crop
+from napari_uninuc.network.prompt_encoder import PADDING, POSITIVE
+from napari_uninuc.network.uninuc import Embedding, UniNuc, WindowPrompts
+from napari_uninuc.network.windows import place_windows
+from napari_uninuc.training.clicks import box_prompt, corrections, jitter_boxes, random_pixels
+from napari_uninuc.training.losses import dice_loss, focal_loss, mask_iou
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSettings:
+    """How prompts are simulated; defaults are the paper's and micro-sam's (facts 5.4, 9)."""
+
+    nuclei_per_crop: int = 8
+    corrections: int = 7
+    mask_prompt_share: float = 0.5
+    box_share: float = 0.5
+    box_jitter: float = 0.06
+    focal_weight: float = 20.0
+    supervised: str = "two"
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """N nuclei in windows of one size.
+
+    Shapes
+    ------
+    image_index, corners_yx   as in WindowPrompts
+    side                      window side in input pixels
+    truth                     (N, side, side) float32
+    boxes_xyxy                (N, 4) in window pixels; true boxes
+    proposals_xyxy            (N, 4) the detector's box where it found the nucleus, else the true one
+    """
+
+    image_index: Tensor
+    corners_yx: Tensor
+    side: int
+    truth: Tensor
+    boxes_xyxy: Tensor
+    proposals_xyxy: Tensor
+
+
+def choose_targets(
+    crops: Sequence[Crop],
+    proposals: Sequence[Tensor],
+    settings: PromptSettings,
+    sides: Sequence[int],
+    stride: int,
+    generator: torch.Generator,
+) -> list[Targets]:
+    """Draw nuclei of every crop and group them by the window they need."""
+    chosen: dict[int, list[tuple[int, int]]] = {side: [] for side in sides}
+    for index, crop in enumerate(crops):
+        n = len(crop.boxes_xyxy)
+        for k in torch.randperm(n, generator=generator)[: settings.nuclei_per_crop].tolist():
+            extent = float((crop.boxes_xyxy[k, 2:] - crop.boxes_xyxy[k, :2]).max())
+            fitting = [side for side in sides if extent <= window_fill(side)]
+            if fitting:
+                chosen[fitting[0]].append((index, k))
+    budget = len(crops) * settings.nuclei_per_crop * sides[0] ** 2
+    return [
+        _cut_targets(crops, proposals, picks[: max(1, budget // (2 * side**2))], side, stride)
+        if side > sides[0]
+        else _cut_targets(crops, proposals, picks, side, stride)
+        for side, picks in chosen.items()
+        if picks
+    ]
+
+
+def window_fill(side: int) -> float:
+    """Longest box side in input pixels a window of ``side`` is used for."""
+    return 0.72 * side
+
+
+def _cut_targets(
+    crops: Sequence[Crop],
+    proposals: Sequence[Tensor],
+    picks: list[tuple[int, int]],
+    side: int,
+    stride: int,
+) -> Targets:
+    image_index = torch.tensor([index for index, _ in picks])
+    boxes = torch.stack([crops[index].boxes_xyxy[k] for index, k in picks])
+    proposed = torch.stack([proposals[index][k] for index, k in picks])
+    size = tuple(crops[0].labels.shape)
+    centres = (boxes[:, :2] + boxes[:, 2:]).flip(1) / 2
+    corners = place_windows(centres, side, (size[0], size[1]), stride)
+    truth = torch.stack(
+        [
+            crops[index].labels[y : y + side, x : x + side] == k + 1
+            for (index, k), (y, x) in zip(picks, (corners * stride).tolist(), strict=True)
+        ]
+    ).float()
+    offset = (corners * stride).flip(1).repeat(1, 2).float()
+    return Targets(image_index, corners, side, truth, boxes - offset, proposed - offset)
+
+
+def interactive_loss(
+    model: UniNuc,
+    embedding: Embedding,
+    targets: Targets,
+    settings: PromptSettings,
+    generator: torch.Generator,
+) -> tuple[Tensor, dict[str, float]]:
+    """Loss of equation (1), mean over supervised passes and nuclei; and what to log."""
+    points, labels, by_point = first_prompts(targets, settings, generator)
+    last = settings.corrections
+    if settings.supervised == "two":
+        last = int(torch.randint(1, settings.corrections + 1, (1,), generator=generator))
+    losses: list[Tensor] = []
+    ious: list[float] = []
+    masks: Tensor | None = None
+    for step in range(last + 1):
+        learn = settings.supervised == "all" or step in (0, last)
+        with torch.set_grad_enabled(learn):
+            logits, quality = _decode(model, embedding, targets, points, labels, masks)
+            if learn:
+                loss, iou = _loss(logits, quality, targets.truth, by_point & (step == 0), settings)
+                losses.append(loss)
+                ious.append(iou)
+        if step == last:
+            break
+        with torch.no_grad():
+            best = logits[:, :1].detach().float()  # (N, 1, h, w)
+            predicted = upsample(best, targets.side)[:, 0] > 0
+            clicks, kinds = corrections(predicted, targets.truth > 0.5, generator)
+            points = torch.cat([points, clicks], dim=1)
+            labels = torch.cat([labels, kinds], dim=1)
+            keep = torch.rand(1, generator=generator).item() < settings.mask_prompt_share
+            masks = best.clamp(-32, 32) if keep else None
+    log = {"iou_first": ious[0], "iou_last": ious[-1]}
+    return torch.stack(losses).mean(), log
+
+
+def first_prompts(
+    targets: Targets, settings: PromptSettings, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A box (true, jittered or proposed) or a point inside, for each nucleus."""
+    n = len(targets.truth)
+    lot = torch.rand(n, generator=generator)
+    boxes = targets.boxes_xyxy
+    noisy = jitter_boxes(boxes, settings.box_jitter, generator)
+    boxes = torch.where((lot < 0.55)[:, None], boxes, noisy)
+    boxes = torch.where((lot > 0.75)[:, None], targets.proposals_xyxy, boxes)
+    box_points, box_labels = box_prompt(boxes)
+    xy, _ = random_pixels(targets.truth > 0.5, generator)
+    by_point = torch.rand(n, generator=generator) >= settings.box_share
+    point_points = torch.stack([xy, torch.zeros_like(xy), torch.zeros_like(xy)], dim=1)
+    point_labels = torch.tensor([POSITIVE, PADDING, PADDING]).expand(n, -1)
+    points = torch.where(by_point[:, None, None], point_points, box_points)
+    return points, torch.where(by_point[:, None], point_labels, box_labels), by_point
+
+
+def upsample(logits: Tensor, side: int) -> Tensor:
+    """Logits (N, K, h, w) on the logit grid -> (N, K, side, side) input pixels."""
+    return functional.interpolate(
+        logits.float(), size=(side, side), mode="bilinear", align_corners=False
+    )
+
+
+def _decode(
+    model: UniNuc,
+    embedding: Embedding,
+    targets: Targets,
+    points: Tensor,
+    labels: Tensor,
+    masks: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    cells = targets.side // model.config.coarse_stride
+    prompts = WindowPrompts(
+        targets.image_index, targets.corners_yx, (cells, cells), points, labels, masks
+    )
+    return model.decode(embedding, prompts)
+
+
+def _loss(
+    logits: Tensor, quality: Tensor, truth: Tensor, ambiguous: Tensor, settings: PromptSettings
+) -> tuple[Tensor, float]:
+    """Single-mask output always; for first points also the best of the three candidates."""
+    full = upsample(logits, truth.shape[-1])  # (N, 4, H, W)
+    n, k = full.shape[:2]
+    flat, repeated = full.flatten(0, 1), truth.repeat_interleave(k, dim=0)
+    masks = dice_loss(flat, repeated) + settings.focal_weight * focal_loss(flat, repeated)
+    masks = masks.view(n, k)
+    ious = mask_iou(flat, repeated).view(n, k)
+    honesty = (quality.float() - ious).square()
+    loss = masks[:, 0] + honesty[:, 0]
+    candidates = masks[:, 1:].amin(dim=1) + honesty[:, 1:].mean(dim=1)
+    loss = loss + 0.3 * candidates * ambiguous
+    return loss.mean(), float(ious[:, 0].mean())

@@ -1,0 +1,214 @@
+"""The training run: crops in, weights and a log out; resumable at any checkpoint."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch.nn.utils import clip_grad_norm_
+from torch.utils.data import DataLoader, Dataset
+
+from napari_uninuc.datasets.crops import Crop, CropSource, CropStream
+from napari_uninuc.datasets.recipes import DatasetSpec
+from napari_uninuc.errors import CheckpointError
+from napari_uninuc.network.build import build_model, preset
+from napari_uninuc.training.detection import DetectionWeights, detection_loss, maps_loss
+from napari_uninuc.training.initialise import initialise
+from napari_uninuc.training.interactive import (
+    PromptSettings,
+    choose_targets,
+    interactive_loss,
+)
+from napari_uninuc.training.optim import (
+    MovingAverage,
+    build_optimiser,
+    freeze_early,
+    rate_at,
+)
+from napari_uninuc.training.recipe import TrainRecipe
+
+Progress = Callable[[int, int, dict[str, float]], None]
+"""Called after each step with (steps done, steps in all, smoothed log values)."""
+
+
+class _CropDataset(Dataset[Crop]):
+    """Crops ``first`` to ``last`` of a stream, for a loader process."""
+
+    def __init__(self, stream: CropStream, first: int, last: int) -> None:
+        self.stream, self.first, self.last = stream, first, last
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    def __getitem__(self, index: int) -> Crop:
+        if index == 0:
+            torch.set_num_threads(1)
+        return self.stream.crop(self.first + index)
+
+
+class Trainer:
+    """Holds everything a run changes; `run` moves it to the recipe's last step."""
+
+    def __init__(self, recipe: TrainRecipe, device: torch.device, *, resume: bool = False) -> None:
+        self.recipe, self.device = recipe, device
+        torch.manual_seed(recipe.seed)
+        self.model = build_model(preset(recipe.architecture))
+        self.start = initialise(self.model, recipe.initial)
+        self.model.to(device=device, memory_format=torch.channels_last)
+        freeze_early(self.model, recipe.optimiser.freeze_early_blocks)
+        self.optimiser = build_optimiser(self.model, recipe.optimiser)
+        self.full_rates = [group["lr"] for group in self.optimiser.param_groups]
+        self.average = MovingAverage(self.model, recipe.optimiser.ema)
+        self.generator = torch.Generator().manual_seed(recipe.seed)
+        self.step, self.seconds = 0, 0.0
+        self.output = recipe.output
+        self.output.mkdir(parents=True, exist_ok=True)
+        if resume:
+            self._resume()
+
+    def run(self, progress: Progress | None = None) -> None:
+        """Train to the last step, writing ``log.csv`` and ``checkpoint.pt`` on the way."""
+        recipe = self.recipe
+        smooth: dict[str, float] = {}
+        began = time.perf_counter() - self.seconds
+        for crops in self._batches():
+            log = self._update(crops)
+            self.step += 1
+            self.seconds = time.perf_counter() - began
+            for key, value in log.items():
+                smooth[key] = 0.95 * smooth.get(key, value) + 0.05 * value
+            if progress is not None:
+                progress(self.step, recipe.steps, smooth)
+            if self.step % 20 == 0 or self.step == recipe.steps:
+                self._write_log(smooth)
+            if self.step % recipe.checkpoint_every == 0 or self.step == recipe.steps:
+                self._save()
+
+    def _batches(self) -> Iterator[list[Crop]]:
+        recipe = self.recipe
+        stream = CropStream(
+            [_load_source(spec) for spec in recipe.datasets],
+            size=recipe.crops.size,
+            mpp=recipe.crops.mpp,
+            zoom=recipe.crops.zoom,
+            seed=recipe.seed,
+        )
+        batch = recipe.crops.batch
+        crops = _CropDataset(stream, self.step * batch, recipe.steps * batch)
+        yield from DataLoader(
+            crops, batch_size=batch, num_workers=recipe.crops.workers, collate_fn=list
+        )
+
+    def _update(self, crops: list[Crop]) -> dict[str, float]:
+        recipe = self.recipe
+        share = rate_at(self.step, recipe.steps, recipe.optimiser.warmup_steps)
+        for group, rate in zip(self.optimiser.param_groups, self.full_rates, strict=True):
+            group["lr"] = rate * share
+        self.model.train()
+        loss, log = self._loss(crops)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = clip_grad_norm_(self.model.parameters(), recipe.optimiser.clip)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+        self.average.update(self.model, self.step)
+        return {"loss": float(loss.detach()), **log, "grad": float(norm), "rate": share}
+
+    def _loss(self, crops: list[Crop]) -> tuple[torch.Tensor, dict[str, float]]:
+        recipe, config, weights = self.recipe, self.model.config, self.recipe.losses
+        mean = torch.tensor(config.mean).view(3, 1, 1)
+        std = torch.tensor(config.std).view(3, 1, 1)
+        images = torch.stack([(crop.image - mean) / std for crop in crops]).to(self.device)
+        images = images.contiguous(memory_format=torch.channels_last)
+        crops = [_on_device(crop, self.device) for crop in crops]
+        low = recipe.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+            embedding = self.model.encode(images)
+            output = self.model.detect(embedding, groups=config.detector.groups)
+        detection, log, proposals = detection_loss(
+            output,
+            crops,
+            config.detector.block,
+            DetectionWeights(weights.classification, weights.giou, weights.l1),
+        )
+        total = weights.detection * detection
+        if embedding.auxiliary is not None:
+            maps = maps_loss(embedding.auxiliary, crops)
+            log["maps"] = float(maps.detach())
+            total = total + weights.maps * maps
+        settings = PromptSettings(**recipe.prompts.model_dump())
+        sides = window_sides(config.mask.window or recipe.crops.size, recipe.crops.size)
+        targets = choose_targets(
+            crops, proposals, settings, sides, config.coarse_stride, self.generator
+        )
+        count = sum(len(target.truth) for target in targets)
+        for target in targets:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+                loss, part = interactive_loss(
+                    self.model, embedding, target, settings, self.generator
+                )
+            total = total + weights.interactive * loss * (len(target.truth) / count)
+            if target.side == sides[0]:
+                log.update(mask=float(loss.detach()), **part)
+        return total, log
+
+    def _write_log(self, values: dict[str, float]) -> None:
+        path = self.output / "log.csv"
+        new = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(["step", "seconds", *values])
+            writer.writerow(
+                [self.step, round(self.seconds, 1), *[f"{v:.5g}" for v in values.values()]]
+            )
+
+    def _save(self) -> None:
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "model": self.model.state_dict(),
+            "average": self.average.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "generator": self.generator.get_state(),
+        }
+        partial = self.output / "checkpoint.pt.partial"
+        torch.save(state, partial)
+        partial.replace(self.output / "checkpoint.pt")
+
+    def _resume(self) -> None:
+        path = self.output / "checkpoint.pt"
+        if not path.is_file():
+            raise CheckpointError(f"{path}: nothing to resume; start without --resume")
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.model.load_state_dict(state["model"])
+        self.average.model.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.generator.set_state(state["generator"].cpu())
+
+
+def window_sides(smallest: int, largest: int) -> list[int]:
+    """Decoding windows in input pixels: ``smallest`` doubled until ``largest``."""
+    sides = [smallest]
+    while sides[-1] * 2 <= largest:
+        sides.append(sides[-1] * 2)
+    return sides
+
+
+def _load_source(spec: DatasetSpec) -> CropSource:
+    tiles = [image.read(spec.mpp) for image in spec.images()]
+    return CropSource(tiles, spec.weight, spec.exhaustive, spec.mpp)
+
+
+def _on_device(crop: Crop, device: torch.device) -> Crop:
+    return Crop(
+        crop.image,
+        crop.labels.to(device),
+        crop.boxes_xyxy.to(device),
+        crop.maps.to(device),
+        crop.exhaustive,
+    )

@@ -1,0 +1,67 @@
+"""Optimiser, schedule and moving average."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import nn
+
+from napari_uninuc.network.uninuc import UniNuc
+from napari_uninuc.training.recipe import OptimiserSection
+
+
+def freeze_early(model: UniNuc, blocks: int) -> None:
+    """Stop learning in the stem and the first ``blocks`` stages of a timm trunk."""
+    if blocks == 0:
+        return
+    trunk = model.image_encoder.trunk
+    for part in [trunk.conv_stem, trunk.bn1, *trunk.blocks[:blocks]]:
+        part.requires_grad_(False)
+
+
+def build_optimiser(model: UniNuc, section: OptimiserSection) -> torch.optim.AdamW:
+    """AdamW; trunk and the rest at their own rates; no decay for vectors (norms, biases)."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            in_trunk = name.startswith(("image_encoder.trunk", "detector_backbone"))
+            groups.setdefault((in_trunk, parameter.ndim > 1), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": section.trunk_lr if in_trunk else section.lr,
+                "weight_decay": section.weight_decay if decays else 0.0,
+            }
+            for (in_trunk, decays), parameters in groups.items()
+        ]
+    )
+
+
+def rate_at(step: int, steps: int, warmup: int) -> float:
+    """Share of the full learning rate: linear warm-up, then half a cosine down to 1 %."""
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = min(1.0, (step - warmup) / max(1, steps - warmup))
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+class MovingAverage:
+    """Exponential moving average of parameters and buffers, warmed up over the first steps."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Move towards the model's current values."""
+        keep = min(self.decay, (1 + step) / (10 + step))
+        new = model.state_dict()
+        for name, value in self.model.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(new[name].detach(), 1 - keep)
+            else:
+                value.copy_(new[name])

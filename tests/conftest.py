@@ -1,0 +1,41 @@
+"""Fixtures that more than one part of the tests needs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import settings
+
+from napari_uninuc.core.segmentation import Segmentation
+from napari_uninuc.core.tile import Tile
+
+# Timings of a shared machine say nothing about the code.
+settings.register_profile("uninuc", deadline=None, max_examples=50)
+settings.load_profile("uninuc")
+
+
+@pytest.fixture
+def two_nuclei() -> Segmentation:
+    """Ids 2 and 7 in a picture of 40 x 60: a 4 x 6 block and a 3 x 3 block without a corner."""
+    labels = np.zeros((40, 60), dtype=np.int32)
+    labels[10:14, 20:26] = 2
+    labels[30:33, 5:8] = 7
+    labels[30, 5] = 0
+    table = pd.DataFrame(
+        {
+            "id": [2, 7],
+            "score": [0.75, 0.5],
+            "class": ["epithelial", "inflammatory"],
+            "y0": [10, 30],
+            "x0": [20, 5],
+            "y1": [14, 33],
+            "x1": [26, 8],
+        }
+    )
+    return Segmentation(labels, table, {})
+
+
+@pytest.fixture
+def tile_40x60() -> Tile:
+    """Noise of 40 x 60 px at 0.25 um/px, 100 down and 200 right on its slide."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    return Tile.from_array(pixels, mpp=0.25, origin_yx_slide=(100, 200), name="noise")

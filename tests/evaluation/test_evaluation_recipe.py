@@ -1,0 +1,124 @@
+"""Evaluation recipes, run end to end with the baselines."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_uninuc.errors import DatasetError, RecipeError
+from napari_uninuc.evaluation.recipe import read_recipe, run_evaluation
+from napari_uninuc.evaluation.report import write_report
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """One image with four round nuclei, under ``${UNINUC_DATA}/set``."""
+    folder = tmp_path / "set"
+    ys, xs = np.mgrid[:90, :90]
+    labels = np.zeros((90, 90), np.uint16)
+    for nucleus, (y, x) in enumerate([(20, 20), (20, 65), (65, 20), (65, 65)], start=1):
+        labels[(ys - y) ** 2 + (xs - x) ** 2 <= 81] = nucleus
+    rgb = np.where((labels > 0)[..., None], (90, 60, 150), (235, 190, 215)).astype(np.uint8)
+    for part, pixels in (("images", rgb), ("labels", labels)):
+        (folder / part).mkdir(parents=True)
+        Image.fromarray(pixels).save(folder / part / "a.png")
+    monkeypatch.setenv("UNINUC_DATA", str(tmp_path))
+    return tmp_path
+
+
+def recipe_of(folder, text: str, dataset: str = ""):
+    file = folder / "recipe.toml"
+    file.write_text(
+        f'output = "out"\n{text}\n[[datasets]]\nname = "set"\npath = "${{UNINUC_DATA}}/set"\n'
+        f"{dataset}\n",
+        encoding="utf-8",
+    )
+    return read_recipe(file)
+
+
+def test_automatic_baseline_end_to_end(data):
+    recipe = recipe_of(data, 'model = "otsu-watershed"')
+    report = run_evaluation(recipe)
+    assert [row.dataset for row in report.automatic] == ["set"]
+    assert report.automatic[0].f1_iou == 1.0
+    assert report.interactive == ()
+    stored = json.loads((write_report(report, data / "out") / "report.json").read_text())
+    assert stored["settings"]["datasets"][0]["name"] == "set"
+    assert str(data) not in json.dumps(stored)
+
+
+def test_interactive_baseline_end_to_end_with_progress(data):
+    recipe = recipe_of(
+        data,
+        'model = "box-ellipse"\nautomatic = false\n'
+        '[interactive]\nkinds = ["box"]\nwith_mask = [true, false]\ncorrections = 1',
+    )
+    steps: list[tuple[int, int]] = []
+    report = run_evaluation(recipe, lambda done, total: steps.append((done, total)))
+    assert steps == [(1, 2), (2, 2)]
+    assert [(row.with_mask, row.iteration) for row in report.interactive] == [
+        (True, 0),
+        (True, 1),
+        (False, 0),
+        (False, 1),
+    ]
+    (iou,) = {row.mean_iou for row in report.interactive}  # it takes no notice of clicks
+    assert 0.85 < iou < 0.95  # discs of whole pixels are a little smaller than their ellipse
+
+
+def test_defaults_are_those_of_the_protocol(data):
+    recipe = recipe_of(data, "[interactive]")
+    first, second = recipe.interactive.protocols(seed=5)
+    assert (first.prompt, second.prompt) == ("point", "box")
+    assert (first.corrections, first.with_mask, first.seed) == (7, True, 5)
+
+
+def test_incomplete_labels_are_not_scored_automatically(data):
+    text = 'model = "box-ellipse"\nautomatic = true\n[interactive]\nkinds = ["box"]'
+    with pytest.raises(RecipeError, match="answers boxes only"):
+        run_evaluation(recipe_of(data, text))
+    with pytest.raises(RecipeError, match="nothing to do"):
+        recipe_of(data, "automatic = true", "exhaustive = false")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("automatic = false", "nothing to do"),
+        ("automatik = true", r"unknown key 'automatik'; expected one of: automatic"),
+        ('[interactive]\nkinds = ["text"]', r"interactive\.kinds\.0: .*'point' or 'box'"),
+        ("[interactive]\nkinds = []", r"interactive\.kinds: .*at least 1"),
+        ("[interactive]\nrounds = 3", r"'interactive\.rounds'; expected one of: .*corrections"),
+        ("[interactive]\nmax_nuclei = 0", r"interactive\.max_nuclei: .*greater than or equal to 1"),
+        ("seed = -1", "seed: "),
+    ],
+)
+def test_mistakes_in_a_recipe_get_one_line(data, text, says):
+    with pytest.raises(RecipeError, match=says) as caught:
+        recipe_of(data, text)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('model = "otsu-watershed"\n[interactive]', "takes no prompts"),
+        ('model = "box-ellipse"\nautomatic = false\n[interactive]', "needs boxes"),
+    ],
+)
+def test_baselines_are_not_asked_for_what_they_cannot_do(data, text, says):
+    with pytest.raises(RecipeError, match=says):
+        run_evaluation(recipe_of(data, text))
+
+
+def test_two_data_sets_of_one_name_are_refused(data):
+    again = '[[datasets]]\nname = "set"\npath = "elsewhere"'
+    with pytest.raises(RecipeError, match="name of its own"):
+        recipe_of(data, "", again)
+
+
+def test_missing_data_is_found_before_the_model_is_loaded(data):
+    (data / "set" / "labels" / "a.png").unlink()
+    with pytest.raises(DatasetError, match=r"a\.png: has no labels"):
+        run_evaluation(recipe_of(data, 'model = "no-such-model"'))

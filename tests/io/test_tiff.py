@@ -1,0 +1,76 @@
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import skimage.io
+import tifffile
+from PIL import Image
+
+from napari_uninuc.core.segmentation import Segmentation
+from napari_uninuc.io.images import read_image
+from napari_uninuc.io.labels import read_labels
+from napari_uninuc.io.tiff import write_ome_tiff, write_tiff
+
+
+@pytest.fixture
+def crowd() -> Segmentation:
+    """A picture of 300 x 300 with 90,000 ids, one a pixel but the first."""
+    return Segmentation.from_labels(np.arange(90_000).reshape(300, 300))
+
+
+def test_a_tiff_is_the_labels_to_other_readers(two_nuclei, tmp_path):
+    write_tiff(two_nuclei, tmp_path / "a.tif", mpp=0.25)
+    for labels in (
+        tifffile.imread(tmp_path / "a.tif"),
+        skimage.io.imread(tmp_path / "a.tif"),
+        np.asarray(Image.open(tmp_path / "a.tif")),
+    ):
+        assert labels.dtype == np.uint16
+        np.testing.assert_array_equal(labels, two_nuclei.labels)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        page = tif.pages[0]
+        assert page.is_tiled
+        assert page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
+        assert page.get_resolution("MICROMETER") == pytest.approx((4, 4))
+
+
+def test_no_scale_is_written_where_none_is_known(two_nuclei, tmp_path):
+    write_tiff(two_nuclei, tmp_path / "a.tif")
+    write_ome_tiff(two_nuclei, tmp_path / "a.ome.tif")
+    assert read_image(tmp_path / "a.tif").mpp is None
+    assert read_image(tmp_path / "a.ome.tif").mpp is None
+    with tifffile.TiffFile(tmp_path / "a.ome.tif") as tif:
+        assert "PhysicalSize" not in tif.ome_metadata
+
+
+def test_an_ome_tiff_says_what_it_is(two_nuclei, tmp_path):
+    write_ome_tiff(two_nuclei, tmp_path / "a.ome.tif", mpp=0.25)
+    with tifffile.TiffFile(tmp_path / "a.ome.tif") as tif:
+        np.testing.assert_array_equal(tif.asarray(), two_nuclei.labels)
+        image = ElementTree.fromstring(tif.ome_metadata).find("{*}Image")
+    assert image.get("Name") == "nuclei"
+    pixels = image.find("{*}Pixels")
+    stated = {key: pixels.get(key) for key in ("SizeX", "SizeY", "Type", "PhysicalSizeXUnit")}
+    assert stated == {"SizeX": "60", "SizeY": "40", "Type": "uint16", "PhysicalSizeXUnit": "µm"}
+    assert float(pixels.get("PhysicalSizeX")) == float(pixels.get("PhysicalSizeY")) == 0.25
+    assert read_image(tmp_path / "a.ome.tif").mpp == 0.25
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "dtype"),
+    [(write_tiff, "a.tif", np.uint32), (write_ome_tiff, "a.ome.tif", np.int32)],
+)
+def test_more_than_65535_ids_survive(crowd, tmp_path, write, name, dtype):
+    write(crowd, tmp_path / name)
+    stored = tifffile.imread(tmp_path / name)
+    assert stored.dtype == dtype
+    np.testing.assert_array_equal(stored, crowd.labels)
+    np.testing.assert_array_equal(read_labels(tmp_path / name), crowd.labels)
+
+
+def test_65535_is_the_last_id_of_the_narrow_type(tmp_path):
+    for highest, dtype in ((65_535, np.uint16), (65_536, np.uint32)):
+        write_tiff(Segmentation.from_labels(np.array([[highest]])), tmp_path / "a.tif")
+        stored = tifffile.imread(tmp_path / "a.tif")
+        assert stored.dtype == dtype
+        assert stored.max() == highest
