@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from napari_uninuc.errors import CheckpointError
+from napari_uninuc.errors import CheckpointError, OutputError
+from napari_uninuc.network.card import WEIGHTS_NAME, ModelCard, sha256_of, write_card
 from napari_uninuc.network.uninuc import UniNuc
 
 
 def save_weights(model: UniNuc, path: Path, dtype: torch.dtype = torch.float16) -> None:
-    """Write a model's weights as safetensors, floating-point tensors as ``dtype``."""
-    state = {
-        name: (value.to(dtype) if value.is_floating_point() else value).contiguous()
-        for name, value in model.state_dict().items()
-    }
-    save_file(state, str(path))
+    """Write a model's weights as safetensors, floating-point tensors as ``dtype``.
+
+    Written beside and renamed, so that an interrupted run leaves the earlier file.
+
+    Raises
+    ------
+    CheckpointError
+        A weight is not finite, or too large for ``dtype``.
+    OutputError
+        The file cannot be written.
+    """
+    state = {name: _stored(name, value, dtype) for name, value in model.state_dict().items()}
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        save_file(state, str(partial))
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise OutputError(
+            f"{path}: cannot write the weights ({_flat(error)}); "
+            "choose a folder you can write to, with room for them"
+        ) from error
 
 
 def load_weights(model: UniNuc, path: Path) -> None:
@@ -35,15 +57,76 @@ def load_weights(model: UniNuc, path: Path) -> None:
         state = load_file(str(path))
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path}: not a readable .safetensors file ({error}); it may be truncated, get it again"
+            f"{path}: not a readable .safetensors file ({_flat(error)}); "
+            "it may be truncated, get it again"
         ) from error
     own = model.state_dict()
+    check_names_and_shapes(own, state, f"{path}: ", model.config.id)
+    model.load_state_dict({k: v.to(own[k].dtype) for k, v in state.items()})
+
+
+def save_model(
+    model: UniNuc, card: ModelCard, folder: Path, dtype: torch.dtype = torch.float16
+) -> ModelCard:
+    """Write a model folder: weights, then the card with their sha256.
+
+    Parameters
+    ----------
+    folder : made where it is not there; a model in it is replaced
+
+    Returns
+    -------
+    card : as written
+
+    Raises
+    ------
+    CheckpointError, OutputError
+        As `save_weights` and `napari_uninuc.network.card.write_card`.
+    """
+    new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot make the model folder: {error.strerror}; choose another"
+        ) from error
+    try:
+        save_weights(model, folder / WEIGHTS_NAME, dtype)
+        written = replace(card, sha256=sha256_of(folder / WEIGHTS_NAME))
+        write_card(written, folder)
+    except (CheckpointError, OutputError):
+        if new:
+            (folder / WEIGHTS_NAME).unlink(missing_ok=True)
+            folder.rmdir()
+        raise
+    return written
+
+
+def check_names_and_shapes(
+    own: dict[str, Tensor], state: dict[str, Tensor], where: str, architecture: str
+) -> None:
+    """Compare tensors with what an architecture needs; CheckpointError names the first misfit."""
     missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    wrong = [k for k in own.keys() & state.keys() if own[k].shape != state[k].shape]
+    wrong = sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape)
     for kind, names in (("lacks", missing), ("has unknown", extra), ("has misshapen", wrong)):
         if names:
             raise CheckpointError(
-                f"{path}: {kind} {len(names)} tensors for {model.config.id} (first: {names[0]}); "
+                f"{where}{kind} {len(names)} tensors for {architecture} (first: {names[0]}); "
                 "it belongs to another architecture"
             )
-    model.load_state_dict({k: v.to(own[k].dtype) for k, v in state.items()})
+
+
+def _stored(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
+    if not value.is_floating_point():
+        return value.contiguous()
+    stored = value.to(dtype).contiguous()
+    if not bool(torch.isfinite(stored).all()):
+        raise CheckpointError(
+            f"{name} holds values that are not finite as {dtype}; "
+            "save as torch.float32, or train again from an earlier state"
+        )
+    return stored
+
+
+def _flat(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,45 @@
+"""Options that several commands share, so that they read and fail alike."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["DEFAULT_MODEL", "DEVICES", "FiniteFloat", "PathArgument", "device_option", "mpp_option"]
+
+DEFAULT_MODEL = "uninuc-n"
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+PathArgument = click.Path(path_type=Path)
+"""Any path; the readers and writers say what is wrong with it."""
+
+
+class FiniteFloat(click.FloatRange):
+    """A number in a range; NaN and infinity are refused."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Parse `value`; fails as click does."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+device_option = click.option(
+    "--device",
+    type=click.Choice(DEVICES),
+    default="auto",
+    show_default=True,
+    help="Where to compute; auto takes a GPU where there is one.",
+)
+
+mpp_option = click.option(
+    "--mpp",
+    type=FiniteFloat(min=0, min_open=True),
+    metavar="UM_PER_PX",
+    help="Micrometres per pixel (0.25 is a 40x scan); wins over what the file says.",
+)

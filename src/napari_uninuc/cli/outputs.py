@@ -1,0 +1,102 @@
+"""Where results go, settled before anything slow begins."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from napari_uninuc.errors import OutputError
+
+__all__ = ["plan_outputs", "require_place"]
+
+
+def plan_outputs(
+    sources: Sequence[Path], output: Path, suffix: str | None
+) -> list[tuple[Path, Path]]:
+    """Name the result of every source and make sure that it can be written.
+
+    Parameters
+    ----------
+    sources : files to read, at least one; need not exist
+    output : the result's path for one source; a folder for several, or where `suffix` is given
+    suffix : format of results in a folder; None is ``.tif``
+
+    Returns
+    -------
+    pairs : (source, target) in the order given
+
+    Raises
+    ------
+    OutputError
+        Unknown suffix, two results of one name, a result in the place of a source, or a place
+        that cannot be written.
+    """
+    targets = _targets(sources, output, suffix)
+    _require_distinct(sources, targets)
+    _require_sources_kept(sources, targets)
+    for target in targets:
+        require_place(target)
+    return list(zip(sources, targets, strict=True))
+
+
+def require_place(target: Path) -> None:
+    """Raise OutputError unless `target` can be written; makes nothing that stays.
+
+    A folder is written where the name ends in ``.zarr``, else a file.
+    """
+    is_folder = target.name.lower().endswith(".zarr")
+    if target.exists() and target.is_dir() != is_folder:
+        kinds = ("a folder", "a file") if is_folder else ("a file", "a folder")
+        raise OutputError(f"{target}: {kinds[0]} is written here, got {kinds[1]}; name another")
+    folder = target.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        # Permission bits say nothing about read-only disks, and nothing to root: try it.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as problem:
+        raise OutputError(
+            f"{target}: cannot be written ({problem.strerror}: {folder}); "
+            "choose a place where you may write"
+        ) from problem
+
+
+def _targets(sources: Sequence[Path], output: Path, suffix: str | None) -> list[Path]:
+    from napari_uninuc.io.formats import FORMATS, suffix_of
+
+    is_named = any(output.name.lower().endswith(known) for known in FORMATS)
+    if len(sources) == 1 and (suffix is None or (is_named and suffix_of(output) == suffix)):
+        suffix_of(output)
+        return [output]
+    if is_named and not output.is_dir():
+        raise OutputError(
+            f"{output}: expected a folder for {len(sources)} images, got the name of one file; "
+            "name a folder, and the format by --format"
+        )
+    return [output / f"{_stem(source)}{suffix or '.tif'}" for source in sources]
+
+
+def _stem(source: Path) -> str:
+    """Cut the suffix off, both parts of a double one: a.ome.tif is a."""
+    stem = Path(source.name).stem
+    return stem[: -len(".ome")] if stem.lower().endswith(".ome") else stem
+
+
+def _require_distinct(sources: Sequence[Path], targets: Sequence[Path]) -> None:
+    first: dict[str, Path] = {}
+    for source, target in zip(sources, targets, strict=True):
+        key = target.name.casefold()  # many disks do not tell cases apart
+        if key in first:
+            raise OutputError(
+                f"{source} and {first[key]} would both be written to {target}; "
+                "rename one, or run them apart"
+            )
+        first[key] = source
+
+
+def _require_sources_kept(sources: Sequence[Path], targets: Sequence[Path]) -> None:
+    places = {source.resolve(): source for source in sources}
+    for target in targets:
+        source = places.get(target.resolve())
+        if source is not None:
+            raise OutputError(f"{target}: would replace {source}, which is read; name another path")

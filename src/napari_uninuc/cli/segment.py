@@ -1,0 +1,139 @@
+"""``uninuc segment``: outline every nucleus of image files."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from napari_uninuc.cli.messages import progress_bar, report_error
+from napari_uninuc.cli.options import (
+    DEFAULT_MODEL,
+    FiniteFloat,
+    PathArgument,
+    device_option,
+    mpp_option,
+)
+from napari_uninuc.cli.outputs import plan_outputs
+from napari_uninuc.errors import ImageError, OutputError
+
+if TYPE_CHECKING:
+    from napari_uninuc.engine.predictor import Predictor
+
+
+def _known_suffix(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Accept ``csv`` for ``.csv``, and formats only."""
+    from napari_uninuc.io.formats import FORMATS
+
+    if value is None:
+        return None
+    suffix = f".{value.lower().lstrip('.')}"
+    if suffix not in FORMATS:
+        raise click.BadParameter(f"{value!r} is not one of {', '.join(FORMATS)}")
+    return suffix
+
+
+@click.command(short_help="Outline every nucleus of images.")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=PathArgument)
+@click.option(
+    "--output",
+    required=True,
+    metavar="PATH",
+    type=PathArgument,
+    help="Result; its suffix is the format. A folder for several images. "
+    "An earlier result is replaced once the new one is complete.",
+)
+@click.option(
+    "--model",
+    default=DEFAULT_MODEL,
+    show_default=True,
+    metavar="ID|PATH",
+    help="Model id (see: uninuc models), model folder, or .safetensors file.",
+)
+@device_option
+@mpp_option
+@click.option(
+    "--score-threshold",
+    type=FiniteFloat(min=0, max=1),
+    metavar="F",
+    help="Keep nuclei with at least this score, 0 to 1.  [default: the model's own]",
+)
+@click.option(
+    "--format",
+    "suffix",
+    metavar="SUFFIX",
+    callback=_known_suffix,
+    help="Format of results in a folder: .tif, .ome.tif, .ome.zarr, .csv ...  [default: .tif]",
+)
+def segment(
+    images: tuple[Path, ...],
+    output: Path,
+    model: str,
+    device: str,
+    mpp: float | None,
+    score_threshold: float | None,
+    suffix: str | None,
+) -> int:
+    """Outline every nucleus of one image or many.
+
+    Labels are 0 for background and 1, 2, 3 ... for nuclei; .csv holds one row a nucleus;
+    .ome.zarr holds the image too. The scale is read from the file where it is there.
+
+    \b
+    Examples:
+      uninuc segment tile.png --output tile.tif
+      uninuc segment scan.tif --output nuclei.csv --mpp 0.25
+      uninuc segment *.png --output results --format .ome.zarr
+
+    One image that cannot be read among many is reported, the others go on, and the exit
+    status is 2.
+    """
+    pairs = plan_outputs(images, output, suffix)
+    work = _Worker(model, device, mpp, score_threshold)
+    if len(pairs) == 1:
+        click.echo(work.segment(*pairs[0]))
+        return 0
+    failed = [source for source, target in pairs if not _done(work.segment, source, target)]
+    click.echo(f"{len(pairs) - len(failed)} of {len(pairs)} images done")
+    return 2 if failed else 0
+
+
+def _done(segment_one: Callable[[Path, Path], str], source: Path, target: Path) -> bool:
+    """Do one of many: what is wrong with this image must not stop the others."""
+    try:
+        click.echo(segment_one(source, target))
+    except (ImageError, OutputError) as problem:
+        report_error(str(problem))
+        return False
+    return True
+
+
+class _Worker:
+    """Segments file after file with one predictor, loaded when the first image was readable."""
+
+    def __init__(
+        self, model: str, device: str, mpp: float | None, score_threshold: float | None
+    ) -> None:
+        self._model, self._device = model, device
+        self._mpp, self._score_threshold = mpp, score_threshold
+        self._predictor: Predictor | None = None
+
+    def segment(self, source: Path, target: Path) -> str:
+        """Segment `source` into `target` and say so in one line."""
+        from napari_uninuc.io.formats import write_segmentation
+        from napari_uninuc.io.images import read_image
+
+        tile = read_image(source, self._mpp)
+        predictor = self._loaded()
+        with progress_bar(source.name, "field") as progress:
+            predictor.set_image(tile)
+            segmentation = predictor.segment(self._score_threshold, progress=progress)
+        write_segmentation(segmentation, target, tile)
+        return f"{source} -> {target}: {len(segmentation.table)} nuclei"
+
+    def _loaded(self) -> "Predictor":
+        if self._predictor is None:
+            from napari_uninuc.engine.predictor import load_predictor
+
+            self._predictor = load_predictor(self._model, device=self._device)
+        return self._predictor

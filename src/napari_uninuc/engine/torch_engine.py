@@ -1,0 +1,264 @@
+"""The engine on torch: the only run-time border between arrays of the domain and tensors."""
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from napari_uninuc.core.detections import Detections
+from napari_uninuc.core.geometry import Field, plan_fields
+from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.cache import EmbeddingCache, EmbeddingKey
+from napari_uninuc.engine.device import encoder_dtype
+from napari_uninuc.engine.frame import Frame, square_frame, uniform_frame
+from napari_uninuc.engine.postprocess import logits_at_picture
+from napari_uninuc.engine.preprocess import PREPROCESS_VERSION, make_input
+from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
+from napari_uninuc.engine.windows import Window, choose_sides, prompt_tokens, touches_border
+from napari_uninuc.errors import PromptError
+from napari_uninuc.network.card import ModelCard
+from napari_uninuc.network.mask_decoder import WindowFeatures
+from napari_uninuc.network.uninuc import Embedding, UniNuc, WindowPrompts
+from napari_uninuc.network.windows import place_windows
+
+__all__ = ["TileEmbedding", "TorchEngine"]
+
+_CACHE_BYTES = 2 * 1024**3
+_WINDOW_PIXELS_AT_ONCE = 256 * 64 * 64
+"""Decoded at once, in input px over all windows: bounds memory whatever the windows' size."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileEmbedding:
+    """All that is computed once for a field: where it lies, and its features on the device."""
+
+    frame: Frame
+    embedding: Embedding
+    seconds: float
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the features."""
+        tensors = [*self.embedding.maps, *(self.embedding.detection or ())]
+        return sum(tensor.nbytes for tensor in tensors)
+
+
+class TorchEngine:
+    """Encode fields once, propose boxes, decode prompts in windows.
+
+    Parameters
+    ----------
+    model : moved to ``device`` and set to evaluation
+    card : says scale, normalisation and identity
+    device : where everything stays
+    """
+
+    def __init__(self, model: UniNuc, card: ModelCard, device: torch.device) -> None:
+        self.model = model.to(device=device, memory_format=torch.channels_last).eval()
+        self.card, self.config, self.device = card, model.config, device
+        # A converted SAM 2 model must give SAM 2's masks to the last digits: no low precision.
+        self.dtype = torch.float32 if card.mpp is None else encoder_dtype(device)
+        self.cache: EmbeddingCache[TileEmbedding] = EmbeddingCache(_CACHE_BYTES)
+
+    def scale_of(self, tile: Tile) -> float:
+        """Input px per px of the tile; a tile without a scale is taken to have the model's."""
+        if tile.mpp is None or self.card.mpp is None:
+            return 1.0
+        return tile.mpp / self.card.mpp
+
+    def fields(self, tile: Tile) -> list[Field]:
+        """Cover a tile with fields of at most the model's input size."""
+        height, width = tile.rgb.shape[:2]
+        if self.card.mpp is None and self.config.square_input:
+            return [Field(0, (0, 0, height, width), (0, 0, height, width))]
+        scale = self.scale_of(tile)
+        size = max(3, int(self.config.input_size / scale))
+        halo = min(round(self.config.halo / scale), (size - 1) // 2)
+        return plan_fields((height, width), size, halo)
+
+    def embed(self, tile: Tile, field: Field) -> TileEmbedding:
+        """Encode a field, or return what the cache kept of the same pixels."""
+        frame = self._frame(tile, field)
+        key = EmbeddingKey(
+            tile.digest,
+            field.outer_yxyx,
+            frame.content_hw,
+            self.card.id,
+            self.card.sha256,
+            PREPROCESS_VERSION,
+            str(self.dtype),
+        )
+        return self.cache.get_or_compute(
+            key, lambda: self._encode(tile, frame), lambda value: value.nbytes
+        )
+
+    def _frame(self, tile: Tile, field: Field) -> Frame:
+        if self.card.mpp is None and self.config.square_input:
+            return square_frame(tile.rgb.shape[:2], self.config.input_size)
+        smallest = self.config.mask.window or 64
+        return uniform_frame(field, self.scale_of(tile), smallest)
+
+    @torch.inference_mode()
+    def _encode(self, tile: Tile, frame: Frame) -> TileEmbedding:
+        began = time.perf_counter()
+        image = make_input(tile, frame, self.config.mean, self.config.std, self.device)
+        with self._low_precision():
+            embedding = self.model.encode(image, detection=True)
+        embedding = Embedding(
+            WindowFeatures(*[_plain(level) for level in embedding.maps]),
+            embedding.detection,
+            None,
+            embedding.size_hw,
+        )
+        return TileEmbedding(frame, embedding, time.perf_counter() - began)
+
+    def _low_precision(self) -> AbstractContextManager[object]:
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+    @torch.inference_mode()
+    def propose(self, embedding: TileEmbedding) -> Detections:
+        """All boxes the detector offers, in px of the tile, with scores; a Proposer."""
+        with self._low_precision():
+            output = self.model.detect(embedding.embedding)
+        logits, boxes = output.layers[-1]
+        valid = output.valid[0, 0]
+        scores, classes = torch.sigmoid(logits[0, 0][valid].float()).max(-1)
+        cxcywh = boxes[0, 0][valid].float().cpu().numpy()
+        half = cxcywh[:, 2:] / 2
+        corners = np.concatenate([cxcywh[:, :2] - half, cxcywh[:, :2] + half], axis=1)
+        yxyx = embedding.frame.boxes_to_picture(corners[:, [1, 0, 3, 2]])
+        return Detections(
+            yxyx.astype(np.float32),
+            scores.cpu().numpy().astype(np.float32),
+            classes.cpu().numpy().astype(np.int64),
+        )
+
+    @torch.inference_mode()
+    def decode(
+        self, embedding: TileEmbedding, prompts: PromptBatch, *, candidates: bool = False
+    ) -> Iterator[tuple[npt.NDArray[np.int64], DecodedMasks]]:
+        """Answer prompts, grouped by the size of window they need.
+
+        Parameters
+        ----------
+        embedding : of the field the prompts lie in
+        prompts : px of the picture
+        candidates : SAM's three candidates instead of the single mask
+
+        Yields
+        ------
+        index, masks
+            Positions in ``prompts`` and their answers; every position appears once.
+
+        Raises
+        ------
+        PromptError
+            A mask prompt that is not on this field's logit grid.
+        """
+        self._check_masks(embedding, prompts)
+        sides = choose_sides(embedding.frame, prompts, self.config.mask.window)
+        waiting = np.arange(len(prompts))
+        while len(waiting):
+            side = int(sides[waiting].min())
+            group = waiting[sides[waiting] == side]
+            waiting = waiting[sides[waiting] != side]
+            window = Window.of(embedding.frame, side, self.config.coarse_stride)
+            at_once = max(1, _WINDOW_PIXELS_AT_ONCE // (window.side_hw[0] * window.side_hw[1]))
+            for start in range(0, len(group), at_once):
+                index = group[start : start + at_once]
+                masks, cut = self._decode_window(embedding, prompts.take(index), window, candidates)
+                if prompts.boxes_yxyx is None and not window.whole:
+                    grown = index[cut]
+                    sides[grown] = side * 2
+                    waiting = np.concatenate([waiting, grown])
+                    index, masks = index[~cut], _rows(masks, ~cut)
+                if len(index):
+                    yield index, masks
+
+    def _decode_window(
+        self, embedding: TileEmbedding, prompts: PromptBatch, window: Window, candidates: bool
+    ) -> tuple[DecodedMasks, npt.NDArray[np.bool_]]:
+        """Decode prompts whose windows have one size; and say which masks were cut by it."""
+        frame, stride = embedding.frame, self.config.coarse_stride
+        points, labels, centres = prompt_tokens(frame, prompts)
+        corners = torch.zeros((len(prompts), 2), dtype=torch.long)
+        if not window.whole:
+            corners = place_windows(
+                torch.from_numpy(centres), window.side_hw[0], frame.input_hw, stride
+            )
+        local = torch.from_numpy(points).float() - (corners * stride).flip(1)[:, None]
+        previous = self._previous(prompts, corners, window)
+        logits, ious = self.model.decode(
+            embedding.embedding,
+            WindowPrompts(
+                torch.zeros(len(prompts), dtype=torch.long, device=self.device),
+                corners.to(self.device),
+                window.cells_hw,
+                local.to(self.device),
+                torch.from_numpy(labels).to(self.device),
+                previous,
+            ),
+        )
+        chosen = slice(1, None) if candidates else slice(0, 1)
+        logits, ious = logits[:, chosen].float(), ious[:, chosen].float()
+        cut = touches_border(logits[:, 0] > 0, corners, window, frame, stride)
+        origins, full = logits_at_picture(logits, corners * stride, window, frame)
+        answer = DecodedMasks(
+            origins, full, _array(ious), _array(logits), (corners * 4).cpu().numpy()
+        )
+        return answer, cut.cpu().numpy()
+
+    def _previous(self, prompts: PromptBatch, corners: Tensor, window: Window) -> Tensor | None:
+        """The windows of the mask prompts, (N, 1, 4 h, 4 w)."""
+        if prompts.masks is None:
+            return None
+        height, width = 4 * window.cells_hw[0], 4 * window.cells_hw[1]
+        crops = [
+            mask[y : y + height, x : x + width]
+            for mask, (y, x) in zip(prompts.masks, (corners * 4).tolist(), strict=True)
+        ]
+        return torch.from_numpy(np.stack(crops)[:, None]).float().to(self.device)
+
+    def logit_grid(self, embedding: TileEmbedding) -> tuple[int, int]:
+        """Shape of a field's low-resolution logits, as mask prompts have it."""
+        height, width = embedding.frame.input_hw
+        return height // self.config.logit_stride, width // self.config.logit_stride
+
+    def _check_masks(self, embedding: TileEmbedding, prompts: PromptBatch) -> None:
+        if prompts.masks is None:
+            return
+        expected = self.logit_grid(embedding)
+        if prompts.masks.shape[1:] != expected:
+            raise PromptError(
+                f"mask prompt must be {expected} logits, as returned for this image, got "
+                f"{prompts.masks.shape[1:]}; pass low_res_logits of an earlier answer"
+            )
+
+
+def _plain(level: Tensor) -> Tensor:
+    """float32 and channels last: clicks read it many times, in full precision."""
+    return level.float().contiguous(memory_format=torch.channels_last)
+
+
+def _array(tensor: Tensor) -> npt.NDArray[np.float32]:
+    array: npt.NDArray[np.float32] = tensor.cpu().numpy()
+    return array
+
+
+def _rows(masks: DecodedMasks, keep: npt.NDArray[np.bool_]) -> DecodedMasks:
+    return DecodedMasks(
+        masks.origins_yx[keep],
+        masks.logits[keep],
+        masks.ious[keep],
+        masks.low_res[keep],
+        masks.low_res_corners_yx[keep],
+    )
+
+

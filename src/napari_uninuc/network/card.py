@@ -1,0 +1,207 @@
+"""The card of a model: what it is, what it was taught, what it may be used for.
+
+A card is ``card.toml`` beside ``model.safetensors``. TOML has no null: a value that is not known
+(micrometres per pixel, training hours) is left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tomllib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
+from datetime import date
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import tomli_w
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from napari_uninuc.errors import CheckpointError, OutputError
+from napari_uninuc.network.config import PRESETS, PyramidConfig
+
+CARD_NAME = "card.toml"
+WEIGHTS_NAME = "model.safetensors"
+DEFAULT_SCORE_THRESHOLD = 0.5
+
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Mean = Annotated[float, Field(allow_inf_nan=False)]
+_Word = Annotated[str, Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """What travels with the weights.
+
+    Attributes
+    ----------
+    id : how commands call the model
+    architecture : one of `napari_uninuc.network.config.PRESETS`
+    mpp : micrometres per input pixel the model was taught at; None where it knows no scale
+    mean, std : of RGB in [0, 1], taken off before the network
+    classes : names of the nucleus classes, in the order of class ids
+    licence : of the weights
+    training_data : data sets the weights have seen, first ones first
+    initialisation : where training began
+    sha256 : of the weights file, 64 hexadecimal digits; empty where the weights are in no file
+    score_threshold : in [0, 1], below which automatic nuclei are dropped by default
+    created : date, YYYY-MM-DD
+    training_hours : hours of training by us; None where not known
+    metrics : measured figures by name
+    notes : anything else a user should know
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+    architecture: _Word
+    mpp: _Positive | None = None
+    mean: tuple[_Mean, _Mean, _Mean]
+    std: tuple[_Positive, _Positive, _Positive]
+    classes: Annotated[tuple[_Word, ...], Field(min_length=1)]
+    licence: _Word
+    training_data: tuple[_Word, ...]
+    initialisation: _Word
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+    score_threshold: Annotated[float, Field(ge=0, le=1)] = DEFAULT_SCORE_THRESHOLD
+    created: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    training_hours: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    notes: str = ""
+
+
+_CARDS = TypeAdapter(ModelCard)
+_KEYS = tuple(item.name for item in fields(ModelCard))
+
+
+def card_path(folder_or_file: str | Path) -> Path:
+    """Where the card of a model is: in its folder, or beside any of its files."""
+    path = Path(folder_or_file)
+    if path.is_dir():
+        return path / CARD_NAME
+    return path if path.name == CARD_NAME else path.parent / CARD_NAME
+
+
+def read_card(folder_or_file: str | Path) -> ModelCard:
+    """Read and check a card.
+
+    Parameters
+    ----------
+    folder_or_file : model folder, its ``card.toml``, or its weights file
+
+    Raises
+    ------
+    CheckpointError
+        No card, not TOML, an unknown key, a missing one, or a value out of range.
+    """
+    path = card_path(folder_or_file)
+    try:
+        stored = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path}: no card; a model is a folder with {CARD_NAME} and {WEIGHTS_NAME}"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise CheckpointError(f"{path}: cannot read the card: {reason}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise CheckpointError(f"{path}: not valid TOML: {error}; get the card again") from error
+    try:
+        card = _CARDS.validate_python(stored)
+    except ValidationError as error:
+        raise CheckpointError(f"{path}: {_first_problem(error)}") from error
+    if card.architecture not in PRESETS:
+        raise CheckpointError(
+            f"{path}: architecture must be one of {', '.join(PRESETS)}, got "
+            f"{card.architecture!r}; a newer napari-uninuc may know it"
+        )
+    return card
+
+
+def write_card(card: ModelCard, folder: str | Path) -> Path:
+    """Write ``card.toml`` into a model folder, beside and renamed; returns its path.
+
+    Raises
+    ------
+    CheckpointError
+        A value that `read_card` would refuse.
+    OutputError
+        The folder is not there or cannot be written.
+    """
+    path = Path(folder) / CARD_NAME
+    values = {key: value for key, value in asdict(card).items() if value is not None}
+    try:
+        _CARDS.validate_python(values)
+    except ValidationError as error:
+        raise CheckpointError(f"card of {card.id}: {_first_problem(error)}") from error
+    values["metrics"] = dict(card.metrics)
+    partial = path.with_name(f".{CARD_NAME}.{os.getpid()}.partial")
+    try:
+        partial.write_text(tomli_w.dumps(values), encoding="utf-8", newline="\n")
+        os.replace(partial, path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise OutputError(
+            f"{path}: cannot write the card: {error.strerror}; choose a folder you can write to"
+        ) from error
+    return path
+
+
+def card_for_preset(name: str) -> ModelCard:
+    """Card of an architecture with random weights.
+
+    Raises
+    ------
+    ModelNotFoundError
+        No such preset.
+    """
+    from napari_uninuc.network.build import preset  # loads torch, which reading a card need not
+
+    config = preset(name)
+    return ModelCard(
+        id=config.id,
+        architecture=name,
+        mpp=0.25 if isinstance(config.encoder, PyramidConfig) else None,
+        mean=config.mean,
+        std=config.std,
+        classes=config.classes,
+        licence="BSD-3-Clause",
+        training_data=(),
+        initialisation="random",
+        sha256="",
+        created=date.today().isoformat(),
+        notes="Random weights: outlines mean nothing.",
+    )
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, 64 hexadecimal digits.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot read: {error.strerror}; check the path") from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Say the first validation error on one line, and how many more there are."""
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        text = f"unknown key {key!r}; expected only {', '.join(_KEYS)}"
+    elif first["type"] in ("missing", "missing_keyword_only_argument"):
+        text = f"{key}: expected a value, got none; add it"
+    else:
+        text = f"{key}: {first['msg']}, got {first['input']!r}; correct it"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return " ".join(f"{text}{more}".split())
