@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -32,8 +34,6 @@ def test_encoders_cost_what_table_4_of_the_paper_says(
 
 
 def test_mask_trunk_of_b_alone_costs_what_the_paper_says() -> None:
-    from dataclasses import replace
-
     config = PRESETS["uninuc-b"]
     cost = encoder_cost(replace(config, detector=replace(config.detector, backbone=None)))
     assert cost.macs / 1e9 == pytest.approx(263.9, abs=0.1)

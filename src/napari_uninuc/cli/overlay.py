@@ -26,7 +26,7 @@ def draw_outlines(
     ----------
     tile : (H, W)
     labels : (H, W) int32, 0 background
-    scale : times larger, a whole number >= 1; the outline is one px of the result
+    scale : times larger, a whole number >= 1; an outline is `scale` px of the result wide
 
     Returns
     -------
@@ -47,8 +47,8 @@ def draw_outlines(
         (scale * width, scale * height), Image.Resampling.BICUBIC
     )
     rgb = np.array(enlarged)
-    large = labels.repeat(scale, axis=0).repeat(scale, axis=1)
-    rgb[find_boundaries(large, mode="inner")] = _OUTLINE
+    outline = find_boundaries(labels, mode="inner")
+    rgb[outline.repeat(scale, axis=0).repeat(scale, axis=1)] = _OUTLINE
     return rgb
 
 

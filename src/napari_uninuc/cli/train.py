@@ -11,7 +11,7 @@ import click
 from napari_uninuc.cli.messages import progress_bar
 from napari_uninuc.cli.options import PathArgument, device_option
 from napari_uninuc.cli.outputs import require_place
-from napari_uninuc.errors import OutputError
+from napari_uninuc.errors import CheckpointError, OutputError
 
 if TYPE_CHECKING:
     from napari_uninuc.training.recipe import TrainRecipe
@@ -84,8 +84,10 @@ def _made_small(recipe: "TrainRecipe") -> Iterator["TrainRecipe"]:
 
 
 def _require_own_output(output: Path, resume: bool) -> None:
-    """Refuse to write a new run over an old one."""
+    """Refuse to write a new run over an old one, and to go on with none."""
     checkpoint = output / "checkpoint.pt"
+    if resume and not checkpoint.is_file():
+        raise CheckpointError(f"{checkpoint}: nothing to resume; start without --resume")
     if checkpoint.exists() and not resume:
         raise OutputError(
             f"{output}: a new run needs a folder of its own, got one with {checkpoint.name}; "

@@ -94,9 +94,7 @@ def finish_crop(image: Tensor, labels: np.ndarray, exhaustive: bool, min_area: i
     lookup = np.zeros(len(areas), dtype=np.int64)
     lookup[keep] = np.arange(1, int(keep.sum()) + 1)
     labels = lookup[labels]
-    boxes = [
-        (x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(labels)
-    ]
+    boxes = [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(labels)]
     return Crop(
         image,
         torch.from_numpy(labels),
@@ -127,5 +125,3 @@ def supervision_maps(labels: np.ndarray) -> np.ndarray:
     np.maximum.at(deepest, labels.ravel(), depth.ravel())
     distance = np.where(nucleus, depth / deepest[labels], 0.0)
     return np.stack([nucleus, distance, contact]).astype(np.float32)
-
-

@@ -127,6 +127,10 @@ def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
     kernel = torch.exp(-(x**2) / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).view(1, 1, -1)
     out = image.unsqueeze(1)  # channels as a batch
-    out = functional.conv2d(functional.pad(out, (radius, radius, 0, 0), mode="reflect"), kernel[:, :, None])
-    out = functional.conv2d(functional.pad(out, (0, 0, radius, radius), mode="reflect"), kernel[..., None])
+    out = functional.conv2d(
+        functional.pad(out, (radius, radius, 0, 0), mode="reflect"), kernel[:, :, None]
+    )
+    out = functional.conv2d(
+        functional.pad(out, (0, 0, radius, radius), mode="reflect"), kernel[..., None]
+    )
     return out.squeeze(1)

@@ -1,0 +1,1 @@
+"""Tiles in, boxes and masks out: fields, windows, prompts, devices and the embedding cache."""

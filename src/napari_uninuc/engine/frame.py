@@ -40,7 +40,7 @@ class Frame:
     @property
     def scale_yx(self) -> npt.NDArray[np.float64]:
         """Input px per picture px, (y, x)."""
-        return np.array(self.content_hw, np.float64) / np.array(self.shape_hw)
+        return np.divide(self.content_hw, self.shape_hw, dtype=np.float64)
 
     def points_to_input(self, points_yx: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """(..., 2) pixel positions of the picture -> input px."""
@@ -52,12 +52,14 @@ class Frame:
     def boxes_to_input(self, boxes_yxyx: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """(..., 4) half-open boxes of the picture -> input px."""
         local = np.asarray(boxes_yxyx, np.float64) - np.tile(self.origin_yx, 2)
-        return local * np.tile(self.scale_yx, 2)
+        scaled: npt.NDArray[np.float64] = local * np.tile(self.scale_yx, 2)
+        return scaled
 
     def boxes_to_picture(self, boxes_yxyx: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """(..., 4) boxes in input px -> half-open boxes of the picture."""
         scaled = np.asarray(boxes_yxyx, np.float64) / np.tile(self.scale_yx, 2)
-        return scaled + np.tile(self.origin_yx, 2)
+        moved: npt.NDArray[np.float64] = scaled + np.tile(self.origin_yx, 2)
+        return moved
 
 
 def uniform_frame(field: Field, scale: float, smallest: int) -> Frame:

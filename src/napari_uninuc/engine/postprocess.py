@@ -1,5 +1,7 @@
 """Logits -> masks in pixels of the picture."""
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -32,8 +34,9 @@ def logits_at_picture(
     """
     scale = torch.from_numpy(frame.scale_yx)
     corners = corners_yx.cpu()
-    first = torch.ceil((corners + 0.5) / scale - 0.5).long()  # (N, 2) px of the field
-    count = [max(1, int(side / s)) for side, s in zip(window.side_hw, scale.tolist(), strict=True)]
+    # The first pixel whose centre the window holds; the last may lie half a step past its end.
+    first = torch.ceil(corners / scale - 0.5 - 1e-9).long()  # (N, 2) px of the field
+    count = [math.ceil(side / s) for side, s in zip(window.side_hw, scale.tolist(), strict=True)]
     if window.whole:
         first, count = torch.zeros_like(corners), list(frame.shape_hw)
     axes = []
@@ -64,9 +67,7 @@ def instances_of(
         crop = mask[y : rows[-1] + 1, x : columns[-1] + 1]
         origin = (int(masks.origins_yx[k, 0]) + y, int(masks.origins_yx[k, 1]) + x)
         iou = float(masks.ious[k, 0])
-        instances.append(
-            InstanceMask(origin, crop.copy(), float(scores[k]), int(classes[k]), iou)
-        )
+        instances.append(InstanceMask(origin, crop.copy(), float(scores[k]), int(classes[k]), iou))
     return instances
 
 

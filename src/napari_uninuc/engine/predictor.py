@@ -32,6 +32,9 @@ Progress = Callable[[int, int], None]
 _OUTSIDE = -10.0
 """Logit of cells no window covered: confidently not this nucleus."""
 
+_SEAM = 4.0
+"""Input px by which the centre of one nucleus may differ between two fields."""
+
 
 def load_predictor(
     model: str | Path = "uninuc-n", *, device: str = "auto", weights: str | None = "default"
@@ -56,7 +59,9 @@ def load_predictor(
     where = choose_device(device)
     if weights is None:
         name = str(model)
-        return Predictor(TorchEngine(build_model(preset(name), seed=0), card_for_preset(name), where))
+        return Predictor(
+            TorchEngine(build_model(preset(name), seed=0), card_for_preset(name), where)
+        )
     files = find_model(model)
     network = build_model(preset(files.card.architecture))
     load_weights(network, files.weights_path)
@@ -91,10 +96,11 @@ class Predictor:
         Raises
         ------
         ImageError
-            Not a picture, or ``mpp`` not above 0.
+            Not a picture, or ``mpp`` not above 0 or far too coarse.
         """
         tile = image if isinstance(image, Tile) else Tile.from_array(image, mpp)
-        self._tile, self._fields = tile, self.engine.fields(tile)
+        fields = self.engine.fields(tile)
+        self._tile, self._fields = tile, fields
         if len(self._fields) == 1:
             self.engine.embed(tile, self._fields[0])
 
@@ -211,13 +217,18 @@ class Predictor:
     def _segment_field(
         self, tile: Tile, field: Field, threshold: float, timings: dict[str, float]
     ) -> list[InstanceMask]:
-        """Nuclei whose box has its centre in the field's inner part: one owner each."""
+        """Nuclei whose box has its centre in the field's inner part, or close to it.
+
+        Two fields may see one centre a little apart, each on the other's side of the cut. Both
+        answer for what lies within `_SEAM` of it; of two equal masks `resolve_overlaps` keeps one.
+        """
         embedding = self.engine.embed(tile, field)
         timings["encode"] += embedding.seconds
         began = time.perf_counter()
         found = self.engine.propose(embedding)
         centres = (found.boxes_yxyx[:, :2] + found.boxes_yxyx[:, 2:]) / 2
-        low, high = np.array(field.inner_yxyx[:2]), np.array(field.inner_yxyx[2:])
+        slack = _SEAM / embedding.frame.scale_yx
+        low, high = field.inner_yxyx[:2] - slack, field.inner_yxyx[2:] + slack
         owned = ((centres >= low) & (centres < high)).all(axis=1)
         found = found.take(owned & (found.scores >= threshold))
         timings["detect"] += time.perf_counter() - began
@@ -253,6 +264,7 @@ class Predictor:
         """The field each prompt is answered from: the one whose inner part holds it."""
         if len(self._fields) == 1:
             return np.zeros(len(prompts), np.int64)
+        places: npt.NDArray[np.float32] | npt.NDArray[np.float64]
         if prompts.boxes_yxyx is not None:
             places = (prompts.boxes_yxyx[:, :2] + prompts.boxes_yxyx[:, 2:]) / 2
         elif prompts.points_yx.shape[1]:
@@ -262,7 +274,9 @@ class Predictor:
                 "on an image of several fields a mask prompt needs a point or a box; add one"
             )
         inner = np.array([field.inner_yxyx for field in self._fields])  # (F, 4)
-        middle = np.clip(places[:, None], inner[None, :, :2], inner[None, :, 2:] - 1)
+        middle: npt.NDArray[Any] = np.clip(
+            places[:, None], inner[None, :, :2], inner[None, :, 2:] - 1
+        )
         owners: npt.NDArray[np.int64] = np.abs(middle - places[:, None]).sum(-1).argmin(axis=1)
         return owners
 
@@ -277,9 +291,12 @@ def _as_batch(
     points, labels, boxes, masks = None, None, None, None
     if (point_coords is None) != (point_labels is None):
         raise PromptError("point_coords and point_labels go together, got one of them; pass both")
-    if point_coords is not None:
-        points = np.asarray(point_coords, np.float32)
-        labels = np.asarray(point_labels, np.int64)
+    if point_coords is not None and point_labels is not None:
+        points = _numbers(point_coords, "point_coords")
+        kinds = _numbers(point_labels, "point_labels")
+        if not np.isin(kinds, (-1, 0, 1)).all():
+            raise PromptError("point labels must be 1 (inside) or 0 (outside); correct them")
+        labels = kinds.astype(np.int64)
         if points.ndim == 2 and labels.ndim == 1:
             points, labels = points[None], labels[None]
         if points.ndim != 3 or points.shape[-1] != 2:
@@ -288,12 +305,12 @@ def _as_batch(
             )
         points = points[..., ::-1]
     if box is not None:
-        boxes = np.asarray(box, np.float32)
-        if boxes.size == 0 or boxes.shape[-1] != 4 or boxes.ndim > 2:
+        boxes = _numbers(box, "box")
+        if boxes.size == 0 or boxes.ndim not in (1, 2) or boxes.shape[-1] != 4:
             raise PromptError(f"box must be (4,) or (B, 4), got {boxes.shape}; correct the shape")
         boxes = boxes.reshape(-1, 4)[:, [1, 0, 3, 2]]
     if mask_input is not None:
-        masks = np.asarray(mask_input, np.float32)
+        masks = _numbers(mask_input, "mask_input")
         masks = masks[None] if masks.ndim == 3 else masks
         if masks.ndim != 4 or masks.shape[1] != 1:
             raise PromptError(
@@ -310,6 +327,16 @@ def _as_batch(
     if points is None or labels is None:
         points, labels = np.zeros((n, 0, 2), np.float32), np.zeros((n, 0), np.int64)
     return PromptBatch(np.ascontiguousarray(points), labels, boxes, masks)
+
+
+def _numbers(values: npt.ArrayLike, name: str) -> npt.NDArray[np.float32]:
+    try:
+        return np.asarray(values, np.float32)
+    except (TypeError, ValueError) as error:
+        raise PromptError(
+            f"{name} must be an array of numbers, got {type(values).__name__} that is none; "
+            "make its rows equally long"
+        ) from error
 
 
 def _paste(

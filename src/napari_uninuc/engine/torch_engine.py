@@ -20,7 +20,7 @@ from napari_uninuc.engine.postprocess import logits_at_picture
 from napari_uninuc.engine.preprocess import PREPROCESS_VERSION, make_input
 from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
 from napari_uninuc.engine.windows import Window, choose_sides, prompt_tokens, touches_border
-from napari_uninuc.errors import PromptError
+from napari_uninuc.errors import ImageError, PromptError
 from napari_uninuc.network.card import ModelCard
 from napari_uninuc.network.mask_decoder import WindowFeatures
 from napari_uninuc.network.uninuc import Embedding, UniNuc, WindowPrompts
@@ -31,6 +31,8 @@ __all__ = ["TileEmbedding", "TorchEngine"]
 _CACHE_BYTES = 2 * 1024**3
 _WINDOW_PIXELS_AT_ONCE = 256 * 64 * 64
 """Decoded at once, in input px over all windows: bounds memory whatever the windows' size."""
+_SMALLEST_FIELD = 32
+"""Px of the picture; coarser pictures would be enlarged to nothing but blur, and much of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +61,7 @@ class TorchEngine:
     """
 
     def __init__(self, model: UniNuc, card: ModelCard, device: torch.device) -> None:
-        self.model = model.to(device=device, memory_format=torch.channels_last).eval()
+        self.model = model.to(memory_format=torch.channels_last).to(device).eval()
         self.card, self.config, self.device = card, model.config, device
         # A converted SAM 2 model must give SAM 2's masks to the last digits: no low precision.
         self.dtype = torch.float32 if card.mpp is None else encoder_dtype(device)
@@ -72,12 +74,23 @@ class TorchEngine:
         return tile.mpp / self.card.mpp
 
     def fields(self, tile: Tile) -> list[Field]:
-        """Cover a tile with fields of at most the model's input size."""
+        """Cover a tile with fields of at most the model's input size.
+
+        Raises
+        ------
+        ImageError
+            Pixels far too large to show nuclei.
+        """
         height, width = tile.rgb.shape[:2]
         if self.card.mpp is None and self.config.square_input:
             return [Field(0, (0, 0, height, width), (0, 0, height, width))]
         scale = self.scale_of(tile)
-        size = max(3, int(self.config.input_size / scale))
+        size = int(self.config.input_size / scale)
+        if size < _SMALLEST_FIELD:
+            raise ImageError(
+                f"mpp must be at most {self.config.input_size // _SMALLEST_FIELD} times the "
+                f"model's {self.card.mpp}, got {tile.mpp}; nuclei cannot be seen so coarsely"
+            )
         halo = min(round(self.config.halo / scale), (size - 1) // 2)
         return plan_fields((height, width), size, halo)
 
@@ -260,5 +273,3 @@ def _rows(masks: DecodedMasks, keep: npt.NDArray[np.bool_]) -> DecodedMasks:
         masks.low_res[keep],
         masks.low_res_corners_yx[keep],
     )
-
-

@@ -36,9 +36,7 @@ class Window:
         return cls((height, width), (height // stride, width // stride), whole)
 
 
-def choose_sides(
-    frame: Frame, prompts: PromptBatch, smallest: int | None
-) -> npt.NDArray[np.int64]:
+def choose_sides(frame: Frame, prompts: PromptBatch, smallest: int | None) -> npt.NDArray[np.int64]:
     """Side of the window of each prompt, input px; doubled from ``smallest`` until it fits.
 
     A window that would reach the input's size is the whole input; None always is.
@@ -144,17 +142,13 @@ def _mask_boxes(masks: npt.NDArray[np.float32], frame: Frame) -> npt.NDArray[np.
     return array
 
 
-def _mask_extents(
-    masks: npt.NDArray[np.float32], frame: Frame
-) -> npt.NDArray[np.float64]:
+def _mask_extents(masks: npt.NDArray[np.float32], frame: Frame) -> npt.NDArray[np.float64]:
     boxes = _mask_boxes(masks, frame)
     extents: npt.NDArray[np.float64] = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
     return extents
 
 
-def _mask_centres(
-    masks: npt.NDArray[np.float32], frame: Frame
-) -> npt.NDArray[np.float64]:
+def _mask_centres(masks: npt.NDArray[np.float32], frame: Frame) -> npt.NDArray[np.float64]:
     boxes = _mask_boxes(masks, frame)
     centres: npt.NDArray[np.float64] = (boxes[:, :2] + boxes[:, 2:]) / 2
     return centres

@@ -74,7 +74,7 @@ def _understood(output: str, errors: str) -> WindowState:
     state = WindowState(**{key: value for key, value in found.items() if key in known})  # type: ignore[arg-type]
     if state.window or state.problem:
         return state
-    said = " ".join(errors.split())[:160] or "no message"
+    said = next((line.strip() for line in errors.splitlines() if line.strip()), "no message")
     advice = "set DISPLAY, or start it by xvfb-run; see that Qt's X libraries are installed"
     return WindowState(**asdict(state) | {"problem": f"Qt cannot open a window ({said}); {advice}"})
 

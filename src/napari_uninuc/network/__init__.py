@@ -1,0 +1,1 @@
+"""The network, its presets, its model files and their cards."""

@@ -10,14 +10,14 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_uninuc.errors import CheckpointError, OutputError
 from napari_uninuc.network.card import WEIGHTS_NAME, ModelCard, sha256_of, write_card
 from napari_uninuc.network.uninuc import UniNuc
 
 
-def save_weights(model: UniNuc, path: Path, dtype: torch.dtype = torch.float16) -> None:
+def save_weights(model: nn.Module, path: Path, dtype: torch.dtype = torch.float16) -> None:
     """Write a model's weights as safetensors, floating-point tensors as ``dtype``.
 
     Written beside and renamed, so that an interrupted run leaves the earlier file.

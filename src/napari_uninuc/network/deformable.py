@@ -20,7 +20,7 @@ def sample_levels(values: Sequence[Tensor], locations: Tensor, weights: Tensor) 
     weights    (B, Q, heads, levels * points)
     returns    (B, Q, heads * c)
     """
-    b, q, heads, _, points, _ = locations.shape
+    b, q, heads = locations.shape[:3]
     grid = (2 * locations - 1).permute(0, 2, 3, 1, 4, 5).flatten(0, 1)  # (B*h, L, Q, P, 2)
     sampled = torch.cat(
         [
@@ -73,7 +73,7 @@ class DeformableAttention(nn.Module):
             self.offsets.bias.copy_(start.expand(-1, self.levels, -1, -1).flatten())
 
     def forward(self, query: Tensor, boxes: Tensor, levels: Sequence[Tensor]) -> Tensor:
-        b, q, dim = query.shape
+        b, q = query.shape[:2]
         shape = (b, q, self.heads, self.levels, self.points)
         offsets = self.offsets(query).view(*shape, 2)
         weights = self.weights(query).view(b, q, self.heads, -1).softmax(-1)

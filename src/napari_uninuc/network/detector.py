@@ -263,7 +263,7 @@ def _resize(x: Tensor, size: torch.Size) -> Tensor:
     if x.shape[-2:] == size:
         return x
     if x.shape[-1] > size[-1]:
-        return functional.adaptive_avg_pool2d(x, size)
+        return functional.adaptive_avg_pool2d(x, (size[0], size[1]))
     return functional.interpolate(x, size=size, mode="nearest")
 
 

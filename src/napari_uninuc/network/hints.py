@@ -38,6 +38,8 @@ def draw_hints(
 
 
 def _nearest(points_xy: Tensor, chosen: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
+    if points_xy.shape[1] == 0:  # a mask alone is a prompt too
+        return points_xy.new_zeros(len(points_xy), len(ys), len(xs))
     dy2 = (ys[None, None] - points_xy[..., 1:]).square()  # (N, P, H)
     dx2 = (xs[None, None] - points_xy[..., :1]).square()  # (N, P, W)
     d2 = dy2.unsqueeze(-1) + dx2.unsqueeze(-2)  # (N, P, H, W)

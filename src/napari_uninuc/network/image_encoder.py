@@ -144,5 +144,3 @@ def build_encoder(config: HieraConfig | PyramidConfig) -> HieraEncoder | Pyramid
     if isinstance(config, HieraConfig):
         return HieraEncoder(config)
     return PyramidEncoder(config)
-
-

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from sam2.modeling.sam2_utils import MLP
 from sam2.modeling.sam.mask_decoder import MaskDecoder as Sam2MaskDecoder
 from sam2.modeling.sam.transformer import TwoWayTransformer
+from sam2.modeling.sam2_utils import MLP
 from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_uninuc.network.config import MaskConfig
-
 
 HINTS = 4
 """Maps of `draw_hints`: positive clicks, negative clicks, box, previous mask."""
@@ -39,8 +38,9 @@ class MaskDecoder(Sam2MaskDecoder):
     """SAM 2's decoder plus a high-quality token that reads F0 + F1 + updated F2.
 
     The projections of (F0, F1) do not depend on a prompt and are made once per image by
-    `project`. The last layer of ``hq_mlp`` starts at zero: with SAM 2.1 weights the masks are
-    exactly SAM 2.1's until training moves it (facts: SAM-HQ sums both logits).
+    `project`. The last layer of ``hq_mlp`` starts at zero (facts: SAM-HQ sums both logits); while
+    it is, and nothing is being trained, the token is left out, because by its mere presence in
+    self-attention it would move the other tokens: with SAM 2.1 weights masks are SAM 2.1's.
     """
 
     def __init__(self, config: MaskConfig, channels: tuple[int, int, int]) -> None:
@@ -78,10 +78,7 @@ class MaskDecoder(Sam2MaskDecoder):
 
     def project(self, f0: Tensor, f1: Tensor, f2: Tensor) -> WindowFeatures:
         """Everything of an image that no prompt changes; ``f2`` already has C channels."""
-        if self.mshq:
-            quality = self.phi0(f0) + _up(self.phi1(f1), 2)
-        else:
-            quality = f0[:, :0]
+        quality = self.phi0(f0) + _up(self.phi1(f1), 2) if self.mshq else f0[:, :0]
         return WindowFeatures(f2, self.conv_s1(f1), self.conv_s0(f0), quality)
 
     def decode(
@@ -105,7 +102,8 @@ class MaskDecoder(Sam2MaskDecoder):
                   single-mask output, 1..3 SAM's candidates for an ambiguous point
         """
         n = tokens.shape[0]
-        queries = torch.cat([self._output_tokens().expand(n, -1, -1), tokens], dim=1)
+        quality = self._adds_quality()
+        queries = torch.cat([self._output_tokens(quality).expand(n, -1, -1), tokens], dim=1)
         source = features.coarse + dense  # (N, C, h, w)
         c, h, w = source.shape[1:]
         out, updated = self.transformer(source, position.expand(n, -1, -1, -1), queries)
@@ -120,15 +118,23 @@ class MaskDecoder(Sam2MaskDecoder):
         logits = torch.einsum("nkc,nchw->nkhw", weights, upscaled)
         if self.mshq:
             fused = features.quality + _up(self.phi2(updated), 4)  # (N, C/8, 4h, 4w)
+        if quality:
             hq = self.hq_mlp(out[:, 2 + self.num_mask_tokens])  # (N, C/8)
             logits = logits + torch.einsum("nc,nchw->nhw", hq, fused).unsqueeze(1)
         if self.refine is not None and hints is not None:
             logits = logits + self.refine(torch.cat([logits[:, :1], upscaled, fused, hints], dim=1))
         return logits, self.iou_prediction_head(out[:, 1])
 
-    def _output_tokens(self) -> Tensor:
+    def _adds_quality(self) -> bool:
+        """Whether the high-quality token takes part: it is trained, or being trained."""
+        if not self.mshq or torch.is_grad_enabled():
+            return self.mshq
+        last = self.hq_mlp.layers[-1]
+        return bool(last.weight.any() | last.bias.any())
+
+    def _output_tokens(self, quality: bool) -> Tensor:
         tokens = [self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight]
-        if self.mshq:
+        if quality:
             tokens.append(self.hq_token.weight)
         return torch.cat(tokens).unsqueeze(0)  # (1, T, C)
 
@@ -149,8 +155,8 @@ class LocalRefinement(nn.Module):
             nn.ReLU(),
             nn.Conv2d(width, 1, 3, padding=1),
         )
-        nn.init.zeros_(self.layers[-1].weight)
-        nn.init.zeros_(self.layers[-1].bias)
+        for value in self.layers[-1].parameters():
+            nn.init.zeros_(value)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)

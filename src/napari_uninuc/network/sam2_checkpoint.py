@@ -9,6 +9,7 @@ high-quality branch at zero, so that masks are exactly SAM 2.1's.
 from __future__ import annotations
 
 import pickle
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -171,7 +172,9 @@ def _load_tensors(path: Path) -> dict[str, object]:
         if path.suffix == ".safetensors":
             stored = load_file(str(path))
         else:
-            stored = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of odd pickles, which are refused below
+                stored = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: refused, it is not a file of plain tensors but pickled code or damaged; "

@@ -140,6 +140,4 @@ class UniNuc(nn.Module):
         maps = embedding.maps
         if maps.coarse.shape[0] > 1 or tuple(maps.coarse.shape[-2:]) != grid:
             maps = cut_windows(maps, prompts.image_index, prompts.corners_yx, grid)
-        return self.sam_mask_decoder.decode(
-            maps, encoder.grid_position(grid), tokens, dense, hints
-        )
+        return self.sam_mask_decoder.decode(maps, encoder.grid_position(grid), tokens, dense, hints)

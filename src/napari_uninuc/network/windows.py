@@ -40,9 +40,7 @@ def _cut(level: Tensor, image_index: Tensor, corners: Tensor, size: tuple[int, i
     return functional.embedding(rows, table).permute(0, 3, 1, 2)  # (N, C, h, w)
 
 
-def place_windows(
-    centres_yx: Tensor, side: int, input_hw: tuple[int, int], stride: int
-) -> Tensor:
+def place_windows(centres_yx: Tensor, side: int, input_hw: tuple[int, int], stride: int) -> Tensor:
     """First coarse cells (N, 2) of square windows around centres, moved to lie inside the input.
 
     Parameters

@@ -1,0 +1,1 @@
+"""From recipes and labelled images to a model folder."""

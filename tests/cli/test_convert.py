@@ -1,0 +1,53 @@
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from PIL import Image
+
+
+@pytest.fixture
+def labels(tmp_path):
+    """Ids 3 and 300, areas 4 and 6 px, as 16-bit PNG."""
+    pixels = np.zeros((20, 30), np.uint16)
+    pixels[2:4, 5:7] = 3
+    pixels[10:12, 20:23] = 300
+    Image.fromarray(pixels).save(tmp_path / "labels.png")
+    return tmp_path / "labels.png"
+
+
+def test_png_becomes_csv_with_its_ids(uninuc, labels, tmp_path):
+    target = tmp_path / "out" / "nuclei.csv"
+    status, out, err = uninuc("convert", labels, "--output", target, "--mpp", "0.5")
+    assert (status, err) == (0, "")
+    assert out == f"{labels} -> {target}: 2 nuclei\n"
+    table = pd.read_csv(target)
+    assert list(table["id"]) == [3, 300]
+    assert list(table["area_px"]) == [4, 6]
+    assert list(table["area_um2"]) == [1.0, 1.5]
+
+
+def test_scale_of_a_tiff_goes_along_unless_given(uninuc, labels, tmp_path):
+    first, second, third = (tmp_path / name for name in ("a.tif", "b.ome.tif", "c.csv"))
+    assert uninuc("convert", labels, "--output", first, "--mpp", "0.5")[0] == 0
+    assert uninuc("convert", first, "--output", second)[0] == 0
+    with tifffile.TiffFile(second) as tif:
+        assert 'PhysicalSizeX="0.5"' in tif.ome_metadata
+        np.testing.assert_array_equal(tif.asarray(), np.asarray(Image.open(labels)))
+    assert uninuc("convert", second, "--output", third, "--mpp", "0.25")[0] == 0
+    assert list(pd.read_csv(third)["area_um2"]) == [0.25, 0.375]
+
+
+def test_bad_labels_are_one_line(refused, picture, bad_pictures, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    for source in (picture, *bad_pictures.values()):
+        line = refused("convert", source, "--output", tmp_path / "new" / "a.tif")
+        assert line.startswith(f"{source}: ")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_labels_are_not_written_over_themselves(refused, labels, tmp_path):
+    tiff = tmp_path / "labels.tif"
+    tifffile.imwrite(tiff, np.ones((4, 4), np.uint16))
+    before = tiff.read_bytes()
+    assert "would replace" in refused("convert", tiff, "--output", tiff)
+    assert tiff.read_bytes() == before

@@ -1,0 +1,65 @@
+import pytest
+
+from napari_uninuc.cli import doctor as doctor_module
+from napari_uninuc.gui import window_check
+from napari_uninuc.gui.window_check import WindowState
+
+TITLES = ("system", "packages", "devices", "models", "folders", "napari")
+
+
+@pytest.fixture
+def sections(uninuc, random_model, monkeypatch):
+    """Run the doctor; returns each section's lines."""
+    monkeypatch.setenv("UNINUC_MODELS", str(random_model.parent))
+
+    def call():
+        status, out, err = uninuc("doctor")
+        assert (status, err) == (0, "")
+        found = {}
+        for block in out.split("\n\n")[1:]:
+            title, *lines = block.splitlines()
+            found[title] = [line.split(None, 1) for line in lines]
+        return found
+
+    return call
+
+
+def test_page_of_a_working_machine(sections, random_model, monkeypatch):
+    import torch
+
+    working = WindowState(napari="9.9.9", qt="PyQt6 6.6", plugin="manifest is valid", window=True)
+    monkeypatch.setattr(window_check, "probe_window", lambda: working)
+    page = sections()
+    assert tuple(page) == TITLES
+    assert ["torch", torch.__version__.split("+")[0]] in [
+        [name, text.split("+")[0]] for name, text in page["packages"]
+    ]
+    assert any(name == "cpu" and "threads" in text for name, text in page["devices"])
+    assert any(name == "auto" and "encoder in" in text for name, text in page["devices"])
+    assert any(name == "uninuc-n" for name, _ in page["models"])
+    assert any("matches its card" in " ".join(line) for line in page["models"])
+    assert page["folders"] == [["models", f"{random_model.parent}, writable"]]
+    assert ["window", "opens"] in page["napari"]
+    assert ["import", "9.9.9"] in page["napari"]
+
+
+def test_page_without_napari(sections, monkeypatch):
+    monkeypatch.setattr(window_check, "find_spec", lambda name: None)
+    page = sections()
+    assert tuple(page) == TITLES
+    assert ["import", "no"] in page["napari"]
+    [problem] = [text for name, text in page["napari"] if name == "problem"]
+    assert 'pip install "napari-uninuc[all]"' in problem
+
+
+def test_a_broken_part_hides_no_other(sections, monkeypatch):
+    def broken():
+        raise ImportError("libcudart.so.13: cannot open\nshared object file")
+
+    monkeypatch.setattr(window_check, "probe_window", broken)
+    monkeypatch.setattr(doctor_module, "_PACKAGES", ("no-such-package",))
+    page = sections()
+    assert tuple(page) == TITLES
+    text = "ImportError: libcudart.so.13: cannot open shared object file"
+    assert page["napari"] == [["problem", text]]
+    assert page["packages"] == [["no-such-package", "not installed"]]

@@ -1,0 +1,79 @@
+import tempfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_uninuc.network.card import read_card
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """A recipe for dark discs on a light ground; runs go to runs/discs."""
+    folder = tmp_path / "set"
+    ys, xs = np.mgrid[:96, :96]
+    labels = np.zeros((96, 96), np.uint16)
+    for nucleus, (y, x) in enumerate([(20, 20), (20, 65), (65, 20), (65, 65)], start=1):
+        labels[(ys - y) ** 2 + (xs - x) ** 2 <= 81] = nucleus
+    rgb = np.where((labels > 0)[..., None], (90, 60, 150), (235, 190, 215)).astype(np.uint8)
+    for part, pixels in (("images", rgb), ("labels", labels)):
+        (folder / part).mkdir(parents=True)
+        Image.fromarray(pixels).save(folder / part / "a.png")
+
+    def write(steps=1, extra=""):
+        file = tmp_path / "recipe.toml"
+        file.write_text(
+            f'architecture = "uninuc-n"\noutput = "{tmp_path / "runs" / "discs"}"\n'
+            f'steps = {steps}\nlicence = "test"\n{extra}\n'
+            "[crops]\nsize = 64\nbatch = 1\nworkers = 0\n"
+            "[prompts]\nnuclei_per_crop = 1\ncorrections = 1\n"
+            f'[[datasets]]\nname = "discs"\npath = "{folder}"\n',
+            encoding="utf-8",
+        )
+        return file
+
+    return write
+
+
+def test_train_saves_a_model_and_resumes(uninuc, refused, recipe, tmp_path):
+    run = tmp_path / "runs" / "discs"
+    status, out, err = uninuc("train", recipe(steps=1), "--device", "cpu")
+    assert (status, out, err) == (0, f"model saved in {run / 'model'}\n", "")
+    card = read_card(run / "model")
+    assert (card.licence, card.training_data) == ("test", ("discs",))
+    assert uninuc("models", "verify", run / "model")[0] == 0
+
+    before = (run / "checkpoint.pt").read_bytes()
+    assert "pass --resume" in refused("train", recipe(steps=2), "--device", "cpu")
+    assert (run / "checkpoint.pt").read_bytes() == before
+
+    assert uninuc("train", recipe(steps=2), "--device", "cpu", "--resume")[0] == 0
+    assert read_card(run / "model").notes.startswith("2 steps")
+
+
+def test_smoke_run_keeps_nothing(uninuc, recipe, tmp_path, monkeypatch):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    status, out, err = uninuc("train", recipe(steps=1000), "--device", "cpu", "--smoke")
+    assert (status, err) == (0, "")
+    assert out == "smoke run passed: 4 steps and export; nothing was kept\n"
+    assert list(scratch.iterdir()) == []
+    assert not (tmp_path / "runs").exists()
+
+
+def test_bad_recipes_are_one_line(refused, recipe, tmp_path):
+    assert "unknown key 'colour'" in refused("train", recipe(extra='colour = "red"'))
+    assert "cannot read the recipe" in refused("train", tmp_path / "gone.toml")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_nothing_to_resume_is_one_line(refused, recipe, tmp_path):
+    line = refused("train", recipe(), "--device", "cpu", "--resume")
+    assert "nothing to resume" in line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_unwritable_output_is_one_line(refused, recipe, tmp_path):
+    (tmp_path / "runs").touch()
+    assert "cannot be written" in refused("train", recipe(), "--device", "cpu")

@@ -1,0 +1,71 @@
+"""What the losses are given."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_uninuc.core.tile import Tile
+from napari_uninuc.datasets.crops import CropSource, CropStream, finish_crop, supervision_maps
+from napari_uninuc.datasets.folder import LabelledTile
+
+
+def stream_of(seed=0, weights=(1.0,), mpp=0.25):
+    sources = []
+    for index, weight in enumerate(weights):
+        labels = np.zeros((80, 80), np.int32)
+        labels[10:30, 10:30], labels[40:60, 35:60] = 5, 900
+        rgb = np.full((80, 80, 3), 60 + 100 * index, np.uint8)
+        tiles = [LabelledTile(Tile.from_array(rgb), labels, None)]
+        sources.append(CropSource(tiles, weight, index == 0, 0.25))
+    return CropStream(sources, size=64, mpp=mpp, zoom=(0.8, 1.25), seed=seed)
+
+
+def test_a_crop_is_its_number_and_seed():
+    first, second, other = (stream_of(seed).crop(7) for seed in (0, 0, 1))
+    assert torch.equal(first.image, second.image)
+    assert torch.equal(first.labels, second.labels)
+    assert not torch.equal(first.image, other.image)
+
+
+@given(st.integers(0, 500))
+def test_boxes_and_ids_belong_together(index):
+    crop = stream_of().crop(index)
+    assert crop.image.shape == (3, 64, 64)
+    assert crop.labels.max() == len(crop.boxes_xyxy)
+    for k, (x0, y0, x1, y1) in enumerate(crop.boxes_xyxy.int().tolist(), start=1):
+        ys, xs = torch.nonzero(crop.labels == k, as_tuple=True)
+        assert (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1) == (x0, y0, x1, y1)
+    assert 0 <= crop.maps.min() <= crop.maps.max() <= 1
+
+
+def test_weights_are_shares():
+    stream = stream_of(weights=(1.0, 3.0))
+    partly = [not stream.crop(index).exhaustive for index in range(200)]
+    assert 0.65 < np.mean(partly) < 0.85
+
+
+def test_slivers_are_dropped_and_ids_close_up():
+    labels = np.zeros((32, 32), np.int32)
+    labels[0:2, 0:2], labels[10:20, 10:20] = 3, 8
+    crop = finish_crop(torch.zeros(3, 32, 32), labels, True, 12)
+    assert crop.boxes_xyxy.tolist() == [[10, 10, 20, 20]]
+    assert crop.labels.unique().tolist() == [0, 1]
+
+
+def test_maps_know_touching_nuclei_and_their_depth():
+    labels = np.zeros((20, 30), np.int64)
+    labels[5:15, 5:14], labels[5:15, 14:25] = 1, 2
+    nucleus, distance, contact = supervision_maps(labels)
+    assert ((nucleus > 0) == (labels > 0)).all()
+    assert contact[8, 13] == contact[8, 14] == 1
+    assert contact[8, 8] == 0
+    assert distance[labels == 1].max() == distance[labels == 2].max() == 1
+    assert (distance[labels == 0] == 0).all()
+    assert distance[10, 9] > distance[10, 6] > 0
+
+
+def test_an_empty_crop_has_empty_boxes():
+    crop = finish_crop(torch.zeros(3, 32, 32), np.zeros((32, 32), np.int32), True, 12)
+    assert crop.boxes_xyxy.shape == (0, 4)
+    assert not crop.maps.any()
