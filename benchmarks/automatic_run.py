@@ -1,6 +1,6 @@
 """Time and memory of the bundled model beside SAM 2's own image predictor, in one run.
 
-python benchmarks/automatic_run.py [--model ID|PATH] [--rounds N] [--threads N]
+python benchmarks/automatic_run.py [--model ID|PATH] [--rounds N] [--threads N] [--side PX]
 
 Both see the same picture of 1000 x 1000 px, made by mirroring scikit-image's tile. SAM 2 is
 Hiera-B+ with random weights: speed does not depend on them, masks are not looked at. Rounds of
@@ -20,26 +20,25 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-_SIDE = 1000
 _N_BOXES = 64
 _STEPS = ("encode", "click", "64 boxes", "automatic")
 _CONTENDERS = ("ours", "sam2")
 
 
-def picture(number: int) -> npt.NDArray[np.uint8]:
-    """The (1000, 1000, 3) uint8 picture; ``number`` changes one pixel, which defeats caches."""
+def picture(side: int, number: int) -> npt.NDArray[np.uint8]:
+    """The (side, side, 3) uint8 picture; ``number`` changes one pixel, which defeats caches."""
     from skimage import data
 
     tile = data.immunohistochemistry()
-    missing = _SIDE - tile.shape[0]
+    missing = side - tile.shape[0]
     rgb = np.pad(tile, ((0, missing), (0, missing), (0, 0)), mode="symmetric")
     rgb[0, 0, 0] = number
     return rgb
 
 
-def boxes() -> npt.NDArray[np.float32]:
+def boxes(side: int) -> npt.NDArray[np.float32]:
     """64 boxes of 40 px on a grid, (64, 4) xyxy px."""
-    first = np.linspace(20, _SIDE - 80, 8)
+    first = np.linspace(20, side - 80, 8)
     xy = np.stack(np.meshgrid(first, first), axis=-1).reshape(_N_BOXES, 2)
     return np.concatenate([xy, xy + 40], axis=1).astype(np.float32)
 
@@ -47,25 +46,25 @@ def boxes() -> npt.NDArray[np.float32]:
 class Contender:
     """One predictor and the four steps that are measured."""
 
-    def __init__(self, name: str, model: str, threads: int) -> None:
+    def __init__(self, name: str, model: str, threads: int, side: int) -> None:
         import torch
 
         torch.set_num_threads(threads)
-        self.name = name
+        self.name, self.side = name, side
         self.predictor: Any = _ours(model) if name == "ours" else _sam2()
-        self.found = boxes()
+        self.found = boxes(side)
         """Boxes of an automatic run: SAM 2 has no detector and is given ours."""
 
     def steps(self, number: int) -> dict[str, Callable[[], object]]:
         """The steps of a round, to be called in this order."""
-        rgb, last = picture(number), picture(number + 128)
-        point = np.array([[500.0, 500.0]], np.float32)
+        rgb, last = picture(self.side, number), picture(self.side, number + 128)
+        point = np.full((1, 2), self.side / 2, np.float32)
         return {
             "encode": lambda: self.predictor.set_image(rgb),
             "click": lambda: self.predictor.predict(
                 point_coords=point, point_labels=np.array([1]), multimask_output=False
             ),
-            "64 boxes": lambda: self._boxes(boxes()),
+            "64 boxes": lambda: self._boxes(boxes(self.side)),
             "automatic": lambda: self._automatic(last),
         }
 
@@ -98,7 +97,7 @@ def _sam2() -> Any:
 
 
 def time_rounds(contenders: list[Contender], rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Seconds by step and contender; the first, unmeasured round warms up."""
+    """Seconds by step and contender; an unmeasured round warms up."""
     seconds: dict[str, dict[str, list[float]]] = {
         step: {name: [] for name in _CONTENDERS} for step in _STEPS
     }
@@ -107,6 +106,8 @@ def time_rounds(contenders: list[Contender], rounds: int) -> dict[str, dict[str,
             if contender.name == "sam2":
                 contender.found = contenders[0].found
             for step, do in contender.steps(number).items():
+                if number == 0 and step == "automatic":
+                    continue  # the others have warmed it up, and it is the longest
                 began = time.perf_counter()
                 do()
                 if number:
@@ -120,12 +121,11 @@ def peak_mib() -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def peaks_of(name: str, model: str, threads: int) -> dict[str, float]:
+def peaks_of(name: str, model: str, threads: int, side: int) -> dict[str, float]:
     """Peak memory up to each step, MiB, in a process that does nothing else."""
-    command = [sys.executable, __file__, "--model", model, "--threads", str(threads)]
-    answer = subprocess.run(
-        [*command, "--memory-of", name], check=True, capture_output=True, text=True
-    )
+    values_of = {"--model": model, "--threads": threads, "--side": side, "--memory-of": name}
+    command = [sys.executable, __file__, *(str(x) for pair in values_of.items() for x in pair)]
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     values: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
     return values
 
@@ -150,11 +150,12 @@ def _print_table(
 @click.option("--model", default="uninuc-n", show_default=True, help="Model id or folder.")
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(min=1, max=100))
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1))
+@click.option("--side", default=1000, show_default=True, type=click.IntRange(512, 1024))
 @click.option("--memory-of", type=click.Choice(_CONTENDERS), hidden=True)
-def main(model: str, rounds: int, threads: int, memory_of: str | None) -> None:
+def main(model: str, rounds: int, threads: int, side: int, memory_of: str | None) -> None:
     """Measure both and print a table."""
     if memory_of:
-        contender = Contender(memory_of, model, threads)
+        contender = Contender(memory_of, model, threads, side)
         peaks = {}
         for step, do in contender.steps(0).items():
             do()
@@ -162,10 +163,13 @@ def main(model: str, rounds: int, threads: int, memory_of: str | None) -> None:
         print(json.dumps(peaks))
         return
     # First, while this process is small: a child inherits its parent's peak on Linux.
-    memory = {name: peaks_of(name, model, threads) for name in _CONTENDERS}
-    contenders = [Contender(name, model, threads) for name in _CONTENDERS]
+    memory = {name: peaks_of(name, model, threads, side) for name in _CONTENDERS}
+    contenders = [Contender(name, model, threads, side) for name in _CONTENDERS]
     seconds = time_rounds(contenders, rounds)
-    print(f"{rounds} rounds, {threads} threads, {len(contenders[0].found)} nuclei in automatic")
+    print(
+        f"{side} px, {rounds} rounds, {threads} threads, "
+        f"{len(contenders[0].found)} nuclei in automatic"
+    )
     _print_table(seconds, memory)
 
 

@@ -43,6 +43,16 @@ def test_page_of_a_working_machine(sections, random_model, monkeypatch):
     assert ["import", "9.9.9"] in page["napari"]
 
 
+def test_a_model_folder_that_cannot_be_written_is_told(sections, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(window_check, "probe_window", WindowState)
+    monkeypatch.setenv("UNINUC_MODELS", str(tmp_path / "file"))
+    [[name, text]] = sections()["folders"]
+    assert name == "models"
+    assert text.startswith(f"{tmp_path / 'file'}")
+    assert "cannot be written" in text
+
+
 def test_page_without_napari(sections, monkeypatch):
     monkeypatch.setattr(window_check, "find_spec", lambda name: None)
     page = sections()

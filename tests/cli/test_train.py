@@ -47,6 +47,9 @@ def test_train_saves_a_model_and_resumes(uninuc, refused, recipe, tmp_path):
     assert "pass --resume" in refused("train", recipe(steps=2), "--device", "cpu")
     assert (run / "checkpoint.pt").read_bytes() == before
 
+    log = (run / "log.csv").read_bytes()
+    assert uninuc("train", recipe(steps=1), "--device", "cpu", "--resume")[0] == 0
+    assert (run / "log.csv").read_bytes() == log  # nothing was left to do
     assert uninuc("train", recipe(steps=2), "--device", "cpu", "--resume")[0] == 0
     assert read_card(run / "model").notes.startswith("2 steps")
 

@@ -45,7 +45,9 @@ def test_values_stay_in_range_and_depend_on_the_seed(change):
 
 def test_some_seed_changes_the_focus():
     image = torch.rand(3, 24, 24, generator=torch.Generator().manual_seed(0))
-    changed = [not torch.equal(image, random_focus(image, np.random.default_rng(k))) for k in range(20)]
+    changed = [
+        not torch.equal(image, random_focus(image, np.random.default_rng(k))) for k in range(20)
+    ]
     assert 0 < sum(changed) < 20
 
 

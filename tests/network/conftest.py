@@ -25,7 +25,7 @@ def tiny_config() -> ModelConfig:
     return replace(
         PRESETS["uninuc-s"],
         id=TINY,
-        encoder=HieraConfig(16, 1, (1, 1, 2, 1), (2,), (7, 7), (8, 4, 14, 7)),
+        encoder=HieraConfig(16, 1, (1, 1, 2, 1), (3,), (7, 7), (8, 4, 14, 7)),
         detector=DetectorConfig(
             backbone="convnext_atto",
             dim=64,

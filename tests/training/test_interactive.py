@@ -26,9 +26,7 @@ def crop():
 
 
 def targets_of(crop):
-    return choose_targets(
-        [crop], [crop.boxes_xyxy], PromptSettings(), [64, 128], 8, generator()
-    )
+    return choose_targets([crop], [crop.boxes_xyxy], PromptSettings(), [64, 128], 8, generator())
 
 
 def test_each_nucleus_lies_whole_in_the_window_it_needs(crop):

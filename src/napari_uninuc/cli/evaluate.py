@@ -23,7 +23,7 @@ def evaluate(recipe: Path, device: str | None) -> None:
 
     \b
     Example:
-      UNINUC_DATA=~/nuclei uninuc evaluate recipes/evaluate-monuseg.toml
+      UNINUC_DATA=~/nuclei uninuc evaluate recipes/evaluate-automatic.toml
     """
     from napari_uninuc.evaluation.recipe import read_recipe, run_evaluation
     from napari_uninuc.evaluation.report import to_text, write_report

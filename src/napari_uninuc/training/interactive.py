@@ -32,6 +32,7 @@ class PromptSettings:
     box_share: float = 0.5
     box_jitter: float = 0.06
     focal_weight: float = 20.0
+    focal_alpha: float = 0.25
     supervised: str = "two"
 
 
@@ -196,7 +197,9 @@ def _loss(
     full = upsample(logits, truth.shape[-1])  # (N, 4, H, W)
     n, k = full.shape[:2]
     flat, repeated = full.flatten(0, 1), truth.repeat_interleave(k, dim=0)
-    masks = dice_loss(flat, repeated) + settings.focal_weight * focal_loss(flat, repeated)
+    masks = dice_loss(flat, repeated) + settings.focal_weight * focal_loss(
+        flat, repeated, settings.focal_alpha
+    )
     masks = masks.view(n, k)
     ious = mask_iou(flat, repeated).view(n, k)
     honesty = (quality.float() - ious).square()

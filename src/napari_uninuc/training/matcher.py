@@ -44,7 +44,7 @@ def match_queries(
     """
     costs = costs or MatchCosts()
     p = torch.sigmoid(logits.float())
-    off = (1 - costs.alpha) * p.pow(costs.gamma) * -torch.log1p(-p + 1e-8)
+    off = (1 - costs.alpha) * p.pow(costs.gamma) * -torch.log(1 - p + 1e-8)
     on = costs.alpha * (1 - p).pow(costs.gamma) * -torch.log(p + 1e-8)
     cost = costs.classification * (on - off)[:, truth_classes]  # (Q, n)
     cost = cost + costs.l1 * torch.cdist(boxes, truth_boxes, p=1)

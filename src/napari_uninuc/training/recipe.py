@@ -35,6 +35,7 @@ class PromptsSection(Section):
     box_share: float = Field(0.5, ge=0, le=1)
     box_jitter: float = Field(0.06, ge=0)
     focal_weight: float = Field(20.0, ge=0)
+    focal_alpha: float = Field(0.25, gt=0, lt=1)
     supervised: Literal["two", "all"] = "two"
 
 
