@@ -25,8 +25,9 @@ from napari_uninuc.training.recipe import (
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread():
+    """Sums over threads come in any order; before `finished`, which is of the module too."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
