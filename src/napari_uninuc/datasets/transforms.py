@@ -63,7 +63,7 @@ def random_crop(
     return image.contiguous(), ids[0].numpy().astype(np.int32)
 
 
-def random_stain(image: Tensor, rng: np.random.Generator, ihc_share: float = 0.15) -> Tensor:
+def random_stain(image: Tensor, rng: np.random.Generator, ihc_share: float = 0.25) -> Tensor:
     """Vary stain amounts and vectors; now and then turn H&E into immunohistochemistry.
 
     Immunohistochemistry is imitated by painting the haematoxylin amounts with DAB brown (positive
@@ -89,7 +89,8 @@ def _ihc_vectors(rng: np.random.Generator) -> Tensor:
         nuclei = mix * _DAB + (1 - mix) * _HAEMATOXYLIN
         rest = pale * (_HAEMATOXYLIN if rng.random() < 0.5 else _DAB)
         return torch.stack([nuclei, rest, 0.3 * _DAB])
-    return torch.stack([_HAEMATOXYLIN, pale * _DAB, 0.3 * _DAB])
+    blue, brown = float(rng.uniform(0.4, 1.0)), float(rng.uniform(0.2, 1.5))
+    return torch.stack([blue * _HAEMATOXYLIN, brown * _DAB, 0.3 * _DAB])
 
 
 def random_light(image: Tensor, rng: np.random.Generator) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from napari_uninuc.network.config import HieraConfig, ModelConfig
 from napari_uninuc.network.detector import Detector, DetectorOutput
-from napari_uninuc.network.hints import draw_hints
+from napari_uninuc.network.hints import draw_hints, obey_clicks
 from napari_uninuc.network.image_encoder import DetectorBackbone, build_encoder
 from napari_uninuc.network.mask_decoder import MaskDecoder, WindowFeatures
 from napari_uninuc.network.prompt_encoder import PromptEncoder
@@ -140,4 +140,9 @@ class UniNuc(nn.Module):
         maps = embedding.maps
         if maps.coarse.shape[0] > 1 or tuple(maps.coarse.shape[-2:]) != grid:
             maps = cut_windows(maps, prompts.image_index, prompts.corners_yx, grid)
-        return self.sam_mask_decoder.decode(maps, encoder.grid_position(grid), tokens, dense, hints)
+        logits, quality = self.sam_mask_decoder.decode(
+            maps, encoder.grid_position(grid), tokens, dense, hints
+        )
+        if hints is not None:
+            logits = obey_clicks(logits, prompts.points_xy, prompts.labels, stride // 4)
+        return logits, quality
