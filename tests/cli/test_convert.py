@@ -4,6 +4,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_uninuc.io.formats import write_segmentation
+
 
 @pytest.fixture
 def labels(tmp_path):
@@ -35,6 +37,20 @@ def test_scale_of_a_tiff_goes_along_unless_given(uninuc, labels, tmp_path):
         np.testing.assert_array_equal(tif.asarray(), np.asarray(Image.open(labels)))
     assert uninuc("convert", second, "--output", third, "--mpp", "0.25")[0] == 0
     assert list(pd.read_csv(third)["area_um2"]) == [0.25, 0.375]
+
+
+def test_an_ome_zarr_keeps_ids_classes_scores_and_scale(uninuc, two_nuclei, tmp_path):
+    source, target, again = tmp_path / "a.ome.zarr", tmp_path / "a.csv", tmp_path / "b.ome.zarr"
+    write_segmentation(two_nuclei, source, mpp=0.5)
+    assert uninuc("convert", source, "--output", again)[0] == 0
+    status, out, err = uninuc("convert", again, "--output", target)
+    assert (status, err) == (0, "")
+    assert out == f"{again} -> {target}: 2 nuclei\n"
+    table = pd.read_csv(target)
+    assert list(table["id"]) == [2, 7]
+    assert list(table["class"]) == ["epithelial", "inflammatory"]
+    assert list(table["score"]) == [0.75, 0.5]
+    assert list(table["area_um2"]) == [6.0, 2.0]
 
 
 def test_bad_labels_are_one_line(refused, picture, bad_pictures, tmp_path):

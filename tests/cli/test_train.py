@@ -20,10 +20,10 @@ def recipe(tmp_path):
         (folder / part).mkdir(parents=True)
         Image.fromarray(pixels).save(folder / part / "a.png")
 
-    def write(steps=1, extra=""):
+    def write(steps=1, extra="", name="discs"):
         file = tmp_path / "recipe.toml"
         file.write_text(
-            f'architecture = "uninuc-n"\noutput = "{tmp_path / "runs" / "discs"}"\n'
+            f'architecture = "uninuc-n"\noutput = "{tmp_path / "runs" / name}"\n'
             f'steps = {steps}\nlicence = "test"\n{extra}\n'
             "[crops]\nsize = 64\nbatch = 1\nworkers = 0\n"
             "[prompts]\nnuclei_per_crop = 1\ncorrections = 1\n"
@@ -69,6 +69,18 @@ def test_bad_recipes_are_one_line(refused, recipe, tmp_path):
     assert "unknown key 'colour'" in refused("train", recipe(extra='colour = "red"'))
     assert "cannot read the recipe" in refused("train", tmp_path / "gone.toml")
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["my discs", "-discs", "d\u00e9j\u00e0"])
+def test_a_folder_that_names_no_model_is_refused_before_the_work(refused, recipe, tmp_path, name):
+    line = refused("train", recipe(name=name), "--device", "cpu")
+    assert "output: " in line
+    assert "the model's id" in line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_classes_are_not_learnt_and_not_pretended_to_be(refused, recipe):
+    assert "unknown key 'classes'" in refused("train", recipe(extra='classes = ["a", "b"]'))
 
 
 def test_nothing_to_resume_is_one_line(refused, recipe, tmp_path):

@@ -94,6 +94,20 @@ def test_table_and_labels_tell_one_story(predictor, discs):
     assert all(seconds >= 0 for seconds in result.timings.values())
 
 
+def test_encoding_is_told_once_and_not_for_what_was_cached(predictor, discs):
+    predictor.set_image(discs.rgb)
+    assert predictor.segment().timings["encode"] > 0
+    assert predictor.segment().timings["encode"] == 0
+    predictor.set_image(discs.rgb)
+    assert predictor.segment().timings["encode"] == 0
+
+
+def test_encoding_of_fields_is_told_once(small_fields, dense):
+    small_fields.set_image(dense.rgb)
+    assert small_fields.segment().timings["encode"] > 0
+    assert small_fields.segment().timings["encode"] == 0
+
+
 def test_progress_counts_fields(small_fields, dense):
     told = []
     small_fields.set_image(dense.rgb)

@@ -7,12 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from napari_uninuc.evaluation.clicks import (
-    centre_click,
-    correction_clicks,
-    mask_box,
-    targets_of,
-)
+from napari_uninuc.evaluation.clicks import centre_click, correction_clicks
+from napari_uninuc.evaluation.crops import crop_of, targets_of
 
 masks = hnp.arrays(bool, (9, 11))
 nuclei = masks.filter(lambda mask: mask.any())
@@ -40,7 +36,9 @@ def test_centre_of_a_ring_is_on_the_ring():
 @settings(max_examples=200, deadline=None)
 def test_clicks_fall_on_errors_or_where_the_protocol_says(nucleus, predicted, seed):
     (target,) = targets_of(nucleus.astype(np.int32))
-    (positive, negative), labels = correction_clicks(target, predicted, np.random.default_rng(seed))
+    (positive, negative), labels = correction_clicks(
+        target, crop_of(predicted), nucleus.shape, np.random.default_rng(seed)
+    )
     missed, wrong = nucleus & ~predicted, predicted & ~nucleus
     assert labels[0] == 1
     assert (missed if missed.any() else nucleus)[tuple(positive)]
@@ -58,8 +56,8 @@ def test_every_missed_pixel_can_be_drawn():
     nucleus[2:4, 2:5] = 1
     rng = np.random.default_rng(0)
     (target,) = targets_of(nucleus)
-    empty = np.zeros((8, 8), bool)
-    drawn = {tuple(correction_clicks(target, empty, rng)[0][0]) for _ in range(300)}
+    empty = crop_of(np.zeros((8, 8), bool))
+    drawn = {tuple(correction_clicks(target, empty, (8, 8), rng)[0][0]) for _ in range(300)}
     assert drawn == set(zip(*np.nonzero(nucleus), strict=True))
 
 
@@ -69,18 +67,8 @@ def test_far_false_pixels_are_found(spot):
     nucleus[3:5, 3:5] = 1
     predicted = nucleus > 0
     predicted[spot] = True
-    points, labels = correction_clicks(targets_of(nucleus)[0], predicted, np.random.default_rng(0))
+    points, labels = correction_clicks(
+        targets_of(nucleus)[0], crop_of(predicted), (8, 8), np.random.default_rng(0)
+    )
     assert tuple(points[1]) == spot
     assert labels.tolist() == [1, 0]
-
-
-@given(masks)
-@settings(max_examples=60, deadline=None)
-def test_mask_box_is_tight(mask):
-    y0, x0, y1, x1 = mask_box(mask)
-    inside = np.zeros_like(mask)
-    inside[y0:y1, x0:x1] = True
-    assert not (mask & ~inside).any()
-    if mask.any():
-        ys, xs = np.nonzero(mask)
-        assert (y0, x0, y1, x1) == (ys.min(), xs.min(), ys.max() + 1, xs.max() + 1)

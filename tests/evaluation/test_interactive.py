@@ -222,6 +222,22 @@ def test_images_are_encoded_once_for_all_protocols(tmp_path: Path):
     assert len(rows) == 1 + 8
 
 
+def test_nuclei_count_as_reached_from_the_first_round_on():
+    labelled = make_labelled()
+
+    class Wavering(Annotated):
+        """Right at two clicks only; before and after, half of the nucleus."""
+
+        def answer(self, points, box, i):
+            self.clicks_needed = 0 if points is not None and points.shape[1] == 2 else 99
+            return super().answer(points, box, i)
+
+    protocol = InteractiveProtocol("box", corrections=2)
+    rows = score_interactive(Wavering(labelled.labels), labelled, protocol)
+    assert [row.mean_iou for row in rows] == [0.5, 1.0, 0.5]
+    assert [row.reached for row in rows] == [(0, 0, 0), (5, 5, 5), (5, 5, 5)]
+
+
 @pytest.mark.parametrize(
     "values", [{"corrections": -1}, {"chunk": 0}, {"max_nuclei": 0}, {"seed": -1}]
 )

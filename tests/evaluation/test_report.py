@@ -14,7 +14,7 @@ from napari_uninuc.evaluation.summary import bootstrap_interval, summarise
 
 NAN = float("nan")
 ROW = AutomaticRow("monuseg-test", "a", 9, 8, 0.4, 0.6, 0.7, 0.8, NAN, 0.5, 0.7, 0.8, 2.0)
-CLICK = InteractiveRow("monuseg-test", "a", "point", True, 0, 9, 0.5, 0.7, 1.0)
+CLICK = InteractiveRow("monuseg-test", "a", "point", True, 0, 9, 0.5, 0.7, 1.0, (5, 4, 2))
 
 
 def make_report(**changes) -> Report:
@@ -25,7 +25,7 @@ def make_report(**changes) -> Report:
         max_nuclei=None,
         versions=("Python 3.11", "numpy 2"),
         automatic=(ROW, replace(ROW, image="b", msa=0.2)),
-        interactive=(CLICK, replace(CLICK, iteration=7, msa=0.9)),
+        interactive=(CLICK, replace(CLICK, iteration=7, msa=0.9, reached=(9, 8, 7))),
     )
     return replace(report, **changes)
 
@@ -66,6 +66,7 @@ def test_json_is_strict_and_whole():
     assert [row["iteration"] for row in stored["interactive"]] == [0, 7]
     msa = [row for row in stored["summary"] if row["metric"] == "msa"]
     assert msa[0]["mean"] == pytest.approx(0.3)
+    assert [row["iou"] for row in stored["effort"]] == [0.8, 0.85, 0.9]
 
 
 def test_markdown_shows_means_beside_reported_figures():
@@ -73,11 +74,12 @@ def test_markdown_shows_means_beside_reported_figures():
     assert "| monuseg-test | 2 | 0.3000 [0.200, 0.400] |" in text
     assert "| monuseg-test | automatic | 0 | 0.3000 | 0.3948 | UniNuc" in text
     assert "| monuseg-test | point | 7 | 0.9000 | 0.9017 | UniNuc" in text
+    assert "| monuseg-test | point | yes | 0.85 | 9 | 8.78 | 11.1% |" in text
     widths = {}
     for block in text.split("\n\n"):
         if block.startswith("|"):
             widths[block] = {line.count("|") for line in block.splitlines()}
-    assert len(widths) == 3
+    assert len(widths) == 4
     assert all(len(counts) == 1 for counts in widths.values())
 
 

@@ -1,10 +1,15 @@
+import json
+
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from PIL import Image
 
+from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.errors import LabelsError
-from napari_uninuc.io.labels import read_labels
+from napari_uninuc.io.labels import read_labels, read_segmentation
+from napari_uninuc.io.ome_zarr import write_ome_zarr
 
 LABELS = np.random.default_rng(2).integers(0, 300, (20, 30))
 
@@ -58,3 +63,68 @@ def test_what_is_not_a_label_image_is_refused(tmp_path):
     refuse(tmp_path / "none.png", "nothing there")
     (tmp_path / "text.png").write_text("text")
     refuse(tmp_path / "text.png", "readable")
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("with_picture", [False, True])
+def test_our_ome_zarr_comes_back_whole(two_nuclei, tile_40x60, tmp_path, version, with_picture):
+    path = tmp_path / "a.ome.zarr"
+    tile = tile_40x60 if with_picture else None
+    write_ome_zarr(two_nuclei, path, 0.25, tile, version)
+    np.testing.assert_array_equal(read_labels(path), two_nuclei.labels)
+    stored = read_segmentation(path)
+    assert stored.mpp == 0.25
+    assert stored.segmentation.table.equals(two_nuclei.table)
+    if with_picture:
+        nested = path / "labels" / "nuclei"
+        np.testing.assert_array_equal(read_labels(nested), two_nuclei.labels)
+
+
+def test_a_zarr_without_scale_or_properties(tmp_path):
+    write_ome_zarr(Segmentation.from_labels(LABELS), tmp_path / "a.ome.zarr")
+    group = zarr.open_group(str(tmp_path / "a.ome.zarr"), mode="a")
+    group.attrs["image-label"] = {"version": "0.4"}
+    stored = read_segmentation(tmp_path / "a.ome.zarr")
+    assert stored.mpp is None
+    assert set(stored.segmentation.table["class"]) == {"nucleus"}
+    assert stored.segmentation.table["score"].isna().all()
+
+
+def test_planes_of_one_are_a_plane(tmp_path):
+    path = tmp_path / "a.ome.zarr"
+    write_ome_zarr(Segmentation.from_labels(LABELS), path)
+    group = zarr.open_group(str(path), mode="a")
+    group.create_array("0", data=LABELS[None, None].astype(np.uint16), overwrite=True)
+    np.testing.assert_array_equal(read_labels(path), LABELS)
+    group.create_array("0", data=np.stack([LABELS, LABELS]).astype(np.uint16), overwrite=True)
+    refuse(path, "one plane")
+
+
+def test_zarrs_without_one_label_image_are_refused(two_nuclei, tile_40x60, tmp_path):
+    path = tmp_path / "a.ome.zarr"
+    write_ome_zarr(two_nuclei, path, None, tile_40x60)
+    labels = zarr.open_group(str(path / "labels"), mode="a")
+    labels.attrs["labels"] = ["nuclei", "cells"]
+    refuse(path, "labels/nuclei, labels/cells")
+    labels.attrs["labels"] = []
+    refuse(path, "got none")
+    labels.attrs["labels"] = ["gone"]
+    refuse(path, "readable OME-Zarr")
+    zarr.open_group(str(tmp_path / "bare.zarr"), mode="w", zarr_format=2)
+    refuse(tmp_path / "bare.zarr", "got none")
+    (tmp_path / "folder").mkdir()
+    refuse(tmp_path / "folder", "got a folder")
+    damaged = tmp_path / "damaged.ome.zarr"
+    write_ome_zarr(two_nuclei, damaged)
+    (damaged / ".zattrs").write_text("{no")
+    refuse(damaged, "readable OME-Zarr")
+
+
+@pytest.mark.parametrize(
+    "metadata", [[], {"image-label": {}}, {"image-label": 3, "multiscales": 2}]
+)
+def test_foreign_metadata_is_one_line(tmp_path, metadata):
+    path = tmp_path / "a.zarr"
+    zarr.open_group(str(path), mode="w", zarr_format=2)
+    (path / ".zattrs").write_text(json.dumps(metadata))
+    refuse(path, "OME-Zarr|label image")

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_uninuc.errors import CheckpointError, ModelNotFoundError, OutputError
-from napari_uninuc.network.card import ModelCard, card_for_preset, read_card, sha256_of, write_card
+from napari_uninuc.network.card import (
+    DEFAULT_SCORE_THRESHOLD,
+    ModelCard,
+    card_for_preset,
+    read_card,
+    sha256_of,
+    write_card,
+)
 from napari_uninuc.network.config import PRESETS
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)))
@@ -59,7 +66,11 @@ def test_card_is_found_from_folder_card_and_weights(card_file: Path) -> None:
     [
         ('id = "uninuc-n"', 'id = "uninuc-n"\ncolour = 1', "unknown key 'colour'"),
         ('licence = "BSD-3-Clause"\n', "", "licence: expected a value"),
-        ("score_threshold = 0.5", "score_threshold = 1.5", "score_threshold"),
+        (
+            f"score_threshold = {DEFAULT_SCORE_THRESHOLD}",
+            "score_threshold = 1.5",
+            "score_threshold",
+        ),
         ("mpp = 0.25", "mpp = -1.0", "mpp"),
         ("mpp = 0.25", "mpp = nan", "mpp"),
         ('sha256 = ""', 'sha256 = "abc"', "sha256"),

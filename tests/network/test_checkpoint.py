@@ -1,3 +1,5 @@
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,19 @@ def test_weights_survive(model: UniNuc, tmp_path: Path, dtype: torch.dtype, erro
         torch.testing.assert_close(other.state_dict()[name], value, rtol=error, atol=error)
         assert other.state_dict()[name].dtype == value.dtype
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permission bits")
+@pytest.mark.parametrize("umask", [0o022, 0o027])
+def test_who_may_read_is_what_the_umask_says(model: UniNuc, tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        save_weights(model, tmp_path / "model.safetensors")
+        (tmp_path / "text").touch()
+    finally:
+        os.umask(before)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {0o666 & ~umask}
 
 
 def test_seed_makes_weights_reproducible(model: UniNuc) -> None:

@@ -6,11 +6,14 @@ import torch
 
 from napari_uninuc.datasets.crops import finish_crop
 from napari_uninuc.network.build import build_model, preset
+from napari_uninuc.network.prompt_encoder import PADDING, POSITIVE
 from napari_uninuc.training.interactive import (
     PromptSettings,
     choose_targets,
     first_prompts,
     interactive_loss,
+    mask_starts,
+    upsample,
 )
 
 
@@ -64,3 +67,28 @@ def test_the_loss_teaches_decoder_and_encoder(crop, supervised):
     assert all(0 <= value <= 1 for value in log.values())
     for part in (model.sam_mask_decoder, model.image_encoder):
         assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters())
+
+
+def test_mask_starts_are_rough_outlines_with_one_click_that_corrects_them(crop):
+    target = targets_of(crop)[0]
+    overlaps = []
+    for seed in range(8):
+        points, labels, masks = mask_starts(target, 2, torch.Generator().manual_seed(seed))
+        assert masks.shape == (2, 1, 32, 32)
+        assert ((labels != PADDING).sum(dim=1) <= 1).all()
+        rough, truth = upsample(masks, 64)[:, 0] > 0, target.truth > 0.5
+        overlaps += ((rough & truth).sum((1, 2)) / (rough | truth).sum((1, 2))).tolist()
+        for inside, click, kind in zip(truth, points[:, 0].long(), labels[:, 0], strict=True):
+            assert kind == PADDING or bool(inside[click[1], click[0]]) == (kind == POSITIVE)
+    assert min(overlaps) > 0.1
+    assert 0.5 < np.mean(overlaps) < 0.95
+
+
+def test_a_run_may_start_from_masks_only(crop):
+    model = build_model(preset("uninuc-n"), seed=0)
+    settings = PromptSettings(corrections=1, mask_start_share=1.0)
+    embedding = model.encode(crop.image[None])
+    loss, log = interactive_loss(model, embedding, targets_of(crop)[0], settings, generator())
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert 0 <= log["iou_first"] <= 1

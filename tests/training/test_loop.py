@@ -13,6 +13,7 @@ from PIL import Image
 from napari_uninuc import load_predictor
 from napari_uninuc.datasets.recipes import DatasetSpec
 from napari_uninuc.errors import CheckpointError, DatasetError, ModelNotFoundError
+from napari_uninuc.network.card import DEFAULT_SCORE_THRESHOLD
 from napari_uninuc.training.export import export_model
 from napari_uninuc.training.loop import Trainer, window_sides
 from napari_uninuc.training.recipe import (
@@ -77,6 +78,11 @@ def finished(nuclei, tmp_path_factory) -> Trainer:
     return trainer
 
 
+def logged_steps(trainer: Trainer) -> list[str]:
+    with (trainer.output / "log.csv").open(newline="", encoding="utf-8") as file:
+        return [row["step"] for row in csv.DictReader(file)]
+
+
 def test_a_run_is_logged_and_saved(finished):
     assert finished.step == 4
     with (finished.output / "log.csv").open(newline="", encoding="utf-8") as file:
@@ -108,6 +114,7 @@ def test_the_export_opens_as_a_model(finished):
     predictor.set_image(np.full((64, 64, 3), 200, np.uint8))
     masks, _, _ = predictor.predict(np.array([[30, 30]]), np.array([1]))
     assert masks.shape == (1, 64, 64)
+    assert predictor.card.score_threshold == DEFAULT_SCORE_THRESHOLD
     stored = predictor.engine.model.state_dict()
     for name, value in finished.average.model.state_dict().items():
         torch.testing.assert_close(stored[name].float(), value.half().float())
@@ -134,8 +141,10 @@ def test_a_resumed_run_is_the_same_run(finished, nuclei, tmp_path, disturbed):
         torch.rand(100)
     resumed = Trainer(recipe, CPU, resume=True)
     assert resumed.step == 2
+    (tmp_path / "discs" / "log.csv").write_text("step,seconds,loss\n2,1.0,7\n3,1.5,7\n")
     resumed.run()
     assert resumed.step == 4
+    assert logged_steps(resumed) == ["2", "4"]
     for part in ("model", "average"):
         whole = getattr(finished, part)
         mine = getattr(resumed, part)

@@ -19,33 +19,21 @@ from napari_uninuc.cli.outputs import plan_outputs
 )
 @mpp_option
 def convert(labels: Path, output: Path, mpp: float | None) -> None:
-    """Turn a label image (PNG, TIFF or OME-TIFF; 0 is background) into another format.
+    """Turn a label image (PNG, TIFF, OME-TIFF or OME-Zarr; 0 is background) into another format.
 
-    Ids are kept. The scale is read from a TIFF that states it.
+    Ids are kept, and so are classes and scores of an OME-Zarr where the new format holds them.
+    The scale is read from a TIFF or OME-Zarr that states it.
 
     \b
     Examples:
       uninuc convert labels.tif --output nuclei.csv --mpp 0.25
       uninuc convert labels.png --output labels.ome.zarr
+      uninuc convert labels.ome.zarr --output labels.tif
     """
-    from napari_uninuc.core.segmentation import Segmentation
     from napari_uninuc.io.formats import write_segmentation
-    from napari_uninuc.io.labels import read_labels
+    from napari_uninuc.io.labels import read_segmentation
 
     [(source, target)] = plan_outputs([labels], output, None)
-    segmentation = Segmentation.from_labels(read_labels(source))
-    write_segmentation(segmentation, target, mpp=_stated_mpp(source) if mpp is None else mpp)
-    click.echo(f"{source} -> {target}: {len(segmentation.table)} nuclei")
-
-
-def _stated_mpp(source: Path) -> float | None:
-    """Read the scale of a label file that `read_labels` has accepted."""
-    import tifffile
-
-    from napari_uninuc.io.resolution import mpp_of_tiff
-    from napari_uninuc.io.sources import is_tiff
-
-    if not is_tiff(source):
-        return None
-    with tifffile.TiffFile(source) as tif:
-        return mpp_of_tiff(tif)
+    stored = read_segmentation(source)
+    write_segmentation(stored.segmentation, target, mpp=stored.mpp if mpp is None else mpp)
+    click.echo(f"{source} -> {target}: {len(stored.segmentation.table)} nuclei")

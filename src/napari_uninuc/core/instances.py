@@ -10,7 +10,17 @@ from scipy import ndimage
 
 from napari_uninuc.errors import LabelsError
 
-__all__ = ["InstanceMask", "paint_masks", "resolve_overlaps"]
+__all__ = [
+    "MAX_OVERLAP",
+    "InstanceMask",
+    "cut_to_picture",
+    "largest_piece",
+    "paint_masks",
+    "resolve_overlaps",
+]
+
+# A mask of which better ones hold more than this share is taken for the same nucleus again.
+MAX_OVERLAP = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +90,7 @@ def paint_masks(masks: Sequence[InstanceMask], shape: tuple[int, int]) -> npt.ND
     """
     labels = np.zeros(shape, dtype=np.int32)
     for index in reversed(_best_first(masks)):
-        window, crop = _inside(masks[index], shape)
+        window, crop = cut_to_picture(masks[index], shape)
         labels[window][crop] = index + 1
     return labels
 
@@ -89,7 +99,7 @@ def resolve_overlaps(
     masks: Sequence[InstanceMask],
     shape: tuple[int, int],
     *,
-    max_overlap: float = 0.5,
+    max_overlap: float = MAX_OVERLAP,
     min_area: int = 0,
 ) -> list[InstanceMask]:
     """Give every pixel to one nucleus at most, better scores first.
@@ -112,12 +122,12 @@ def resolve_overlaps(
     taken = np.zeros(shape, dtype=np.bool_)
     resolved = []
     for index in _best_first(masks):
-        window, crop = _inside(masks[index], shape)
+        window, crop = cut_to_picture(masks[index], shape)
         free = crop & ~taken[window]
         own, left = int(np.count_nonzero(crop)), int(np.count_nonzero(free))
         if left == 0 or own - left > max_overlap * own:
             continue
-        kept = _tight(masks[index], (window[0].start, window[1].start), _largest_piece(free))
+        kept = _tight(masks[index], (window[0].start, window[1].start), largest_piece(free))
         if kept.area < min_area:
             continue
         y0, x0, y1, x1 = kept.box_yxyx
@@ -130,10 +140,16 @@ def _best_first(masks: Sequence[InstanceMask]) -> list[int]:
     return sorted(range(len(masks)), key=lambda index: -masks[index].score)
 
 
-def _inside(
+def cut_to_picture(
     mask: InstanceMask, shape: tuple[int, int]
 ) -> tuple[tuple[slice, slice], npt.NDArray[np.bool_]]:
-    """Cut a crop to the picture: where it lies there, and what is left of it."""
+    """Cut a crop to a picture of `shape` (H, W).
+
+    Returns
+    -------
+    window : index of the part inside, empty for a mask wholly outside
+    crop : (h, w) bool, what is left of the mask there; shares its memory
+    """
     y0, x0, y1, x1 = mask.box_yxyx
     top, left = min(max(y0, 0), shape[0]), min(max(x0, 0), shape[1])
     bottom, right = max(min(y1, shape[0]), top), max(min(x1, shape[1]), left)
@@ -141,7 +157,8 @@ def _inside(
     return (slice(top, bottom), slice(left, right)), crop
 
 
-def _largest_piece(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def largest_piece(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Keep the largest 4-connected piece of a (h, w) mask, the first of equals."""
     pieces, count = ndimage.label(mask)
     if count <= 1:
         return mask

@@ -30,6 +30,7 @@ class EmbeddingCache(Generic[Value]):
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self._entries: OrderedDict[EmbeddingKey, tuple[Value, int]] = OrderedDict()
+        self._nbytes = 0
         self._lock = Lock()
 
     def get_or_compute(
@@ -42,16 +43,18 @@ class EmbeddingCache(Generic[Value]):
                 return self._entries[key][0]
         value = compute()
         with self._lock:
+            if key in self._entries:  # another thread was faster
+                self._nbytes -= self._entries.pop(key)[1]
             self._entries[key] = (value, size_of(value))
-            self._entries.move_to_end(key)
-            while self.nbytes > self.max_bytes and len(self._entries) > 1:
-                self._entries.popitem(last=False)
+            self._nbytes += self._entries[key][1]
+            while self._nbytes > self.max_bytes and len(self._entries) > 1:
+                self._nbytes -= self._entries.popitem(last=False)[1][1]
         return value
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
-        return sum(size for _, size in self._entries.values())
+        """Bytes held; may be asked for while another thread computes."""
+        return self._nbytes
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.device import choose_device
 from napari_uninuc.engine.postprocess import instances_of
-from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
+from napari_uninuc.engine.requests import LOGIT_LIMIT, OUTSIDE, DecodedMasks, PromptBatch
 from napari_uninuc.engine.settings import SegmentSettings
 from napari_uninuc.engine.torch_engine import TileEmbedding, TorchEngine
 from napari_uninuc.errors import PromptError
@@ -28,9 +28,6 @@ __all__ = ["Predictor", "load_predictor"]
 
 Progress = Callable[[int, int], None]
 """Called with (fields done, fields in all)."""
-
-_OUTSIDE = -10.0
-"""Logit of cells no window covered: confidently not this nucleus."""
 
 _SEAM = 4.0
 """Input px by which the centre of one nucleus may differ between two fields."""
@@ -79,6 +76,7 @@ class Predictor:
         self.engine = engine
         self._tile: Tile | None = None
         self._fields: list[Field] = []
+        self._encode_seconds = 0.0  # spent in set_image, and not yet told by segment
 
     @property
     def card(self) -> ModelCard:
@@ -100,13 +98,13 @@ class Predictor:
         """
         tile = image if isinstance(image, Tile) else Tile.from_array(image, mpp)
         fields = self.engine.fields(tile)
-        self._tile, self._fields = tile, fields
+        self._tile, self._fields, self._encode_seconds = tile, fields, 0.0
         if len(self._fields) == 1:
-            self.engine.embed(tile, self._fields[0])
+            self._encode_seconds = self.engine.embed(tile, self._fields[0]).seconds
 
     def reset_predictor(self) -> None:
         """Forget the picture."""
-        self._tile, self._fields = None, []
+        self._tile, self._fields, self._encode_seconds = None, [], 0.0
 
     def predict(
         self,
@@ -143,33 +141,47 @@ class Predictor:
         """
         tile = self._require_tile()
         prompts = _as_batch(point_coords, point_labels, box, mask_input)
-        owners = self._owners(prompts)
         n, channels = len(prompts), 3 if multimask_output else 1
-        masks = np.full(
-            (n, channels, *tile.rgb.shape[:2]),
-            _OUTSIDE if return_logits else False,
-            np.float32 if return_logits else np.bool_,
-        )
+        masks = _blank((n, channels, *tile.rgb.shape[:2]), return_logits)
         ious = np.zeros((n, channels), np.float32)
-        low_res: npt.NDArray[np.float32] | None = None
-        for owner in np.unique(owners):
-            embedding = self.engine.embed(tile, self._fields[owner])
-            if low_res is None:
-                grid = self.engine.logit_grid(embedding)
-                low_res = np.full((n, channels, *grid), _OUTSIDE, np.float32)
-            inside = np.flatnonzero(owners == owner)
-            answers = self.engine.decode(
-                embedding, prompts.take(inside), candidates=multimask_output
-            )
-            for index, answer in answers:
-                rows = inside[index]
-                ious[rows] = answer.ious
-                _paste(masks, rows, answer, return_logits)
-                _paste_low_res(low_res, rows, answer)
-        assert low_res is not None
+        low_res = np.full((n, channels, *self.logit_grid(prompts)), OUTSIDE, np.float32)
+        for rows, answer in self.answer(prompts, candidates=multimask_output):
+            ious[rows] = answer.ious
+            _paste(masks, rows, answer, return_logits)
+            _paste_low_res(low_res, rows, answer)
         if n == 1:
             return masks[0], ious[0], low_res[0]
         return masks, ious, low_res
+
+    def answer(
+        self, prompts: PromptBatch, *, candidates: bool = False
+    ) -> Iterator[tuple[npt.NDArray[np.int64], DecodedMasks]]:
+        """Answer prompts in crops; `predict` makes whole pictures of what this yields.
+
+        Parameters
+        ----------
+        prompts : px of the picture; a mask prompt lies on the grid of the field that answers
+        candidates : SAM's three candidates instead of the single mask
+
+        Yields
+        ------
+        rows, masks
+            Positions in ``prompts`` and their answers; every position appears once.
+
+        Raises
+        ------
+        PromptError
+            No picture set, a prompt that says nothing, or a mask prompt of another picture.
+        """
+        tile = self._require_tile()
+        owners = self._owners(prompts)
+        for owner in np.unique(owners):
+            embedding = self.engine.embed(tile, self._fields[owner])
+            inside = np.flatnonzero(owners == owner)
+            for index, answers in self.engine.decode(
+                embedding, prompts.take(inside), candidates=candidates
+            ):
+                yield inside[index], answers
 
     def segment(
         self,
@@ -185,6 +197,11 @@ class Predictor:
         min_area_um2 : smaller nuclei are dropped; None takes `SegmentSettings`' default
         progress : told after every field
 
+        Returns
+        -------
+        segmentation : its timings say what was done since `set_image`; what came from the cache,
+            or an earlier segmentation has told, counts 0.0 s of encoding
+
         Raises
         ------
         PromptError
@@ -196,7 +213,8 @@ class Predictor:
         if not 0 <= threshold <= 1:
             raise PromptError(f"score threshold must lie in 0..1, got {threshold}; correct it")
         area = defaults.min_area_um2 if min_area_um2 is None else min_area_um2
-        timings = {"encode": 0.0, "detect": 0.0, "masks": 0.0}
+        timings = {"encode": self._encode_seconds, "detect": 0.0, "masks": 0.0}
+        self._encode_seconds = 0.0
         instances: list[InstanceMask] = []
         for done, field in enumerate(self._fields, start=1):
             instances += self._segment_field(tile, field, threshold, timings)
@@ -259,6 +277,11 @@ class Predictor:
         if self._tile is None:
             raise PromptError("no image is set; call set_image(image) before predict or segment")
         return self._tile
+
+    def logit_grid(self, prompts: PromptBatch) -> tuple[int, int]:
+        """Cells (H, W) of the logit grid of the field that answers the first prompt."""
+        field = self._fields[self._owners(prompts)[0]]
+        return self.engine.logit_grid(self.engine.embed(self._require_tile(), field))
 
     def _owners(self, prompts: PromptBatch) -> npt.NDArray[np.int64]:
         """The field each prompt is answered from: the one whose inner part holds it."""
@@ -339,6 +362,11 @@ def _numbers(values: npt.ArrayLike, name: str) -> npt.NDArray[np.float32]:
         ) from error
 
 
+def _blank(shape: tuple[int, ...], as_logits: bool) -> npt.NDArray[Any]:
+    """No nucleus anywhere; zeros cost nothing until they are touched, other values a pass."""
+    return np.full(shape, OUTSIDE, np.float32) if as_logits else np.zeros(shape, np.bool_)
+
+
 def _paste(
     masks: npt.NDArray[Any], rows: npt.NDArray[np.int64], answer: DecodedMasks, as_logits: bool
 ) -> None:
@@ -359,4 +387,4 @@ def _paste_low_res(
     for row, (y, x), logits in zip(
         rows, answer.low_res_corners_yx.tolist(), answer.low_res, strict=True
     ):
-        low_res[row, :, y : y + height, x : x + width] = np.clip(logits, -32.0, 32.0)
+        low_res[row, :, y : y + height, x : x + width] = np.clip(logits, -LOGIT_LIMIT, LOGIT_LIMIT)

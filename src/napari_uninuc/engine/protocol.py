@@ -1,13 +1,16 @@
 """What the rest of the program may ask of an engine; no torch here."""
 
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from napari_uninuc.core.detections import Detections
 from napari_uninuc.core.geometry import Field
+from napari_uninuc.core.instances import InstanceMask
+from napari_uninuc.core.prompts import Answer, Prompt
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
 
-__all__ = ["Engine", "Proposer"]
+__all__ = ["Annotator", "AnnotatorCard", "Engine", "FoundNucleus", "Proposer"]
 
 
 class Engine(Protocol):
@@ -33,4 +36,132 @@ class Proposer(Protocol):
 
     def propose(self, embedding: Any) -> Detections:
         """All proposals with their scores, unthresholded, in px of the tile."""
+        ...
+
+
+class AnnotatorCard(Protocol):
+    """The part of a model's card that correcting needs; `network.card.ModelCard` has it."""
+
+    @property
+    def id(self) -> str:
+        """How commands call the model."""
+        ...
+
+    @property
+    def mpp(self) -> float | None:
+        """Micrometres per px the model was taught at; None where it knows no scale."""
+        ...
+
+    @property
+    def licence(self) -> str:
+        """Licence of the weights."""
+        ...
+
+    @property
+    def score_threshold(self) -> float:
+        """In [0, 1], below which automatic nuclei are hidden by default."""
+        ...
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Name of each class id."""
+        ...
+
+
+class FoundNucleus(NamedTuple):
+    """A nucleus found without being asked for; unpacks as ``mask, box_yxyx``.
+
+    Attributes
+    ----------
+    mask : tight, px of the tile, with score, class and predicted IoU
+    box_yxyx : what the detector had proposed, half-open, px of the tile; may differ from the
+        mask's own box, and how much it does says how sure the model is
+    """
+
+    mask: InstanceMask
+    box_yxyx: tuple[float, float, float, float]
+
+
+class Annotator(Protocol):
+    """A model at the side of a person: finds nuclei field by field and answers prompts live.
+
+    Calls block until they are done; make them from one worker thread. `memory_bytes`, `card` and
+    `device_name` answer at once, from any thread.
+
+    Attributes
+    ----------
+    notice : called with one line a user should read (the GPU ran out of memory, ...), from the
+        thread that computes; None drops it
+    """
+
+    notice: Callable[[str], None] | None
+
+    @property
+    def card(self) -> AnnotatorCard:
+        """What the model is and what it may be used for."""
+        ...
+
+    @property
+    def device_name(self) -> str:
+        """Where it computes now, for people: ``CPU``, ``NVIDIA H100 (cuda:0)``."""
+        ...
+
+    def fields(self, tile: Tile) -> list[Field]:
+        """Cover a tile with fields that can be encoded at once; cheap.
+
+        Raises
+        ------
+        ImageError
+            Pixels far too large to show nuclei.
+        """
+        ...
+
+    def encode(self, tile: Tile, field: Field) -> float:
+        """Compute all that does not depend on a prompt.
+
+        Returns
+        -------
+        seconds : 0.0 where it had been done before
+
+        Raises
+        ------
+        DeviceError
+            Not enough memory, even on the CPU. So do `segment_field` and `answer`.
+        """
+        ...
+
+    def segment_field(self, tile: Tile, field: Field, score_threshold: float) -> list[FoundNucleus]:
+        """Find every nucleus the field answers for, best score first; encodes if it must.
+
+        Masks may overlap, and a nucleus on the cut of two fields may be found by both: whoever
+        adds them to a picture gives each pixel to one.
+
+        Raises
+        ------
+        PromptError
+            A threshold outside [0, 1].
+        """
+        ...
+
+    def answer(self, tile: Tile, prompt: Prompt) -> Answer:
+        """Outline the nucleus a prompt means; encodes the field if it must.
+
+        The field is the one whose inner part holds the prompt's box centre or, without a box, its
+        first point or, without points, the middle of its previous mask.
+
+        Returns
+        -------
+        answer : mask (tight, inside the tile, score 1, class 0) and logits, both px of the tile
+            One piece without holes, save what clicks ask for (`core.outline.keep_meant`). A
+            mask without a pixel has a (0, 0) crop.
+
+        Raises
+        ------
+        PromptError
+            A prompt without point, box and previous mask.
+        """
+        ...
+
+    def memory_bytes(self) -> int:
+        """Bytes of weights and of cached embeddings, wherever they are."""
         ...

@@ -8,9 +8,60 @@ import numpy.typing as npt
 
 from napari_uninuc.errors import PromptError
 
-__all__ = ["DecodedMasks", "PromptBatch"]
+__all__ = ["LOGIT_LIMIT", "OUTSIDE", "DecodedMasks", "MaskWindows", "PromptBatch"]
 
 FloatArray = npt.NDArray[np.floating[Any]]
+
+LOGIT_LIMIT = 32.0
+"""SAM 2 clamps the logits it feeds back to +-32."""
+OUTSIDE = -10.0
+"""Logit of cells no window covered: confidently not this nucleus."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskWindows:
+    """Mask prompts of N nuclei, each in a window of its field's logit grid.
+
+    What lies outside a window counts as `OUTSIDE`. For small nuclei this is a thousandth of the
+    whole grids that `PromptBatch.masks` takes too, and the answer is the same.
+
+    Attributes
+    ----------
+    logits : N arrays (h, w) float32; sizes may differ
+    corners_yx : (N, 2) int64, first cell of each window on the grid
+    grid_hw : cells of the field's logit grid
+    """
+
+    logits: tuple[npt.NDArray[np.float32], ...]
+    corners_yx: npt.NDArray[np.int64]
+    grid_hw: tuple[int, int]
+
+    @classmethod
+    def of_grids(cls, grids: npt.NDArray[np.float32]) -> "MaskWindows":
+        """Whole grids (N, H, W) are windows too; not copied."""
+        height, width = grids.shape[1:]
+        return cls(tuple(grids), np.zeros((len(grids), 2), np.int64), (height, width))
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    def take(self, index: npt.NDArray[Any]) -> "MaskWindows":
+        """The windows at ``index``, an index or boolean array."""
+        places = np.arange(len(self))[index]
+        logits = tuple(self.logits[place] for place in places.tolist())
+        return MaskWindows(logits, self.corners_yx[index], self.grid_hw)
+
+    def cut(self, place: int, corner_yx: tuple[int, int], shape: tuple[int, int]) -> FloatArray:
+        """Another window of mask ``place``: ``shape`` cells from the cell ``corner_yx`` on."""
+        logits = self.logits[place]
+        first = self.corners_yx[place] - corner_yx
+        low = np.clip(first, 0, shape)
+        high = np.clip(first + logits.shape, low, shape)
+        window = np.full(shape, OUTSIDE, np.float32)
+        (y0, x0), (y1, x1) = low, high
+        dy, dx = first
+        window[y0:y1, x0:x1] = logits[y0 - dy : y1 - dy, x0 - dx : x1 - dx]
+        return window
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +73,8 @@ class PromptBatch:
     points_yx : (N, P, 2) float32, px of the picture, pixel centres at integers
     labels : (N, P) int64: 1 inside, 0 outside, -1 no point
     boxes_yxyx : (N, 4) float32, px, half-open; None without boxes
-    masks : (N, h, w) float32 logits on the field's logit grid, as an answer's `low_res`; or None
+    masks : earlier logits on the field's logit grid: (N, H, W) float32, or only windows of it;
+        None without mask prompts
 
     Raises
     ------
@@ -33,7 +85,7 @@ class PromptBatch:
     points_yx: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
     boxes_yxyx: npt.NDArray[np.float32] | None = None
-    masks: npt.NDArray[np.float32] | None = None
+    masks: npt.NDArray[np.float32] | MaskWindows | None = None
 
     def __post_init__(self) -> None:
         n = len(self.points_yx)
@@ -48,23 +100,30 @@ class PromptBatch:
             raise PromptError("point labels must be 1 (inside) or 0 (outside); correct them")
         if self.boxes_yxyx is not None and self.boxes_yxyx.shape != (n, 4):
             raise PromptError(f"boxes must be ({n}, 4), got {self.boxes_yxyx.shape}; one a prompt")
-        if self.masks is not None and (self.masks.ndim != 3 or len(self.masks) != n):
-            raise PromptError(f"mask prompts must be ({n}, h, w), got {self.masks.shape}")
-        for name in ("points_yx", "boxes_yxyx", "masks"):
+        for name in ("points_yx", "boxes_yxyx"):
             values = getattr(self, name)
             if values is not None and not np.isfinite(values).all():
                 raise PromptError(f"{name} must be finite numbers, got NaN or infinity")
+        if self.masks is not None:
+            _require_masks(self.masks, n)
+
+    @property
+    def previous(self) -> MaskWindows | None:
+        """The mask prompts as windows, whichever way they came; not copied."""
+        if self.masks is None or isinstance(self.masks, MaskWindows):
+            return self.masks
+        return MaskWindows.of_grids(self.masks)
 
     def __len__(self) -> int:
         return len(self.points_yx)
 
     def take(self, index: npt.NDArray[Any]) -> "PromptBatch":
-        """The prompts at ``index``, an index or boolean array."""
+        """The prompts at ``index``, an index or boolean array; mask prompts are not copied."""
         return PromptBatch(
             self.points_yx[index],
             self.labels[index],
             None if self.boxes_yxyx is None else self.boxes_yxyx[index],
-            None if self.masks is None else self.masks[index],
+            None if self.previous is None else self.previous.take(index),
         )
 
     @classmethod
@@ -73,6 +132,17 @@ class PromptBatch:
         n = len(boxes_yxyx)
         points = np.zeros((n, 0, 2), np.float32)
         return cls(points, np.zeros((n, 0), np.int64), boxes_yxyx)
+
+
+def _require_masks(masks: npt.NDArray[np.float32] | MaskWindows, n: int) -> None:
+    if not isinstance(masks, MaskWindows):
+        if masks.ndim != 3 or len(masks) != n:
+            raise PromptError(f"mask prompts must be ({n}, h, w), got {masks.shape}; one a prompt")
+        masks = MaskWindows.of_grids(masks)
+    if len(masks) != n:
+        raise PromptError(f"mask prompts must be {n}, got {len(masks)}; one a prompt")
+    if not all(np.isfinite(logits).all() for logits in masks.logits):
+        raise PromptError("masks must be finite numbers, got NaN or infinity")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,3 +166,13 @@ class DecodedMasks:
 
     def __len__(self) -> int:
         return len(self.origins_yx)
+
+    def take(self, index: npt.NDArray[Any]) -> "DecodedMasks":
+        """The answers at ``index``, an index or boolean array."""
+        return DecodedMasks(
+            self.origins_yx[index],
+            self.logits[index],
+            self.ious[index],
+            self.low_res[index],
+            self.low_res_corners_yx[index],
+        )

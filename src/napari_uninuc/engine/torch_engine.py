@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,10 @@ _SMALLEST_FIELD = 32
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TileEmbedding:
-    """All that is computed once for a field: where it lies, and its features on the device."""
+    """All that is computed once for a field: where it lies, and its features on the device.
+
+    ``seconds`` is what encoding took just now: 0.0 where the features came from the cache.
+    """
 
     frame: Frame
     embedding: Embedding
@@ -106,9 +109,14 @@ class TorchEngine:
             PREPROCESS_VERSION,
             str(self.dtype),
         )
-        return self.cache.get_or_compute(
-            key, lambda: self._encode(tile, frame), lambda value: value.nbytes
-        )
+        fresh: list[TileEmbedding] = []
+
+        def encode() -> TileEmbedding:
+            fresh.append(self._encode(tile, frame))
+            return fresh[0]
+
+        found = self.cache.get_or_compute(key, encode, lambda value: value.nbytes)
+        return found if fresh else replace(found, seconds=0.0)
 
     def _frame(self, tile: Tile, field: Field) -> Frame:
         if self.card.mpp is None and self.config.square_input:
@@ -191,7 +199,7 @@ class TorchEngine:
                     grown = index[cut]
                     sides[grown] = side * 2
                     waiting = np.concatenate([waiting, grown])
-                    index, masks = index[~cut], _rows(masks, ~cut)
+                    index, masks = index[~cut], masks.take(~cut)
                 if len(index):
                     yield index, masks
 
@@ -230,14 +238,15 @@ class TorchEngine:
 
     def _previous(self, prompts: PromptBatch, corners: Tensor, window: Window) -> Tensor | None:
         """The windows of the mask prompts, (N, 1, 4 h, 4 w)."""
-        if prompts.masks is None:
+        previous = prompts.previous
+        if previous is None:
             return None
-        height, width = 4 * window.cells_hw[0], 4 * window.cells_hw[1]
+        shape = (4 * window.cells_hw[0], 4 * window.cells_hw[1])
         crops = [
-            mask[y : y + height, x : x + width]
-            for mask, (y, x) in zip(prompts.masks, (corners * 4).tolist(), strict=True)
+            previous.cut(place, (y, x), shape)
+            for place, (y, x) in enumerate((corners * 4).tolist())
         ]
-        return torch.from_numpy(np.stack(crops)[:, None]).float().to(self.device)
+        return torch.from_numpy(np.stack(crops)[:, None]).to(self.device)
 
     def logit_grid(self, embedding: TileEmbedding) -> tuple[int, int]:
         """Shape of a field's low-resolution logits, as mask prompts have it."""
@@ -245,13 +254,11 @@ class TorchEngine:
         return height // self.config.logit_stride, width // self.config.logit_stride
 
     def _check_masks(self, embedding: TileEmbedding, prompts: PromptBatch) -> None:
-        if prompts.masks is None:
-            return
-        expected = self.logit_grid(embedding)
-        if prompts.masks.shape[1:] != expected:
+        previous, expected = prompts.previous, self.logit_grid(embedding)
+        if previous is not None and previous.grid_hw != expected:
             raise PromptError(
                 f"mask prompt must be {expected} logits, as returned for this image, got "
-                f"{prompts.masks.shape[1:]}; pass low_res_logits of an earlier answer"
+                f"{previous.grid_hw}; pass low_res_logits of an earlier answer"
             )
 
 
@@ -263,13 +270,3 @@ def _plain(level: Tensor) -> Tensor:
 def _array(tensor: Tensor) -> npt.NDArray[np.float32]:
     array: npt.NDArray[np.float32] = tensor.cpu().numpy()
     return array
-
-
-def _rows(masks: DecodedMasks, keep: npt.NDArray[np.bool_]) -> DecodedMasks:
-    return DecodedMasks(
-        masks.origins_yx[keep],
-        masks.logits[keep],
-        masks.ious[keep],
-        masks.low_res[keep],
-        masks.low_res_corners_yx[keep],
-    )

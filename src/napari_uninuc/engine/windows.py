@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from napari_uninuc.engine.frame import Frame
-from napari_uninuc.engine.requests import PromptBatch
+from napari_uninuc.engine.requests import MaskWindows, PromptBatch
 from napari_uninuc.errors import PromptError
 from napari_uninuc.network.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, PADDING
 
@@ -51,8 +51,8 @@ def choose_sides(frame: Frame, prompts: PromptBatch, smallest: int | None) -> np
     if prompts.points_yx.shape[1]:
         _, _, extent = _point_bounds(frame, prompts)
         needed = np.maximum(needed, extent / _POINTS_FILL)
-    if prompts.masks is not None:
-        needed = np.maximum(needed, _mask_extents(prompts.masks, frame) / FILL)
+    if prompts.previous is not None:
+        needed = np.maximum(needed, _mask_extents(prompts.previous, frame) / FILL)
     sides = smallest * 2 ** np.ceil(np.log2(np.maximum(needed / smallest, 1.0)))
     return np.where(sides >= min(frame.input_hw), whole, sides).astype(np.int64)
 
@@ -103,8 +103,8 @@ def _centres(frame: Frame, prompts: PromptBatch) -> npt.NDArray[np.float64]:
         centres: npt.NDArray[np.float64] = (boxes[:, :2] + boxes[:, 2:]) / 2
         if prompts.points_yx.shape[1] == 0:
             return centres
-    if prompts.masks is not None and prompts.boxes_yxyx is None:
-        return _mask_centres(prompts.masks, frame)
+    if prompts.previous is not None and prompts.boxes_yxyx is None:
+        return _mask_centres(prompts.previous, frame)
     if prompts.points_yx.shape[1] == 0:
         if prompts.boxes_yxyx is None:
             raise PromptError("a prompt needs a point, a box or a mask, got none; pass one")
@@ -128,27 +128,28 @@ def _point_bounds(
     return low, high, (high - low).max(axis=1)
 
 
-def _mask_boxes(masks: npt.NDArray[np.float32], frame: Frame) -> npt.NDArray[np.float64]:
+def _mask_boxes(masks: MaskWindows, frame: Frame) -> npt.NDArray[np.float64]:
     """Bounds (N, 4) yxyx in input px of the positive part; the whole where there is none."""
-    stride = frame.input_hw[0] / masks.shape[1]
+    stride = frame.input_hw[0] / masks.grid_hw[0]
     boxes = []
-    for mask in masks:
-        rows, columns = np.flatnonzero((mask > 0).any(1)), np.flatnonzero((mask > 0).any(0))
+    for logits, (y, x) in zip(masks.logits, masks.corners_yx.tolist(), strict=True):
+        inside = logits > 0
+        rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
         if len(rows) == 0:
-            boxes.append((0, 0, *mask.shape))
+            boxes.append((0, 0, *masks.grid_hw))
         else:
-            boxes.append((rows[0], columns[0], rows[-1] + 1, columns[-1] + 1))
+            boxes.append((y + rows[0], x + columns[0], y + rows[-1] + 1, x + columns[-1] + 1))
     array: npt.NDArray[Any] = np.array(boxes, np.float64) * stride
     return array
 
 
-def _mask_extents(masks: npt.NDArray[np.float32], frame: Frame) -> npt.NDArray[np.float64]:
+def _mask_extents(masks: MaskWindows, frame: Frame) -> npt.NDArray[np.float64]:
     boxes = _mask_boxes(masks, frame)
     extents: npt.NDArray[np.float64] = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
     return extents
 
 
-def _mask_centres(masks: npt.NDArray[np.float32], frame: Frame) -> npt.NDArray[np.float64]:
+def _mask_centres(masks: MaskWindows, frame: Frame) -> npt.NDArray[np.float64]:
     boxes = _mask_boxes(masks, frame)
     centres: npt.NDArray[np.float64] = (boxes[:, :2] + boxes[:, 2:]) / 2
     return centres

@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import ndimage
 
-from napari_uninuc.core.geometry import label_boxes
+from napari_uninuc.evaluation.crops import Box, Crop
 
 _NEAR_PX = 3
 """A negative click without an error to fix falls in the true box grown by this (micro-sam)."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Target:
-    """One true nucleus to be outlined.
-
-    Attributes
-    ----------
-    box_yxyx : tight half-open box in image px
-    mask : (y1 - y0, x1 - x0) bool
-    """
-
-    box_yxyx: tuple[int, int, int, int]
-    mask: np.ndarray
-
-
-def targets_of(labels: np.ndarray) -> list[Target]:
-    """Cut every nucleus out of an (H, W) label image, ids ascending."""
-    ids, boxes = label_boxes(labels)
-    return [
-        Target((y0, x0, y1, x1), labels[y0:y1, x0:x1] == nucleus)
-        for nucleus, (y0, x0, y1, x1) in zip(ids.tolist(), boxes.tolist(), strict=True)
-    ]
-
-
-def centre_click(target: Target) -> tuple[int, int]:
+def centre_click(target: Crop) -> tuple[int, int]:
     """Find the pixel farthest from the nucleus' border, (y, x) in image px.
 
     Always inside. The border of the image counts as a border of the nucleus; of several
@@ -48,14 +23,15 @@ def centre_click(target: Target) -> tuple[int, int]:
 
 
 def correction_clicks(
-    target: Target, predicted: np.ndarray, rng: np.random.Generator
+    target: Crop, predicted: Crop, shape: tuple[int, int], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw the next two clicks on a predicted mask: one to add, one to remove.
 
     Parameters
     ----------
     target : the true nucleus
-    predicted : (H, W) bool, the whole image
+    predicted : may be empty
+    shape : (H, W) of the image
     rng : source of the two draws
 
     Returns
@@ -66,42 +42,19 @@ def correction_clicks(
         The negative is uniform over wrong pixels or, when none is wrong, over what is near the
         nucleus but not in it. A nucleus that fills the image has no outside: [1, 1].
     """
-    window, truth = _window(target, predicted)
-    y0, x0, y1, x1 = window
-    shown = predicted[y0:y1, x0:x1]
+    near = _grown(target.box_yxyx, shape)
+    window = _hull(near, predicted.box_yxyx) if predicted.area else near
+    truth, shown = target.within(window), predicted.within(window)
     missed, wrong = truth & ~shown, shown & ~truth
     positive = _draw(missed if missed.any() else truth, rng)
-    outside = wrong if wrong.any() else _near(target, window) & ~truth
+    outside = wrong if wrong.any() else _marked(near, window) & ~truth
     negative = _draw(outside, rng) if outside.any() else positive
-    points = np.array([positive, negative]) + np.array([y0, x0])
+    points = np.array([positive, negative]) + np.array(window[:2])
     return points, np.array([1, int(not outside.any())])
 
 
-def mask_box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """Find the tight half-open yxyx box of an (H, W) bool mask; all zeros where it is empty."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    if not len(rows):
-        return 0, 0, 0, 0
-    y0, y1 = int(rows[0]), int(rows[-1]) + 1
-    columns = np.flatnonzero(mask[y0:y1].any(axis=0))
-    return y0, int(columns[0]), y1, int(columns[-1]) + 1
-
-
-def _window(target: Target, predicted: np.ndarray) -> tuple[tuple[int, int, int, int], np.ndarray]:
-    """Box that holds the prediction and the target's surroundings, and the truth within it."""
-    y0, x0, y1, x1 = _grown(target, predicted.shape)
-    shown = mask_box(predicted)
-    if shown[2]:
-        y0, x0 = min(y0, shown[0]), min(x0, shown[1])
-        y1, x1 = max(y1, shown[2]), max(x1, shown[3])
-    truth = np.zeros((y1 - y0, x1 - x0), dtype=bool)
-    ty0, tx0, ty1, tx1 = target.box_yxyx
-    truth[ty0 - y0 : ty1 - y0, tx0 - x0 : tx1 - x0] = target.mask
-    return (y0, x0, y1, x1), truth
-
-
-def _grown(target: Target, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    y0, x0, y1, x1 = target.box_yxyx
+def _grown(box: Box, shape: tuple[int, int]) -> Box:
+    y0, x0, y1, x1 = box
     return (
         max(y0 - _NEAR_PX, 0),
         max(x0 - _NEAR_PX, 0),
@@ -110,15 +63,20 @@ def _grown(target: Target, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     )
 
 
-def _near(target: Target, window: tuple[int, int, int, int]) -> np.ndarray:
-    """Mark the grown box of the target inside a window that holds it."""
-    near = np.zeros((window[2] - window[0], window[3] - window[1]), dtype=bool)
-    y0, x0, y1, x1 = target.box_yxyx
-    near[
-        max(y0 - _NEAR_PX - window[0], 0) : y1 + _NEAR_PX - window[0],
-        max(x0 - _NEAR_PX - window[1], 0) : x1 + _NEAR_PX - window[1],
-    ] = True
-    return near
+def _hull(first: Box, second: Box) -> Box:
+    return (
+        min(first[0], second[0]),
+        min(first[1], second[1]),
+        max(first[2], second[2]),
+        max(first[3], second[3]),
+    )
+
+
+def _marked(box: Box, window: Box) -> np.ndarray:
+    """Mark a box inside a window that holds it."""
+    marked = np.zeros((window[2] - window[0], window[3] - window[1]), dtype=bool)
+    marked[box[0] - window[0] : box[2] - window[0], box[1] - window[1] : box[3] - window[1]] = True
+    return marked
 
 
 def _draw(region: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:

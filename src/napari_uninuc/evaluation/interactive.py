@@ -11,40 +11,21 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
-from napari_uninuc.core.geometry import label_boxes, xyxy_from_yxyx
+from napari_uninuc.core.geometry import label_boxes
 from napari_uninuc.datasets.folder import LabelledImage, LabelledTile
+from napari_uninuc.engine.requests import PromptBatch
 from napari_uninuc.errors import RecipeError
-from napari_uninuc.evaluation.clicks import (
-    Target,
-    centre_click,
-    correction_clicks,
-    mask_box,
-    targets_of,
-)
+from napari_uninuc.evaluation.answers import InteractivePredictor, Logits, ask
+from napari_uninuc.evaluation.clicks import centre_click, correction_clicks
+from napari_uninuc.evaluation.crops import Crop, crop_iou, targets_of
 from napari_uninuc.evaluation.metrics import mean_segmentation_accuracy, split_components
 
-Answer = tuple[np.ndarray, np.ndarray, np.ndarray]
-
-
-class InteractivePredictor(Protocol):
-    """What interactive evaluation asks of a predictor: SAM 2's image predictor, batched."""
-
-    def set_image(self, rgb: np.ndarray, mpp: float | None = None) -> None:
-        """Take an (H, W, 3) uint8 image."""
-
-    def predict(
-        self,
-        point_coords: np.ndarray | None = None,
-        point_labels: np.ndarray | None = None,
-        box: np.ndarray | None = None,
-        mask_input: np.ndarray | None = None,
-        multimask_output: bool = False,
-    ) -> Answer:
-        """Answer (B, N, 2) xy points, (B, N) labels, (B, 4) xyxy boxes, (B, 1, h, w) logits."""
+REACHED_IOUS = (0.8, 0.85, 0.9)
+"""IoU at which an outline may be called done; how soon is counted for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +79,8 @@ class InteractiveRow:
     msa : mean segmentation accuracy of the merged masks, in [0, 1]; NaN without nuclei
     mean_iou : mean IoU of each nucleus with its own mask before merging; NaN without nuclei
     seconds : prompting of this round, wall time, all nuclei; encoding is not in it
+    reached : nuclei that came to each of `REACHED_IOUS` in this round or an earlier one, by their
+        own mask before merging
     """
 
     dataset: str
@@ -109,30 +92,16 @@ class InteractiveRow:
     msa: float
     mean_iou: float
     seconds: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Crop:
-    """One predicted mask, cut out: origin (y, x) in image px, (h, w) bool."""
-
-    origin_yx: tuple[int, int]
-    mask: np.ndarray
+    reached: tuple[int, ...]
 
 
 @dataclass(slots=True)
 class _Round:
     """What one round gave, gathered over the chunks of an image."""
 
-    crops: list[_Crop] = field(default_factory=list)
+    crops: list[Crop] = field(default_factory=list)
     ious: list[float] = field(default_factory=list)
     seconds: float = 0.0
-
-    def add(self, targets: Sequence[Target], masks: np.ndarray) -> None:
-        """Keep the (B, H, W) masks of B targets as crops, and their IoU."""
-        for target, mask in zip(targets, masks, strict=True):
-            crop = _crop(mask)
-            self.crops.append(crop)
-            self.ious.append(_iou(target, crop, mask))
 
 
 def evaluate_interactive(
@@ -148,7 +117,7 @@ def evaluate_interactive(
 
     Parameters
     ----------
-    predictor : set_image and predict; each image is encoded once
+    predictor : set_image and predict, or answers in crops; each image is encoded once
     images : need not be labelled exhaustively
     protocols : all are run on each image, none sees another's clicks
     dataset : name written into the rows
@@ -189,7 +158,9 @@ def score_interactive(
     targets = targets_of(truth)
     rounds = [_Round() for _ in range(protocol.corrections + 1)]
     for start in range(0, len(targets), protocol.chunk):
-        _correct_chunk(predictor, targets[start : start + protocol.chunk], protocol, rng, rounds)
+        chunk = targets[start : start + protocol.chunk]
+        _correct_chunk(predictor, chunk, truth.shape, protocol, rng, rounds)
+    reached = _reached(rounds)
     return [
         InteractiveRow(
             dataset=dataset,
@@ -203,9 +174,16 @@ def score_interactive(
             else float("nan"),
             mean_iou=float(np.mean(part.ious)) if targets else float("nan"),
             seconds=part.seconds,
+            reached=reached[iteration],
         )
         for iteration, part in enumerate(rounds)
     ]
+
+
+def _reached(rounds: Sequence[_Round]) -> list[tuple[int, ...]]:
+    """Count, for each round, the nuclei that have been at each of `REACHED_IOUS` by then."""
+    best = np.maximum.accumulate([part.ious for part in rounds], axis=0)  # (rounds, nuclei)
+    return [tuple(int(np.sum(ious >= iou)) for iou in REACHED_IOUS) for ious in best]
 
 
 def _subset(labels: np.ndarray, max_nuclei: int | None, rng: np.random.Generator) -> np.ndarray:
@@ -219,98 +197,64 @@ def _subset(labels: np.ndarray, max_nuclei: int | None, rng: np.random.Generator
 
 def _correct_chunk(
     predictor: InteractivePredictor,
-    targets: Sequence[Target],
+    targets: Sequence[Crop],
+    shape: tuple[int, int],
     protocol: InteractiveProtocol,
     rng: np.random.Generator,
     rounds: Sequence[_Round],
 ) -> None:
     """Prompt B nuclei, then correct them round by round; adds to `rounds`."""
-    is_point = protocol.prompt == "point"
-    boxes = None
-    if not is_point:
-        boxes = xyxy_from_yxyx([target.box_yxyx for target in targets]).astype(np.float32)
-    clicks = _first_clicks(targets) if is_point else None
-    logits: np.ndarray | None = None
+    prompts = _first_prompts(targets, protocol)
+    logits: Logits | None = None
     for iteration, part in enumerate(rounds):
         start = time.perf_counter()
-        masks, logits = _best_answer(
-            predictor.predict(
-                point_coords=None if clicks is None else clicks.points_xy,
-                point_labels=None if clicks is None else clicks.labels,
-                box=boxes,
-                mask_input=logits if protocol.with_mask else None,
-                multimask_output=protocol.multimask and is_point and iteration == 0,
-            )
-        )
+        candidates = protocol.multimask and protocol.prompt == "point" and iteration == 0
+        crops, answered = ask(predictor, prompts, logits, shape, candidates=candidates)
         part.seconds += time.perf_counter() - start
-        part.add(targets, masks)
+        part.crops += crops
+        part.ious += [crop_iou(target, crop) for target, crop in zip(targets, crops, strict=True)]
         if iteration < len(rounds) - 1:
-            clicks = _more_clicks(clicks, targets, masks, rng)
+            logits = answered if protocol.with_mask else None
+            prompts = _more_clicks(prompts, targets, crops, shape, rng)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Clicks:
-    """Clicks on B nuclei so far: points (B, N, 2) float32 xy, labels (B, N) int32."""
-
-    points_xy: np.ndarray
-    labels: np.ndarray
-
-
-def _first_clicks(targets: Sequence[Target]) -> _Clicks:
-    centres_yx = np.array([centre_click(target) for target in targets])
-    points_xy = centres_yx[:, None, ::-1].astype(np.float32)  # (B, 1, 2)
-    return _Clicks(points_xy, np.ones((len(targets), 1), np.int32))
+def _first_prompts(targets: Sequence[Crop], protocol: InteractiveProtocol) -> PromptBatch:
+    if protocol.prompt == "box":
+        return PromptBatch.of_boxes(np.array([target.box_yxyx for target in targets], np.float32))
+    centres_yx = np.array([centre_click(target) for target in targets], np.float32)
+    return PromptBatch(centres_yx[:, None], np.ones((len(targets), 1), np.int64))
 
 
 def _more_clicks(
-    clicks: _Clicks | None,
-    targets: Sequence[Target],
-    masks: np.ndarray,
+    prompts: PromptBatch,
+    targets: Sequence[Crop],
+    crops: Sequence[Crop],
+    shape: tuple[int, int],
     rng: np.random.Generator,
-) -> _Clicks:
-    """Add two clicks a nucleus, by what its (H, W) mask of `masks` got wrong."""
+) -> PromptBatch:
+    """Add two clicks a nucleus, by what its mask got wrong."""
     drawn = [
-        correction_clicks(target, mask, rng) for target, mask in zip(targets, masks, strict=True)
+        correction_clicks(target, crop, shape, rng)
+        for target, crop in zip(targets, crops, strict=True)
     ]
-    points_xy = np.stack([yx[:, ::-1] for yx, _ in drawn]).astype(np.float32)  # (B, 2, 2)
-    labels = np.stack([signs for _, signs in drawn]).astype(np.int32)  # (B, 2)
-    if clicks is None:
-        return _Clicks(points_xy, labels)
-    return _Clicks(
-        np.concatenate([clicks.points_xy, points_xy], axis=1),
-        np.concatenate([clicks.labels, labels], axis=1),
+    points_yx = np.stack([yx for yx, _ in drawn]).astype(np.float32)  # (B, 2, 2)
+    labels = np.stack([signs for _, signs in drawn]).astype(np.int64)  # (B, 2)
+    return PromptBatch(
+        np.concatenate([prompts.points_yx, points_yx], axis=1),
+        np.concatenate([prompts.labels, labels], axis=1),
+        prompts.boxes_yxyx,
     )
 
 
-def _best_answer(answer: Answer) -> tuple[np.ndarray, np.ndarray]:
-    """Keep the mask of best predicted IoU: (B, H, W) bool and its logits (B, 1, h, w)."""
-    masks, ious, logits = (np.asarray(part) for part in answer)
-    if masks.ndim == 3:  # SAM 2's predictor drops a batch axis of one
-        masks, ious, logits = masks[None], ious[None], logits[None]
-    rows, best = np.arange(len(masks)), ious.argmax(axis=1)
-    return masks[rows, best].astype(bool, copy=False), logits[rows, best][:, None]
-
-
-def _crop(mask: np.ndarray) -> _Crop:
-    y0, x0, y1, x1 = mask_box(mask)
-    return _Crop((y0, x0), mask[y0:y1, x0:x1].copy())
-
-
-def _iou(target: Target, crop: _Crop, mask: np.ndarray) -> float:
-    y0, x0, y1, x1 = target.box_yxyx
-    shared = np.count_nonzero(mask[y0:y1, x0:x1] & target.mask)
-    return shared / (np.count_nonzero(crop.mask) + np.count_nonzero(target.mask) - shared)
-
-
-def _merge(crops: Sequence[_Crop], shape: tuple[int, int]) -> np.ndarray:
+def _merge(crops: Sequence[Crop], shape: tuple[int, int]) -> np.ndarray:
     """Paint masks largest first, each on free pixels only, then split into components.
 
     That is micro-sam's merge: a small mask under a large one loses its pixels.
     """
     labels = np.zeros(shape, np.int64)
-    areas = [np.count_nonzero(crop.mask) for crop in crops]
+    areas = [crop.area for crop in crops]
     for index in np.argsort(np.negative(areas), kind="stable"):
-        (y0, x0), mask = crops[index].origin_yx, crops[index].mask
-        under = labels[y0 : y0 + mask.shape[0], x0 : x0 + mask.shape[1]]
-        under[mask & (under == 0)] = index + 1
+        y0, x0, y1, x1 = crops[index].box_yxyx
+        under = labels[y0:y1, x0:x1]
+        under[crops[index].mask & (under == 0)] = index + 1
     return split_components(labels)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_uninuc.evaluation.automatic import AutomaticRow
+from napari_uninuc.evaluation.effort import EffortRow, effort_of
 from napari_uninuc.evaluation.interactive import InteractiveRow
 from napari_uninuc.evaluation.published import ReferenceRow, references_for
 from napari_uninuc.evaluation.summary import SummaryRow, summarise
@@ -46,6 +47,10 @@ class Report:
         """Average over images, see `summarise`."""
         return summarise(self.automatic, self.interactive)
 
+    def effort(self) -> list[EffortRow]:
+        """Count the clicks an outline costs, see `effort_of`."""
+        return effort_of(self.interactive)
+
 
 def write_report(report: Report, folder: str | Path) -> Path:
     """Write ``report.json`` and ``report.md`` into a folder, made if missing.
@@ -70,13 +75,14 @@ def write_report(report: Report, folder: str | Path) -> Path:
 
 
 def to_json(report: Report) -> str:
-    """Write every row and the summary as strict JSON; NaN becomes null."""
+    """Write every row, the summary and the effort as strict JSON; NaN becomes null."""
     stored = {
         "model": report.model,
         "model_sha256": report.model_sha256,
         "versions": list(report.versions),
         "settings": json.loads(report.settings),
         "summary": [asdict(row) for row in report.summary()],
+        "effort": [asdict(row) for row in report.effort()],
         "automatic": [asdict(row) for row in report.automatic],
         "interactive": [asdict(row) for row in report.interactive],
     }
@@ -94,6 +100,11 @@ def to_markdown(report: Report) -> str:
     )
     if report.max_nuclei is not None:
         parts.append(f"Interactive: at most {report.max_nuclei} nuclei an image, truth cut alike.")
+    if report.interactive:
+        parts.append(
+            "Clicks to reach an IoU: means over nuclei, two clicks a correction and one for a "
+            "first click; a first box counts none, a nucleus that never gets there counts all."
+        )
     for title, header, cells in _tables(report):
         lines = ["| " + " | ".join(row) + " |" for row in [header, *cells]]
         lines.insert(1, "|" + "---|" * len(header))
@@ -130,8 +141,10 @@ def _tables(report: Report) -> list[Table]:
         [row for row in summary if row.prompt != "automatic"],
         ("data set", "prompt", "mask fed back", "corrections"),
     )
+    effort = _effort_table(report.effort())
     comparable = [row for row in summary if row.prompt == "automatic" or report.max_nuclei is None]
-    return [table for table in (scores, corrected, _reference_table(comparable)) if table[2]]
+    tables = (scores, corrected, effort, _reference_table(comparable))
+    return [table for table in tables if table[2]]
 
 
 def _metric_table(title: str, rows: Sequence[SummaryRow], keys: tuple[str, ...]) -> Table:
@@ -149,6 +162,24 @@ def _metric_table(title: str, rows: Sequence[SummaryRow], keys: tuple[str, ...])
         for names, found in lines.items()
     ]
     return title, (*keys, "images", *metrics), cells
+
+
+def _effort_table(rows: Sequence[EffortRow]) -> Table:
+    """Lay out how many clicks an IoU costs, means over nuclei."""
+    cells: list[tuple[str, ...]] = [
+        (
+            row.dataset,
+            row.prompt,
+            "yes" if row.with_mask else "no",
+            f"{row.iou:g}",
+            str(row.n_nuclei),
+            f"{row.clicks:.2f}",
+            f"{row.never:.1%}",
+        )
+        for row in rows
+    ]
+    header = ("data set", "prompt", "mask fed back", "IoU", "nuclei", "clicks", "never")
+    return "Clicks to reach an IoU", header, cells
 
 
 def _cell(row: SummaryRow | None) -> str:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import tifffile
 
-__all__ = ["mpp_of_dpi", "mpp_of_tiff"]
+__all__ = ["mpp_of_dpi", "mpp_of_scale", "mpp_of_tiff"]
 
 _PLAUSIBLE_MPP = (0.05, 5.0)
 """Below lies no light microscope, above no nucleus; 72 dpi is 353."""
@@ -25,6 +25,8 @@ _UM_PER_UNIT = {
     "micron": 1.0,
     "microns": 1.0,
     "micrometer": 1.0,
+    "nanometer": 1e-3,  # NGFF spells units out
+    "millimeter": 1e3,
     "mm": 1e3,
     "cm": 1e4,
     "inch": 25_400.0,
@@ -39,6 +41,12 @@ def mpp_of_dpi(dpi: tuple[float, float] | None) -> float | None:
     if dpi is None:
         return None
     return _agreed(*(_inverse(float(value), _UM_PER_UNIT["inch"]) for value in dpi))
+
+
+def mpp_of_scale(step_yx: tuple[float, float], unit: str) -> float | None:
+    """Turn the (y, x) size of a pixel in ``unit`` into um per px; None where implausible."""
+    um = _UM_PER_UNIT.get(unit.lower())
+    return None if um is None else _agreed(step_yx[1] * um, step_yx[0] * um)
 
 
 def mpp_of_tiff(tif: tifffile.TiffFile) -> float | None:

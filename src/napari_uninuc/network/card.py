@@ -24,7 +24,10 @@ from napari_uninuc.network.config import PRESETS, PyramidConfig
 
 CARD_NAME = "card.toml"
 WEIGHTS_NAME = "model.safetensors"
-DEFAULT_SCORE_THRESHOLD = 0.5
+DEFAULT_SCORE_THRESHOLD = 0.4
+"""Until ``uninuc evaluate`` on validation images says better; scores are taught to be the IoU."""
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
+"""Ids are typed in commands and name folders: no spaces, no slashes."""
 
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Mean = Annotated[float, Field(allow_inf_nan=False)]
@@ -55,7 +58,7 @@ class ModelCard:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+    id: Annotated[str, Field(pattern=ID_PATTERN)]
     architecture: _Word
     mpp: _Positive | None = None
     mean: tuple[_Mean, _Mean, _Mean]

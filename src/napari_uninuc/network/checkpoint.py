@@ -32,7 +32,10 @@ def save_weights(model: nn.Module, path: Path, dtype: torch.dtype = torch.float1
     state = {name: _stored(name, value, dtype) for name, value in model.state_dict().items()}
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        partial.touch()
+        mode = partial.stat().st_mode  # as the umask wants it; save_file makes its own, private one
         save_file(state, str(partial))
+        partial.chmod(mode)
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
         with suppress(OSError):

@@ -1,4 +1,7 @@
-"""Simulated users: first prompts and corrections, in window pixels (paper sec. 2.1)."""
+"""Simulated users: first prompts and corrections, in window pixels (paper sec. 2.1).
+
+Chance is always drawn on the CPU and then moved: a seed is the same run on every device.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def random_pixels(region: Tensor, generator: torch.Generator) -> tuple[Tensor, T
     returns  xy (N, 2) float32, found (N,) bool; xy is arbitrary where the region is empty
     """
     n, _, width = region.shape
-    noise = torch.rand(region.shape, generator=generator)
+    noise = torch.rand(region.shape, generator=generator).to(region.device)
     flat = (noise * region).reshape(n, -1).argmax(1)
     xy = torch.stack([flat % width, flat // width], dim=1).float()
     return xy, region.reshape(n, -1).any(1)
@@ -51,13 +54,13 @@ def box_prompt(boxes_xyxy: Tensor) -> tuple[Tensor, Tensor]:
     """Boxes (N, 4) -> SAM 2's three tokens: both corners and a padding point."""
     n = boxes_xyxy.shape[0]
     points = torch.cat([boxes_xyxy.reshape(n, 2, 2), boxes_xyxy.new_zeros(n, 1, 2)], dim=1)
-    kinds = torch.tensor([BOX_TOP_LEFT, BOX_BOTTOM_RIGHT, PADDING])
+    kinds = torch.tensor([BOX_TOP_LEFT, BOX_BOTTOM_RIGHT, PADDING], device=boxes_xyxy.device)
     return points, kinds.expand(n, -1)
 
 
 def jitter_boxes(boxes_xyxy: Tensor, relative: float, generator: torch.Generator) -> Tensor:
     """Move each edge by a normal error of ``relative`` times the side; sides stay positive."""
     size = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).repeat(1, 2)
-    noise = torch.randn(boxes_xyxy.shape, generator=generator).clamp(-2, 2) * relative * size
-    moved = boxes_xyxy + noise
+    noise = torch.randn(boxes_xyxy.shape, generator=generator).to(boxes_xyxy.device)
+    moved = boxes_xyxy + noise.clamp(-2, 2) * relative * size
     return torch.cat([moved[:, :2], torch.maximum(moved[:, 2:], moved[:, :2] + 1)], dim=1)

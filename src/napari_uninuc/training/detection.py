@@ -73,7 +73,7 @@ def _set_loss(
     logits: Tensor, boxes: Tensor, truth: Tensor
 ) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]:
     """Sums over one set: (classification, 1 - GIoU, L1), and (queries, objects, IoU)."""
-    classes = torch.zeros(len(truth), dtype=torch.long)
+    classes = torch.zeros(len(truth), dtype=torch.long, device=truth.device)
     queries, objects = match_queries(logits, boxes.detach(), truth, classes, MatchCosts())
     iou, giou = pair_iou(xyxy(boxes[queries]), xyxy(truth[objects]))
     quality = logits.new_zeros(len(logits))

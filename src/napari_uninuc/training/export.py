@@ -10,9 +10,6 @@ from napari_uninuc.network.card import ModelCard, write_card
 from napari_uninuc.network.checkpoint import save_weights
 from napari_uninuc.training.loop import Trainer
 
-DEFAULT_THRESHOLD = 0.4
-"""Until ``uninuc evaluate`` on validation images says better."""
-
 
 def export_model(trainer: Trainer) -> Path:
     """Write the moving average of a run as ``OUTPUT/model``; returns the folder."""
@@ -33,7 +30,6 @@ def export_model(trainer: Trainer) -> Path:
         training_data=tuple(spec.name for spec in recipe.datasets),
         initialisation=trainer.start,
         sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
-        score_threshold=DEFAULT_THRESHOLD,
         created=datetime.date.today().isoformat(),
         training_hours=round(trainer.seconds / 3600, 2),
         metrics={},

@@ -21,6 +21,9 @@ from napari_uninuc.network.windows import place_windows
 from napari_uninuc.training.clicks import box_prompt, corrections, jitter_boxes, random_pixels
 from napari_uninuc.training.losses import dice_loss, focal_loss, mask_iou
 
+_DRAWN = 8.0
+"""Logit of a pixel that somebody has drawn, as `core.prompts.MaskLogits.from_mask` has it."""
+
 
 @dataclass(frozen=True, slots=True)
 class PromptSettings:
@@ -29,6 +32,7 @@ class PromptSettings:
     nuclei_per_crop: int = 8
     corrections: int = 7
     mask_prompt_share: float = 0.5
+    mask_start_share: float = 0.0
     box_share: float = 0.5
     box_jitter: float = 0.06
     focal_weight: float = 20.0
@@ -96,8 +100,8 @@ def _cut_targets(
     side: int,
     stride: int,
 ) -> Targets:
-    image_index = torch.tensor([index for index, _ in picks])
     boxes = torch.stack([crops[index].boxes_xyxy[k] for index, k in picks])
+    image_index = torch.tensor([index for index, _ in picks], device=boxes.device)
     proposed = torch.stack([proposals[index][k] for index, k in picks])
     size = tuple(crops[0].labels.shape)
     centres = (boxes[:, :2] + boxes[:, 2:]).flip(1) / 2
@@ -120,13 +124,17 @@ def interactive_loss(
     generator: torch.Generator,
 ) -> tuple[Tensor, dict[str, float]]:
     """Loss of equation (1), mean over supervised passes and nuclei; and what to log."""
-    points, labels, by_point = first_prompts(targets, settings, generator)
+    masks: Tensor | None = None
+    if torch.rand(1, generator=generator).item() < settings.mask_start_share:
+        points, labels, masks = mask_starts(targets, model.config.logit_stride, generator)
+        by_point = torch.zeros(len(points), dtype=torch.bool, device=points.device)
+    else:
+        points, labels, by_point = first_prompts(targets, settings, generator)
     last = settings.corrections
     if settings.supervised == "two":
         last = int(torch.randint(1, settings.corrections + 1, (1,), generator=generator))
     losses: list[Tensor] = []
     ious: list[float] = []
-    masks: Tensor | None = None
     for step in range(last + 1):
         learn = settings.supervised == "all" or step in (0, last)
         with torch.set_grad_enabled(learn):
@@ -153,19 +161,57 @@ def first_prompts(
     targets: Targets, settings: PromptSettings, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A box (true, jittered or proposed) or a point inside, for each nucleus."""
-    n = len(targets.truth)
-    lot = torch.rand(n, generator=generator)
+    n, device = len(targets.truth), targets.truth.device
+    lot = torch.rand(n, generator=generator).to(device)
     boxes = targets.boxes_xyxy
     noisy = jitter_boxes(boxes, settings.box_jitter, generator)
     boxes = torch.where((lot < 0.55)[:, None], boxes, noisy)
     boxes = torch.where((lot > 0.75)[:, None], targets.proposals_xyxy, boxes)
     box_points, box_labels = box_prompt(boxes)
     xy, _ = random_pixels(targets.truth > 0.5, generator)
-    by_point = torch.rand(n, generator=generator) >= settings.box_share
+    by_point = torch.rand(n, generator=generator).to(device) >= settings.box_share
     point_points = torch.stack([xy, torch.zeros_like(xy), torch.zeros_like(xy)], dim=1)
-    point_labels = torch.tensor([POSITIVE, PADDING, PADDING]).expand(n, -1)
+    point_labels = torch.tensor([POSITIVE, PADDING, PADDING], device=device).expand(n, -1)
     points = torch.where(by_point[:, None, None], point_points, box_points)
     return points, torch.where(by_point[:, None], point_labels, box_labels), by_point
+
+
+def mask_starts(
+    targets: Targets, stride: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """An existing outline, wrong by some pixels, and one click that corrects it.
+
+    It is what a person does most who corrects automatic outlines; the paper starts from a point
+    or box always, and a model taught so answers a mask and a click with nothing.
+
+    Shapes
+    ------
+    returns  points (N, 3, 2), labels (N, 3), masks (N, 1, side / stride, side / stride) logits
+    """
+    truth = targets.truth > 0.5
+    rough = roughen(targets.truth, generator)
+    clicks, kinds = corrections(rough, truth, generator)
+    n, device = len(truth), truth.device
+    dropped = torch.randint(2, (n,), generator=generator).to(device)
+    both = (kinds != PADDING).all(dim=1)
+    one = torch.arange(2, device=device) == dropped[:, None]
+    kinds = torch.where(both[:, None] & one, PADDING, kinds)
+    points = torch.cat([clicks, clicks.new_zeros(n, 1, 2)], dim=1)
+    labels = torch.cat([kinds, kinds.new_full((n, 1), PADDING)], dim=1)
+    cover = functional.avg_pool2d(rough[:, None].float(), stride)
+    return points, labels, (2 * cover - 1) * _DRAWN
+
+
+def roughen(truth: Tensor, generator: torch.Generator) -> Tensor:
+    """Outlines (N, S, S) moved by smooth noise, grown or shrunk; bool, never empty."""
+    n, side = truth.shape[0], truth.shape[-1]
+    noise = torch.randn((n, 1, side // 8, side // 8), generator=generator).to(truth.device)
+    bumps = 0.25 * upsample(noise, side)[:, 0]
+    shift = 0.15 * torch.randn((n, 1, 1), generator=generator).to(truth.device)
+    soft = functional.avg_pool2d(truth[:, None], 9, stride=1, padding=4)[:, 0]
+    rough = soft + bumps * (soft > 0) + shift > 0.5
+    empty = ~rough.flatten(1).any(dim=1)
+    return torch.where(empty[:, None, None], truth > 0.5, rough)
 
 
 def upsample(logits: Tensor, side: int) -> Tensor:

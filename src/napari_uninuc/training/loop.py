@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import pickle
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from napari_uninuc.training.interactive import (
     choose_targets,
     interactive_loss,
 )
+from napari_uninuc.training.log import LOG_NAME, append_to_log, forget_after
 from napari_uninuc.training.optim import (
     MovingAverage,
     build_optimiser,
@@ -70,6 +70,7 @@ class Trainer:
     def run(self, progress: Progress | None = None) -> None:
         """Train to the last step, writing ``log.csv`` and ``checkpoint.pt`` on the way."""
         recipe = self.recipe
+        forget_after(self.output / LOG_NAME, self.step)
         smooth: dict[str, float] = {}
         began = time.perf_counter() - self.seconds
         for crops in self._batches():
@@ -81,7 +82,7 @@ class Trainer:
             if progress is not None:
                 progress(self.step, recipe.steps, smooth)
             if self.step % 20 == 0 or self.step == recipe.steps:
-                self._write_log(smooth)
+                append_to_log(self.output / LOG_NAME, self.step, self.seconds, smooth)
             if self.step % recipe.checkpoint_every == 0 or self.step == recipe.steps:
                 self._save()
 
@@ -152,17 +153,6 @@ class Trainer:
             if target.side == sides[0]:
                 log.update(mask=float(loss.detach()), **part)
         return total, log
-
-    def _write_log(self, values: dict[str, float]) -> None:
-        path = self.output / "log.csv"
-        new = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(["step", "seconds", *values])
-            writer.writerow(
-                [self.step, round(self.seconds, 1), *[f"{v:.5g}" for v in values.values()]]
-            )
 
     def _save(self) -> None:
         state = {

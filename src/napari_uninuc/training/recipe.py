@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from napari_uninuc.datasets.recipes import DatasetSpec
+from napari_uninuc.network.card import ID_PATTERN
 
 
 class Section(BaseModel):
@@ -32,6 +34,7 @@ class PromptsSection(Section):
     nuclei_per_crop: int = Field(8, ge=1)
     corrections: int = Field(7, ge=1)
     mask_prompt_share: float = Field(0.5, ge=0, le=1)
+    mask_start_share: float = Field(0.0, ge=0, le=1)
     box_share: float = Field(0.5, ge=0, le=1)
     box_jitter: float = Field(0.06, ge=0)
     focal_weight: float = Field(20.0, ge=0)
@@ -79,5 +82,15 @@ class TrainRecipe(Section):
     prompts: PromptsSection = PromptsSection()
     losses: LossesSection = LossesSection()
     optimiser: OptimiserSection = OptimiserSection()
-    licence: str = "unknown"
-    classes: tuple[str, ...] = ("nucleus",)
+    licence: str = Field("unknown", min_length=1)
+
+    @field_validator("output")
+    @classmethod
+    def _names_a_model(cls, output: Path) -> Path:
+        """The folder's name becomes the model's id: better refused now than after hours."""
+        if not re.fullmatch(ID_PATTERN, output.name):
+            raise ValueError(
+                "the folder's name becomes the model's id and must consist of letters, digits, "
+                "dots, dashes, underscores and plus signs, a letter or digit first"
+            )
+        return output

@@ -1,0 +1,89 @@
+"""The classes a nucleus can be given: names and colours, in a fixed order."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from napari_uninuc.errors import LabelsError
+
+__all__ = ["ClassPalette", "NucleusClass"]
+
+# Okabe and Ito's colours, which most colour-blind people can tell apart, brightened for tissue.
+_COLOURS = (
+    "#ffd400",
+    "#00c8ff",
+    "#ff4fb4",
+    "#39e75f",
+    "#ff7a00",
+    "#b57bff",
+    "#f2f2f2",
+    "#00e5c3",
+    "#ff5349",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NucleusClass:
+    """One class: its name, and its colour as ``#rrggbb``."""
+
+    name: str
+    colour: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClassPalette:
+    """Classes by class id, which is the place in the list, from 0.
+
+    Classes are added and renamed, never removed or moved: their ids stand in tables and files.
+
+    Raises
+    ------
+    LabelsError
+        No class, an empty name, or a name given twice.
+    """
+
+    classes: tuple[NucleusClass, ...]
+
+    def __post_init__(self) -> None:
+        names = [each.name for each in self.classes]
+        if not names or not all(name.strip() for name in names) or len(set(names)) != len(names):
+            raise LabelsError(
+                f"classes need different names that are not empty, got {names}; rename one"
+            )
+
+    @classmethod
+    def of_names(cls, names: tuple[str, ...] | list[str]) -> Self:
+        """Give each name the next colour of the palette."""
+        return cls(tuple(NucleusClass(name, _colour(k)) for k, name in enumerate(names)))
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names by class id."""
+        return tuple(each.name for each in self.classes)
+
+    def name_of(self, class_id: int) -> str:
+        """Name of a class; one unknown here is called by its number."""
+        return self.names[class_id] if 0 <= class_id < len(self) else f"class {class_id}"
+
+    def colour_of(self, class_id: int) -> str:
+        """Colour ``#rrggbb`` of a class, known here or not."""
+        return self.classes[class_id].colour if 0 <= class_id < len(self) else _colour(class_id)
+
+    def with_added(self, name: str) -> Self:
+        """Append a class."""
+        return replace(
+            self, classes=(*self.classes, NucleusClass(name.strip(), _colour(len(self))))
+        )
+
+    def with_renamed(self, class_id: int, name: str) -> Self:
+        """Rename a class, which keeps its id and colour."""
+        renamed = replace(self.classes[class_id], name=name.strip())
+        return replace(
+            self, classes=(*self.classes[:class_id], renamed, *self.classes[class_id + 1 :])
+        )
+
+
+def _colour(class_id: int) -> str:
+    return _COLOURS[class_id % len(_COLOURS)]

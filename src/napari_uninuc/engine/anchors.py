@@ -1,0 +1,69 @@
+"""What a mask in hand says in the words the network was taught: a box and a click inside.
+
+Training begins with a click or a box and adds the mask later; a mask on its own, or with one click
+outside, is nothing the network has seen, and the bundled one then often answers nothing at all.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_uninuc.core.instances import largest_piece
+from napari_uninuc.core.prompts import Prompt
+
+__all__ = ["with_anchors"]
+
+_CLEARANCE_PX = 6.0
+"""The implied click keeps this far from what the person said is outside."""
+
+
+def with_anchors(prompt: Prompt) -> Prompt:
+    """Add to a prompt with a previous mask the box and the inside click that the mask implies.
+
+    The box holds the mask's largest piece and every inside click; the click is the piece's deepest
+    pixel away from outside clicks, and comes first, so that clicks of the person overrule it.
+    Prompts with a box, without a mask or with an empty one are returned as they are.
+
+    Measured with one simulated click on 160 automatic outlines of four validation tiles
+    (IoU 0.3 to 0.8, mean 0.67): mean IoU 0.75 with anchors and 0.52 without, where 42 of 640 later
+    answers were empty.
+    """
+    previous = prompt.previous
+    if previous is None or prompt.box_yxyx is not None or not (previous.logits > 0).any():
+        return prompt
+    piece, origin = largest_piece(previous.logits > 0), previous.origin_yx
+    return replace(
+        prompt,
+        points_yx=(_anchor(piece, origin, prompt), *prompt.points_yx),
+        inside=(True, *prompt.inside),
+        box_yxyx=_box(piece, origin, prompt),
+    )
+
+
+def _anchor(
+    piece: npt.NDArray[np.bool_], origin_yx: tuple[int, int], prompt: Prompt
+) -> tuple[float, float]:
+    """The deepest pixel of the piece, px of the tile, clear of outside clicks if it can be."""
+    allowed = piece.copy()
+    ys = np.arange(piece.shape[0])[:, None] + origin_yx[0]
+    xs = np.arange(piece.shape[1])[None] + origin_yx[1]
+    for (y, x), inside in zip(prompt.points_yx, prompt.inside, strict=True):
+        if not inside:
+            allowed &= np.hypot(ys - y, xs - x) > _CLEARANCE_PX
+    deep = ndimage.distance_transform_edt(np.pad(allowed if allowed.any() else piece, 1))
+    row, column = np.unravel_index(int(deep[1:-1, 1:-1].argmax()), piece.shape)
+    return float(row) + origin_yx[0], float(column) + origin_yx[1]
+
+
+def _box(
+    piece: npt.NDArray[np.bool_], origin_yx: tuple[int, int], prompt: Prompt
+) -> tuple[float, float, float, float]:
+    """Half-open px of the tile around the piece, and a pixel around every inside click."""
+    places = np.argwhere(piece).astype(np.float64) + origin_yx
+    clicks = [p for p, inside in zip(prompt.points_yx, prompt.inside, strict=True) if inside]
+    around = np.array(clicks, np.float64).reshape(-1, 2)
+    corners = np.concatenate([places, around - 1, around + 1])
+    (y0, x0), (y1, x1) = corners.min(axis=0).tolist(), (corners.max(axis=0) + 1).tolist()
+    return y0, x0, y1, x1

@@ -1,0 +1,143 @@
+"""The annotator on torch: live answers from a cached embedding; the CPU when a GPU is full."""
+
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import TypeVar
+
+import torch
+
+from napari_uninuc.core.geometry import Field
+from napari_uninuc.core.prompts import Answer, Prompt
+from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.automatic import find_in_field
+from napari_uninuc.engine.interactive import answer_prompt
+from napari_uninuc.engine.loading import load_engine
+from napari_uninuc.engine.protocol import FoundNucleus
+from napari_uninuc.engine.torch_engine import TorchEngine
+from napari_uninuc.errors import DeviceError
+from napari_uninuc.network.card import ModelCard
+
+__all__ = ["TorchAnnotator", "load_annotator"]
+
+Result = TypeVar("Result")
+
+
+def load_annotator(
+    model: str | Path = "uninuc-n",
+    device: str = "auto",
+    *,
+    notice: Callable[[str], None] | None = None,
+) -> "TorchAnnotator":
+    """Load a model to correct nuclei with; takes seconds, so call it in the worker.
+
+    Parameters
+    ----------
+    model : an id (``uninuc-n``), a model folder, or a ``.safetensors`` file with a card beside it
+    device : auto, cpu, cuda, cuda:N or mps
+    notice : see `napari_uninuc.engine.protocol.Annotator`
+
+    Raises
+    ------
+    ModelNotFoundError
+        No such model.
+    CheckpointError
+        Its files are missing, damaged or belong to another architecture.
+    DeviceError
+        The device is not there.
+    """
+    return TorchAnnotator(load_engine(model, device), notice)
+
+
+class TorchAnnotator:
+    """An `Annotator` on a `TorchEngine`, which it owns and may move to the CPU.
+
+    Parameters
+    ----------
+    engine : not to be used by anybody else
+    notice : told when the device runs out of memory and the CPU takes over
+    """
+
+    def __init__(self, engine: TorchEngine, notice: Callable[[str], None] | None = None) -> None:
+        self.engine, self.notice = engine, notice
+
+    @property
+    def card(self) -> ModelCard:
+        """What the model is and what it may be used for."""
+        return self.engine.card
+
+    @property
+    def device_name(self) -> str:
+        """Where it computes now, for people."""
+        return _device_name(self.engine.device)
+
+    def fields(self, tile: Tile) -> list[Field]:
+        """Cover a tile with fields; see `Annotator`."""
+        return self.engine.fields(tile)
+
+    def encode(self, tile: Tile, field: Field) -> float:
+        """Encode a field; seconds, 0.0 where it was cached. See `Annotator`."""
+
+        def timed(engine: TorchEngine) -> float:
+            began = perf_counter()
+            embedding = engine.embed(tile, field)
+            # What took longer to make than we waited was made before.
+            return embedding.seconds if perf_counter() - began >= embedding.seconds else 0.0
+
+        return self._where_it_fits(timed)
+
+    def segment_field(self, tile: Tile, field: Field, score_threshold: float) -> list[FoundNucleus]:
+        """Find the nuclei of a field, best score first; see `Annotator`."""
+        return self._where_it_fits(lambda e: find_in_field(e, tile, field, score_threshold))
+
+    def answer(self, tile: Tile, prompt: Prompt) -> Answer:
+        """Outline what a prompt means; see `Annotator`."""
+        return self._where_it_fits(lambda engine: answer_prompt(engine, tile, prompt))
+
+    def memory_bytes(self) -> int:
+        """Bytes of weights and cached embeddings."""
+        model = self.engine.model
+        weights = sum(t.nbytes for part in (model.parameters(), model.buffers()) for t in part)
+        return weights + self.engine.cache.nbytes
+
+    def _where_it_fits(self, work: Callable[[TorchEngine], Result]) -> Result:
+        """Do it on the device or, once that is full, on the CPU from now on."""
+        try:
+            return work(self.engine)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            if self.engine.device.type == "cpu":
+                raise DeviceError(
+                    "there is not enough memory to compute this, got none left on the CPU; close "
+                    "other programs or pass a smaller tile"
+                ) from error
+        # Only here is the error gone, and with it the frames that hold the device's tensors.
+        self._move_to_cpu()
+        return self._where_it_fits(work)
+
+    def _move_to_cpu(self) -> None:
+        full = self.device_name
+        was_cuda = self.engine.device.type == "cuda"
+        self.engine = TorchEngine(self.engine.model, self.engine.card, torch.device("cpu"))
+        if was_cuda:
+            torch.cuda.empty_cache()  # does nothing where CUDA was never started
+        if self.notice is not None:
+            self.notice(
+                f"{full} ran out of memory: computing on the CPU now, which is slower. "
+                "Load the model again to go back."
+            )
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda" and torch.cuda.is_available():
+        return f"{torch.cuda.get_device_name(device)} ({device})"
+    return {"cpu": "CPU", "mps": "Apple GPU (mps)"}.get(device.type, str(device))
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Out of memory by type or, on the CPU and on Apple's GPU, by what torch says."""
+    text = str(error).lower()
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
+        words in text for words in ("out of memory", "not enough memory", "can't allocate memory")
+    )

@@ -1,0 +1,35 @@
+"""From the name of a model to an engine that runs it."""
+
+from pathlib import Path
+
+from napari_uninuc.engine.device import choose_device
+from napari_uninuc.engine.torch_engine import TorchEngine
+from napari_uninuc.network.build import build_model, preset
+from napari_uninuc.network.checkpoint import load_weights
+from napari_uninuc.network.registry import find_model
+
+__all__ = ["load_engine"]
+
+
+def load_engine(model: str | Path, device: str = "auto") -> TorchEngine:
+    """Find a model, build its network, and put its weights on a device.
+
+    Parameters
+    ----------
+    model : an id (``uninuc-n``), a model folder, or a ``.safetensors`` file with a card beside it
+    device : auto, cpu, cuda, cuda:N or mps
+
+    Raises
+    ------
+    ModelNotFoundError
+        No such model.
+    CheckpointError
+        Its files are missing, damaged or belong to another architecture.
+    DeviceError
+        The device is not there.
+    """
+    where = choose_device(device)
+    files = find_model(model)
+    network = build_model(preset(files.card.architecture))
+    load_weights(network, files.weights_path)
+    return TorchEngine(network, files.card, where)

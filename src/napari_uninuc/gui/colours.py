@@ -1,0 +1,184 @@
+"""Colours of nuclei by class, status or score, cheap at any number of nuclei.
+
+napari's own direct colormap is a dictionary of all ids. Changing one colour means building the
+dictionary and drawing the whole picture anew, and without numba it refuses ids above 65,536.
+Here one table of about a hundred colours never changes, and an array says which of them each
+id has.
+"""
+
+import math
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.utils.colormaps import DirectLabelColormap, ensure_colormap
+
+from napari_uninuc.core.classes import ClassPalette
+from napari_uninuc.core.edits import Edit
+from napari_uninuc.core.labels import LabelMap
+from napari_uninuc.core.nuclei import Nucleus, Status
+
+__all__ = ["STATUS_COLOURS", "ColourBy", "NucleusColormap", "NucleusColours"]
+
+
+class ColourBy(StrEnum):
+    """What the colour of a nucleus tells."""
+
+    CLASS = "class"
+    STATUS = "status"
+    SCORE = "score"
+
+
+STATUS_COLOURS = {
+    Status.AUTOMATIC: "#ffd400",
+    Status.EDITED: "#00c8ff",
+    Status.REVIEWED: "#39e75f",
+}
+"""Safe for red-green blindness: yellow, blue, light green differ in brightness too."""
+
+_CLASSES = 64  # more classes share these colours in turn
+_STEPS = 32  # of the score
+_FIRST_STATUS = 1 + _CLASSES
+_UNKNOWN_SCORE = _FIRST_STATUS + len(STATUS_COLOURS)
+_FIRST_SCORE = _UNKNOWN_SCORE + 1
+_UNKNOWN_SCORE_COLOUR = "#b0b0b0"
+
+
+def _slot(row: Nucleus, by: ColourBy) -> int:
+    """Return which colour of the table a nucleus has."""
+    if by is ColourBy.CLASS:
+        return 1 + row.class_id % _CLASSES
+    if by is ColourBy.STATUS:
+        return _FIRST_STATUS + list(STATUS_COLOURS).index(
+            Status.AUTOMATIC if row.status is Status.HIDDEN else row.status
+        )
+    if math.isnan(row.score):
+        return _UNKNOWN_SCORE
+    return _FIRST_SCORE + min(max(int(row.score * _STEPS), 0), _STEPS - 1)
+
+
+class NucleusColormap(DirectLabelColormap):
+    """A label colormap that looks each id up in an array of slots.
+
+    `color_dict` holds the colour of every *slot*, not of every id: 0 is the background, None
+    what an id without a slot gets. napari asks a label colormap for two things, `map` and
+    `_data_to_texture`; both are answered from the array.
+    """
+
+    _slots: Any = None
+    _texture: Any = None
+    _rgba: Any = None
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Prepare the tables; called by pydantic."""
+        super().model_post_init(context)
+        count = 1 + max(slot for slot in self.color_dict if slot is not None)
+        known, _ = self._values_mapping_to_minimum_values_set(apply_selection=False)
+        dtype = np.uint8 if len(self.color_dict) < 250 else np.uint16
+        self._texture = np.array([known[slot] for slot in range(count)], dtype=dtype)
+        self._rgba = np.stack([self.color_dict[slot] for slot in range(count)]).astype(np.float32)
+        # The last place is for every id that has none: a new nucleus looks like class 0.
+        self._slots = np.array([0, 1], dtype=np.uint8)
+
+    def slot_of(self, id_: int) -> int:
+        """Slot of an id."""
+        return int(self._slots[min(max(id_, 0), len(self._slots) - 1)])
+
+    def set_slot(self, id_: int, slot: int) -> bool:
+        """Give an id a slot; True if it had another. Pixels on screen are not redrawn."""
+        if self.slot_of(id_) == slot:
+            return False
+        missing = id_ + 2 - len(self._slots)
+        if missing > 0:
+            grown = np.ones(max(2 * len(self._slots), id_ + 2), dtype=np.uint8)
+            grown[: len(self._slots)] = self._slots
+            self._slots = grown
+        self._slots[id_] = slot
+        return True
+
+    def map(self, values: Any) -> npt.NDArray[np.float32]:
+        """Return RGBA in 0..1 for one id or an array of ids."""
+        found: npt.NDArray[np.float32] = self._rgba[self._slots_of(np.asarray(values))]
+        if self.use_selection:
+            found = found * (np.asarray(values) == self.selection)[..., None]
+        return found
+
+    def _data_to_texture(self, values: Any) -> Any:
+        array = np.asarray(values)
+        if self.use_selection:
+            found = (array == self.selection).astype(self._texture.dtype)
+        else:
+            found = self._texture[self._slots_of(array)]
+        return found if isinstance(values, np.ndarray) else found[()]
+
+    def _slots_of(self, ids: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        slots: npt.NDArray[np.uint8] = self._slots.take(ids, mode="clip")
+        return slots
+
+
+def _make_colormap(palette: ClassPalette) -> NucleusColormap:
+    """Make the table of all colours: classes, statuses and scores.
+
+    Parameters
+    ----------
+    palette : its colours, and those it will give to classes added later
+    """
+    colours: dict[int | None, Any] = {0: "transparent"}
+    for class_id in range(_CLASSES):
+        colours[1 + class_id] = palette.colour_of(class_id)
+    for place, colour in enumerate(STATUS_COLOURS.values()):
+        colours[_FIRST_STATUS + place] = colour
+    colours[_UNKNOWN_SCORE] = _UNKNOWN_SCORE_COLOUR
+    ramp = ensure_colormap("viridis").map(np.linspace(0.15, 1, _STEPS))
+    for step in range(_STEPS):
+        colours[_FIRST_SCORE + step] = ramp[step]
+    return NucleusColormap(color_dict={**colours, None: colours[1]})
+
+
+class NucleusColours:
+    """Keeps the colormap of one label map in step with classes, statuses and scores.
+
+    Parameters
+    ----------
+    labels : whose nuclei
+    palette : colours of classes; they are fixed by class id, so a later palette needs no change
+
+    Attributes
+    ----------
+    colormap : for a labels layer of int32 ids
+    """
+
+    def __init__(self, labels: LabelMap, palette: ClassPalette):
+        self._labels = labels
+        self._by = ColourBy.CLASS
+        self.colormap = _make_colormap(palette)
+        self.by = ColourBy.CLASS
+
+    @property
+    def by(self) -> ColourBy:
+        """What the colour tells."""
+        return self._by
+
+    @by.setter
+    def by(self, by: ColourBy) -> None:
+        self._by = by
+        for id_, row in self._labels.nuclei.items():
+            self.colormap.set_slot(id_, _slot(row, by))
+
+    def follow(self, edit: Edit) -> list[int]:
+        """Take over the colours of an edit's nuclei.
+
+        Returns
+        -------
+        ids : of nuclei that were visible before and after and look different now
+        """
+        repainted = []
+        for id_, row in edit.rows_after.items():
+            if row is None:
+                continue
+            changed = self.colormap.set_slot(id_, _slot(row, self._by))
+            before = edit.rows_before[id_]
+            if changed and before is not None and before.visible and row.visible:
+                repainted.append(id_)
+        return repainted

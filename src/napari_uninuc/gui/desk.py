@@ -1,0 +1,113 @@
+"""One picture being corrected in one window: its session, its layers, its gestures and keys."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from napari.layers import Image
+from qtpy.QtWidgets import QWidget
+
+from napari_uninuc.engine.protocol import Annotator
+from napari_uninuc.gui.actions import Actions
+from napari_uninuc.gui.asking import Asker
+from napari_uninuc.gui.jobs import Worker
+from napari_uninuc.gui.keymap import Keyboard
+from napari_uninuc.gui.layers import LayerBridge
+from napari_uninuc.gui.placement import Placement
+from napari_uninuc.gui.reviewing import Reviewing
+from napari_uninuc.gui.tools import Tools
+from napari_uninuc.session import AnnotationSession
+
+__all__ = ["Desk"]
+
+
+class Desk:
+    """Everything that belongs to one picture; several can lie there, one is worked at.
+
+    Parameters
+    ----------
+    viewer, window : napari's viewer and its main window
+    worker, annotator : where answers come from
+    session, image, placement : what is corrected, on which layer, and where it lies there
+    more_handlers : actions of the table of keys that panels do
+    on_problem : told when something could not be done
+
+    Attributes
+    ----------
+    session, bridge, tools, reviewing : its parts
+    """
+
+    def __init__(
+        self,
+        viewer: Any,
+        window: QWidget,
+        worker: Worker,
+        annotator: Callable[[], Annotator],
+        session: AnnotationSession,
+        image: Image,
+        placement: Placement,
+        *,
+        more_handlers: Mapping[str, Callable[[], object]],
+        on_problem: Callable[[Exception], None],
+    ) -> None:
+        self._viewer, self._window, self._on_problem = viewer, window, on_problem
+        self._worker, self._annotator, self._more = worker, annotator, more_handlers
+        self.session = session
+        self.bridge = LayerBridge(viewer, session, image, placement, on_problem=on_problem)
+        self.tools = Tools(viewer, window, session, self.bridge, on_problem=on_problem)
+        self.reviewing = Reviewing(viewer, session, self.bridge)
+        self._actions = Actions(session, self.tools, on_problem=on_problem)
+        self._asker: Asker | None = None
+        self._keyboard: Keyboard | None = None
+        self.tools.changed.connect(self._on_tools)
+
+    @property
+    def actions(self) -> Mapping[str, Callable[[], object]]:
+        """What to call for every action of the table of keys."""
+        return {
+            **self._actions.handlers(),
+            "accept": self.reviewing.accept,
+            "next": self.reviewing.go_next,
+            "previous": self.reviewing.go_previous,
+            **self._more,
+        }
+
+    def sit_down(self) -> None:
+        """Begin to work here: prompts are answered, the tool is armed, the keys are on."""
+        if self._asker is None:
+            self._asker = Asker(
+                self._worker, self.session, self._annotator, on_problem=self._on_problem
+            )
+            self._keyboard = Keyboard(self._window, self.actions)
+        self.tools.arm(self.tools.tool)
+
+    def get_up(self) -> None:
+        """Stop working here; what is in hand is made final, and nothing is lost."""
+        self.session.hand.keep()
+        self.tools.disarm()
+        if self._asker is not None and self._keyboard is not None:
+            self._asker.close()
+            self._keyboard.close()
+            self._asker = self._keyboard = None
+
+    def owns(self, layer: Any) -> bool:
+        """Whether a layer is the picture of this session."""
+        return layer in self.bridge.layers
+
+    def take_brush(self) -> None:
+        """Hand over to napari's brush on the nuclei layer, with a number that is free."""
+        self.session.hand.keep()
+        nuclei = self.bridge.nuclei
+        self._viewer.layers.selection.active = nuclei
+        nuclei.selected_label = self.session.labels.next_id
+        nuclei.mode = "paint"
+
+    def close(self) -> None:
+        """Let go of the window; the nuclei layer stays where it is."""
+        self.get_up()
+        self.tools.changed.disconnect(self._on_tools, missing_ok=True)
+        self.tools.close()
+        self.bridge.close()
+
+    def _on_tools(self) -> None:
+        if self._keyboard is not None:
+            self._keyboard.set_armed(self.tools.active)

@@ -1,0 +1,62 @@
+"""The list of keys, laid over the picture."""
+
+from html import escape
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtWidgets import QLabel, QWidget
+
+from napari_uninuc.gui.keymap import CLASS_KEYS, KEYS, MOUSE
+
+__all__ = ["KeySheet"]
+
+_STYLE = (
+    "background: rgba(20, 24, 30, 235); color: #f0f0f0; border: 1px solid #888; "
+    "border-radius: 8px; padding: 14px; font-size: 12px;"
+)
+
+
+class KeySheet(QLabel):
+    """Shown and hidden by its key, hidden by a click.
+
+    Parameters
+    ----------
+    window : the main window it lies over
+    """
+
+    def __init__(self, window: QWidget) -> None:
+        super().__init__(window)
+        self.setTextFormat(Qt.TextFormat.RichText)
+        self.setStyleSheet(_STYLE)
+        self.setText(_table())
+        self.hide()
+
+    def toggle(self) -> None:
+        """Show it in the middle of the window, or hide it."""
+        if self.isVisible():
+            self.hide()
+            return
+        self.adjustSize()
+        middle = self.parentWidget().rect().center() - self.rect().center()
+        self.move(max(middle.x(), 0), max(middle.y(), 0))
+        self.raise_()
+        self.show()
+
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:
+        """Hide it; called by Qt."""
+        self.hide()
+
+
+def _table() -> str:
+    keys = [key for key in KEYS if key not in CLASS_KEYS]
+    rows = [(key.shown, f"{key.words}. {key.tooltip}") for key in keys]
+    rows.insert(-1, ("1 to 9", "Give a class to what is in hand, selected or under the cursor."))
+    return "<h3>Keys</h3>" + _rows(rows) + "<h3>Mouse, with Fix or add</h3>" + _rows(list(MOUSE))
+
+
+def _rows(rows: list[tuple[str, str]]) -> str:
+    cells = "".join(
+        f"<tr><td><b>{escape(left)}</b>&nbsp;&nbsp;</td><td>{escape(right)}</td></tr>"
+        for left, right in rows
+    )
+    return f"<table cellspacing='3'>{cells}</table>"

@@ -1,0 +1,253 @@
+"""The one table of keys, and the shortcuts that make it work while the tool is armed.
+
+napari gives its keys to the active layer first, so a key bound on the viewer works or not
+depending on what is selected. Qt's shortcuts of the main window come before both. They are
+switched off whenever the tool is not armed or a text field has the focus, so that nothing of
+napari is changed then.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from qtpy.QtCore import QObject, Qt
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QLineEdit,
+    QPlainTextEdit,
+    QShortcut,
+    QTextEdit,
+    QWidget,
+)
+
+__all__ = ["CLASS_KEYS", "KEYS", "MOUSE", "Key", "Keyboard", "button_text", "key_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One row of the table.
+
+    Attributes
+    ----------
+    action : what handlers are found by
+    keys : Qt key sequences, the first is the one shown
+    words : what the button says
+    tooltip : what the person correcting would want to know
+    covers : napari's own key of that name that is covered while the tool is armed; empty if none
+    repeats : holding the key down does it again
+    """
+
+    action: str
+    keys: tuple[str, ...]
+    words: str
+    tooltip: str
+    covers: str = ""
+    repeats: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The key as printed on the keyboard of this machine."""
+        return QKeySequence(self.keys[0]).toString(QKeySequence.SequenceFormat.NativeText)
+
+
+CLASS_KEYS = tuple(
+    Key(
+        f"class_{digit}",
+        (str(digit),),
+        f"Class {digit}",
+        f"Give class {digit} to the nucleus in hand, all selected, or the one under the cursor.",
+        "modes of the active layer; its buttons still work" if digit < 8 else "",
+    )
+    for digit in range(1, 10)
+)
+
+KEYS: tuple[Key, ...] = (
+    Key(
+        "fix",
+        ("F",),
+        "Fix or add",
+        "Click a nucleus to take it in hand, click beside it to add what is missing, right-click "
+        "what does not belong. Click an empty place, or drag a box, to add a nucleus.",
+        "fill bucket of a labels layer; its button still works",
+    ),
+    Key(
+        "lasso",
+        ("L",),
+        "Select with a line",
+        "Drag a line around nuclei to select them; then delete them or give them a class. "
+        "With Shift, they are added to those selected.",
+        "label picker of a labels layer; its button still works",
+    ),
+    Key(
+        "split",
+        ("T",),
+        "Split",
+        "Press on a nucleus and drag a line across it: it is cut along the line.",
+        "path tool of a shapes layer; its button still works",
+    ),
+    Key(
+        "merge",
+        ("M",),
+        "Merge",
+        "Drag from one nucleus to another to make them one. Alt+click neighbours to merge several.",
+        "new label of a labels layer; its button still works",
+    ),
+    Key("keep", ("Return", "Enter"), "Keep", "Keep the outline in hand as it is now."),
+    Key("drop", ("Esc",), "Drop", "Drop the outline in hand: the nucleus is as it was before."),
+    Key(
+        "delete",
+        ("Delete", "Backspace"),
+        "Delete",
+        "Delete the nucleus in hand, all selected, or the one under the cursor.",
+        "delete of points, shapes and, in the layer list, layers; Ctrl+Delete still deletes layers",
+    ),
+    Key(
+        "accept",
+        ("A",),
+        "Accept, go on",
+        "Mark the nucleus as reviewed and go to the next one in the queue.",
+        "select all of a points or shapes layer",
+    ),
+    Key("next", ("N",), "Next", "Go to the next nucleus that needs a look.", repeats=True),
+    Key("previous", ("Shift+N",), "Previous", "Go back to the nucleus before.", repeats=True),
+    Key("fill_holes", ("H",), "Fill holes", "Fill the holes of the nucleus in hand or selected."),
+    Key(
+        "smooth",
+        ("O",),
+        "Smooth",
+        "Smooth the edge of the nucleus in hand or selected; neighbours stay as they are.",
+    ),
+    Key(
+        "undo",
+        ("Ctrl+Z",),
+        "Undo",
+        "Take back the last change, whatever it was: a click, a brush stroke or all of a run.",
+        "undo of a labels layer, which knows only of brush strokes",
+        repeats=True,
+    ),
+    Key(
+        "redo",
+        ("Ctrl+Shift+Z",),
+        "Redo",
+        "Do again what was taken back.",
+        "redo of a labels layer, which knows only of brush strokes",
+        repeats=True,
+    ),
+    *CLASS_KEYS,
+    # Qt may or may not take Shift for used up by the sign, as the keyboard has it.
+    Key("keys", ("?", "Shift+?", "Shift+/"), "Keys", "Show or hide this list."),
+)
+
+MOUSE: tuple[tuple[str, str], ...] = (
+    ("Click", "a nucleus: take it in hand; an empty place: add a nucleus"),
+    ("Click in or near the one in hand", "this belongs to it"),
+    ("Right-click, or Alt+click", "this does not belong to it"),
+    ("Shift+click", "this belongs to it, however far away"),
+    ("Drag", "a box around a nucleus: outline it anew, or add it"),
+    ("Space+drag, or middle button", "move the picture"),
+    ("Wheel", "zoom"),
+)
+"""What the mouse does with the tool "Fix or add", for the list of keys."""
+
+_BY_ACTION = {key.action: key for key in KEYS}
+
+
+def key_of(action: str) -> Key:
+    """Look up a row of the table; KeyError for an action it does not have."""
+    return _BY_ACTION[action]
+
+
+def button_text(action: str) -> str:
+    """Return what to print on a button, key included: ``Split (T)``."""
+    key = _BY_ACTION[action]
+    return f"{key.words} ({key.shown})"
+
+
+class Keyboard(QObject):
+    """Shortcuts of one main window, on only while armed and nobody is typing.
+
+    Parameters
+    ----------
+    window : the main window; dock widgets that float belong to it too. It owns the keyboard
+    handlers : what to call for an action of the table; actions without a handler get no key
+
+    Raises
+    ------
+    KeyError
+        A handler for an action that is not in the table.
+    """
+
+    def __init__(self, window: QWidget, handlers: Mapping[str, Callable[[], object]]):
+        super().__init__(window)
+        self._armed = self._typing = self._closed = False
+        self._shortcuts = [
+            self._shortcut(window, sequence, key_of(action), handler)
+            for action, handler in handlers.items()
+            for sequence in key_of(action).keys
+        ]
+        _application().focusChanged.connect(self._on_focus_changed)
+        self._on_focus_changed(None, QApplication.focusWidget())
+
+    def _shortcut(
+        self, window: QWidget, sequence: str, key: Key, handler: Callable[[], object]
+    ) -> QShortcut:
+        shortcut = QShortcut(QKeySequence(sequence), window)
+        shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
+        shortcut.setAutoRepeat(key.repeats)
+        shortcut.setEnabled(False)
+        call = partial(_call, handler)
+        shortcut.activated.connect(call)
+        # Another plugin claims the same key: while our tool is armed, it is ours.
+        shortcut.activatedAmbiguously.connect(call)
+        return shortcut
+
+    @property
+    def active(self) -> bool:
+        """Whether the keys work now."""
+        return self._armed and not self._typing
+
+    def set_armed(self, armed: bool) -> None:
+        """Switch the keys on or off."""
+        self._armed = armed
+        self._apply()
+
+    def close(self) -> None:
+        """Take the shortcuts away; may be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self.set_armed(False)
+        _application().focusChanged.disconnect(self._on_focus_changed)
+        for shortcut in self._shortcuts:
+            shortcut.deleteLater()
+        self._shortcuts.clear()
+
+    def _on_focus_changed(self, _old: QWidget | None, new: QWidget | None) -> None:
+        self._typing = _takes_text(new)
+        self._apply()
+
+    def _apply(self) -> None:
+        for shortcut in self._shortcuts:
+            shortcut.setEnabled(self.active)
+
+
+def _application() -> QApplication:
+    application = QApplication.instance()
+    assert isinstance(application, QApplication)  # there is a window
+    return application
+
+
+def _call(handler: Callable[[], object]) -> None:
+    handler()
+
+
+def _takes_text(widget: QWidget | None) -> bool:
+    """Whether keys typed now become text."""
+    if isinstance(widget, QComboBox):  # it keeps the focus from the line it has inside
+        return widget.isEditable()
+    if isinstance(widget, QLineEdit | QTextEdit | QPlainTextEdit | QAbstractSpinBox):
+        return not widget.isReadOnly()
+    return False

@@ -1,0 +1,265 @@
+"""Between the session and napari's layers, which are a picture of it and nothing more.
+
+Edits reach the nuclei layer as changed pixels; what napari's own tools paint there reaches the
+session as one edit. Layers may be renamed, moved, hidden or deleted at any time: they are kept
+by reference, and made again from the session when something is to be shown on them.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from napari.layers import Labels, Layer
+from napari.utils.colormaps import DirectLabelColormap
+from psygnal import Signal
+
+from napari_uninuc.core.edits import Edit
+from napari_uninuc.gui.colours import ColourBy, NucleusColours
+from napari_uninuc.gui.draft_marks import DraftMarks
+from napari_uninuc.gui.idle import IdleQueue
+from napari_uninuc.gui.marks import Marks
+from napari_uninuc.gui.nuclei_layer import NucleiLayer
+from napari_uninuc.gui.placement import PLACED_BY, Placement
+from napari_uninuc.gui.table import FeatureTable
+from napari_uninuc.session import AnnotationSession
+
+__all__ = ["LayerBridge"]
+
+_MARKS_NAME = "nuclei: in hand"
+
+
+class LayerBridge:
+    """Shows a session on napari layers and takes over what napari's brush does.
+
+    Parameters
+    ----------
+    viewer : gets two labels layers: the nuclei, and the marks over them
+    session : the truth
+    image : the layer that shows the tile
+    placement : where the tile lies; by default it is the whole of `image`
+    on_problem : told what a stroke or a foreign change of the nuclei layer did wrong; the
+        layer shows the session again then
+
+    Attributes
+    ----------
+    marks : what is drawn over the nuclei
+    image_lost : the image layer was deleted, or given other pixels. The bridge goes on with the
+        place it had; whether to close it is for the receiver
+    """
+
+    image_lost = Signal()
+
+    def __init__(
+        self,
+        viewer: Any,
+        session: AnnotationSession,
+        image: Layer,
+        placement: Placement | None = None,
+        *,
+        on_problem: Callable[[Exception], None],
+    ):
+        self._viewer, self._session, self._on_problem = viewer, session, on_problem
+        self._image: Layer | None = image
+        self._placement = Placement.of(image) if placement is None else placement
+        self._colours = NucleusColours(session.labels, session.classes)
+        self._idle = IdleQueue()
+        self._nuclei: NucleiLayer | None = None
+        self._marks = Marks(session.tile.shape, self._make_marks_layer, self._idle)
+        self._features = FeatureTable(session, self._publish_features)
+        self._make_nuclei_layer()
+        self.marks = DraftMarks(session, self._marks, self.screen_px, self._idle)
+        viewer.layers.selection.active = self.nuclei
+        self._connect(image)
+
+    def _connect(self, image: Layer) -> None:
+        self._session.labels.changed.connect(self._on_edit)
+        self._session.classes_changed.connect(self._on_classes)
+        self._viewer.layers.events.removed.connect(self._on_layer_removed)
+        self._viewer.mouse_drag_callbacks.insert(0, self._watch_stroke)
+        for name in PLACED_BY:
+            getattr(image.events, name).connect(self._on_image_moved)
+        image.events.data.connect(self._on_image_data)
+
+    def close(self, *, remove_layers: bool = False) -> None:
+        """Let go of session, viewer and layers; the nuclei layer stays unless told otherwise."""
+        self._session.labels.changed.disconnect(self._on_edit, missing_ok=True)
+        self._session.classes_changed.disconnect(self._on_classes, missing_ok=True)
+        self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
+        if self._watch_stroke in self._viewer.mouse_drag_callbacks:
+            self._viewer.mouse_drag_callbacks.remove(self._watch_stroke)
+        self._forget_image()
+        self.marks.close()
+        self.flush()
+        self._features.close()
+        gone = [self._marks.layer]
+        if remove_layers and self._nuclei is not None:
+            gone.append(self._nuclei.layer)
+        self._forget_nuclei()
+        self._marks.layer = None
+        for layer in gone:
+            if layer is not None and layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+
+    # -- places -----------------------------------------------------------------------------
+
+    @property
+    def image(self) -> Layer | None:
+        """The layer that shows the tile; None once it was deleted."""
+        return self._image
+
+    @property
+    def nuclei(self) -> Labels:
+        """The nuclei layer; made again if it was deleted."""
+        if self._nuclei is None:
+            self._make_nuclei_layer()
+        assert self._nuclei is not None
+        return self._nuclei.layer
+
+    @property
+    def layers(self) -> tuple[Labels, ...]:
+        """The layers that show this session; none is made."""
+        nuclei = None if self._nuclei is None else self._nuclei.layer
+        return tuple(layer for layer in (nuclei, self._marks.layer) if layer is not None)
+
+    def to_tile(
+        self, position: tuple[float, ...], dims_displayed: list[int]
+    ) -> tuple[float, float] | None:
+        """Turn a position of a mouse event into tile px (y, x), which may lie off the tile.
+
+        Returns
+        -------
+        place : None where the tile is not seen flat: in 3-D, or along other axes
+        """
+        axes = len(position)
+        if sorted(dims_displayed) != [axes - 2, axes - 1]:
+            return None
+        if self._image is not None:
+            return self._placement.to_tile(self._image.world_to_data(position))
+        y, x = self.nuclei.world_to_data(position)[-2:]
+        return float(y), float(x)
+
+    def to_world(self, place_yx_tile: tuple[float, float]) -> tuple[float, float]:
+        """Turn tile px into the last two axes of the viewer's world."""
+        y, x = self.nuclei.data_to_world(place_yx_tile)[-2:]
+        return float(y), float(x)
+
+    def screen_px(self) -> float:
+        """Screen px per tile px, for lines that must be seen at any zoom."""
+        camera = getattr(self._viewer, "scene", self._viewer).camera  # moved in napari 0.9
+        step = np.subtract(self.to_world((0, 1)), self.to_world((0, 0)))
+        return float(camera.zoom * np.linalg.norm(step))
+
+    # -- session -> layers ------------------------------------------------------------------
+
+    @property
+    def colour_by(self) -> ColourBy:
+        """What the colour of a nucleus tells."""
+        return self._colours.by
+
+    @colour_by.setter
+    def colour_by(self, by: ColourBy) -> None:
+        if by is not self._colours.by:
+            self._colours.by = by
+            if self._nuclei is not None:
+                self._nuclei.recolour_all()
+
+    def flush(self) -> None:
+        """Show everything now that is being shown bit by bit."""
+        self._idle.flush()
+        self._features.flush()
+
+    def _on_edit(self, edit: Edit) -> None:
+        recoloured = self._colours.follow(edit)
+        self._features.touch(edit.ids)
+        if self._nuclei is None:
+            self._make_nuclei_layer()
+        else:
+            self._nuclei.show(edit, recoloured)
+
+    def _on_classes(self, _palette: Any) -> None:
+        """Names may have changed; colours are fixed by class id."""
+        self._features.touch(())
+
+    def _publish_features(self, table: pd.DataFrame) -> None:
+        if self._nuclei is None:
+            return
+        layer = self._nuclei.layer
+        layer.features = table
+        # Only the thumbnail: the picture is right already and costs a hundred times more.
+        layer.refresh(thumbnail=True, data_displayed=False, highlight=False, extent=False)
+
+    # -- layers -> session ------------------------------------------------------------------
+
+    def _watch_stroke(self, viewer: Any, event: Any) -> Iterator[None]:
+        """See strokes begin and end, whatever napari's tool; runs before the layer's own."""
+        nuclei = self._nuclei
+        if nuclei is None or viewer.layers.selection.active is not nuclei.layer:
+            return
+        nuclei.begin_stroke()
+        yield
+        while event.type == "mouse_move":
+            yield
+        nuclei.end_stroke()
+
+    # -- layers that come and go ------------------------------------------------------------
+
+    def _make_nuclei_layer(self) -> None:
+        self._nuclei = NucleiLayer(
+            self._session, self._colours, self._placement, self._idle, self._on_problem
+        )
+        self._insert(self._nuclei.layer, self._image)
+        self._features.flush()
+
+    def _make_marks_layer(
+        self, array: npt.NDArray[np.uint8], colormap: DirectLabelColormap
+    ) -> Labels:
+        layer = Labels(array, name=_MARKS_NAME, colormap=colormap, **self._placement.keywords())
+        layer.opacity = 1.0
+        layer.editable = False
+        self._insert(layer, None if self._nuclei is None else self._nuclei.layer)
+        return layer
+
+    def _insert(self, layer: Labels, below: Layer | None) -> None:
+        """Add a layer just above another, or on top, and leave the selection as it is."""
+        layers = self._viewer.layers
+        chosen, active = set(layers.selection), layers.selection.active
+        place = layers.index(below) + 1 if below in layers else len(layers)
+        layers.insert(place, layer)
+        layers.selection.clear()
+        layers.selection.update(chosen)
+        layers.selection.active = active
+
+    def _on_layer_removed(self, event: Any) -> None:
+        if self._nuclei is not None and event.value is self._nuclei.layer:
+            self._forget_nuclei()
+        elif event.value is self._marks.layer:
+            self._marks.layer = None
+        elif event.value is self._image:
+            self._forget_image()
+            self.image_lost.emit()
+
+    def _forget_nuclei(self) -> None:
+        if self._nuclei is not None:
+            self._nuclei.close()
+        self._nuclei = None
+
+    def _forget_image(self) -> None:
+        image, self._image = self._image, None
+        if image is not None:
+            for name in PLACED_BY:
+                getattr(image.events, name).disconnect(self._on_image_moved)
+            image.events.data.disconnect(self._on_image_data)
+
+    def _on_image_moved(self, _event: Any) -> None:
+        """Follow the image, whatever of its place was changed."""
+        assert self._image is not None
+        old = self._placement
+        self._placement = Placement.of(self._image, old.origin_yx_image, old.step)
+        for layer in (self._nuclei.layer if self._nuclei else None, self._marks.layer):
+            if layer is not None:
+                self._placement.apply_to(layer)
+
+    def _on_image_data(self, _event: Any) -> None:
+        self.image_lost.emit()

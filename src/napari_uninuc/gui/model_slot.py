@@ -1,0 +1,129 @@
+"""The model in use: which one, where it computes, and the loading of it in the worker."""
+
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any, cast
+
+from psygnal import Signal
+
+from napari_uninuc.core.geometry import Field
+from napari_uninuc.core.prompts import Answer, Prompt
+from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.protocol import Annotator
+from napari_uninuc.errors import ModelNotFoundError
+from napari_uninuc.gui.jobs import Worker
+
+__all__ = ["Loader", "ModelSlot", "load_bundled"]
+
+Loader = Callable[[str | Path, str], Annotator]
+"""Makes an annotator of a model (id or path) and a device; called in the worker."""
+
+
+def load_bundled(model: str | Path, device: str) -> Annotator:
+    """Load a model on torch; imports torch only when called."""
+    from napari_uninuc.engine.annotator import load_annotator
+
+    return load_annotator(model, device)
+
+
+class _Timed:
+    """An annotator that remembers how long its last answers took."""
+
+    def __init__(self, annotator: Annotator, seconds: dict[str, float]) -> None:
+        self._annotator, self._seconds = annotator, seconds
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._annotator, name)
+
+    def encode(self, tile: Tile, field: Field) -> float:
+        seconds = self._annotator.encode(tile, field)
+        if seconds > 0:
+            self._seconds["encode"] = seconds
+        return seconds
+
+    def answer(self, tile: Tile, prompt: Prompt) -> Answer:
+        began = perf_counter()
+        answer = self._annotator.answer(tile, prompt)
+        self._seconds["click"] = perf_counter() - began
+        return answer
+
+
+class ModelSlot:
+    """Holds at most one model; a new one takes its place once it is loaded.
+
+    Parameters
+    ----------
+    worker : where loading and computing happen
+    load : makes the annotator
+    on_problem : told when a model cannot be loaded; the one before stays then
+
+    Attributes
+    ----------
+    changed : a model was loaded, or failed to
+    notices : what the model said and nobody has read yet
+    seconds : "encode" and "click": how long the last one took
+    wanted : (model, device) asked for last, None where that failed
+    """
+
+    changed = Signal()
+
+    def __init__(
+        self,
+        worker: Worker,
+        load: Loader,
+        *,
+        on_problem: Callable[[Exception], None],
+    ) -> None:
+        self._worker, self._load, self._on_problem = worker, load, on_problem
+        self._annotator: Annotator | None = None
+        self.seconds: dict[str, float] = {}
+        self.notices: list[str] = []
+        self.wanted: tuple[str, str] | None = None
+
+    @property
+    def annotator(self) -> Annotator | None:
+        """The model, None before one was loaded."""
+        return self._annotator
+
+    def require(self) -> Annotator:
+        """Give the model, from the worker's thread.
+
+        Raises
+        ------
+        ModelNotFoundError
+            None could be loaded.
+        """
+        if self._annotator is None:
+            raise ModelNotFoundError("no model is loaded; choose one under Model")
+        return self._annotator
+
+    def use(self, model: str | Path = "uninuc-n", device: str = "auto") -> None:
+        """Load a model in the worker, unless it is the one wanted last."""
+        wanted = (str(model), device)
+        if wanted == self.wanted:
+            return
+        self.wanted = wanted
+
+        def work() -> None:
+            annotator = self._load(model, device)
+            annotator.notice = self.notices.append
+            self._annotator = cast(Annotator, _Timed(annotator, self.seconds))
+
+        self._worker.submit(
+            f"Loading {Path(model).name}",
+            work,
+            on_done=lambda _: self.changed.emit(),
+            on_error=self._failed,
+            holds_live=True,
+        )
+
+    def take_notices(self) -> list[str]:
+        """Give what the model said since last asked."""
+        said, self.notices[:] = list(self.notices), []
+        return said
+
+    def _failed(self, problem: Exception) -> None:
+        self.wanted = None
+        self._on_problem(problem)
+        self.changed.emit()

@@ -1,0 +1,19 @@
+"""The parts of the widget; each follows the desk that is worked at."""
+
+from napari_uninuc.gui.panels.classes import ClassesPanel
+from napari_uninuc.gui.panels.model import ModelPanel
+from napari_uninuc.gui.panels.outline import OutlinePanel
+from napari_uninuc.gui.panels.picture import PicturePanel
+from napari_uninuc.gui.panels.review import ReviewPanel
+from napari_uninuc.gui.panels.save import SavePanel
+from napari_uninuc.gui.panels.tools import ToolsPanel
+
+__all__ = [
+    "ClassesPanel",
+    "ModelPanel",
+    "OutlinePanel",
+    "PicturePanel",
+    "ReviewPanel",
+    "SavePanel",
+    "ToolsPanel",
+]

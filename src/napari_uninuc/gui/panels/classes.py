@@ -1,0 +1,120 @@
+"""Classes: how many nuclei each has, giving them, adding them, and what colours tell."""
+
+from psygnal import SignalInstance
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton, QVBoxLayout, QWidget
+
+from napari_uninuc.errors import UniNucError
+from napari_uninuc.gui.colours import ColourBy
+from napari_uninuc.gui.desk import Desk
+from napari_uninuc.gui.notices import tell_problem
+from napari_uninuc.gui.panels.frame import Panel, button, row
+
+__all__ = ["ClassesPanel"]
+
+_PAUSE_MS = 100
+"""Counts follow edits at this distance: an automatic run makes hundreds."""
+
+
+class ClassesPanel(Panel):
+    """One button a class, its digit and count on it."""
+
+    def __init__(self) -> None:
+        super().__init__("Classes")
+        self.buttons: list[QPushButton] = []
+        self._names: tuple[str, ...] = ()
+        self._holder = QWidget()
+        self._list = QVBoxLayout(self._holder)
+        self._list.setContentsMargins(0, 0, 0, 0)
+        self._list.setSpacing(2)
+        self.new_name = QLineEdit()
+        self.new_name.setPlaceholderText("New class")
+        self.add = button("Add", "Add a class; nuclei are given it by its number key.")
+        self.colour_by = QComboBox()
+        self.colour_by.addItems([f"Colour by {by.value}" for by in ColourBy])
+        self.colour_by.setToolTip(
+            "class: its colour below; status: yellow automatic, blue edited, green reviewed; "
+            "score: how sure the model was, from dark to bright"
+        )
+        self.column.addWidget(self._holder)
+        self.column.addWidget(row(self.new_name, self.add))
+        self.column.addWidget(self.colour_by)
+        self.add.clicked.connect(self._on_add)
+        self.new_name.returnPressed.connect(self._on_add)
+        self.colour_by.currentIndexChanged.connect(self._on_colour)
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(_PAUSE_MS)
+        self._pause.timeout.connect(self._show_counts)
+
+    def signals(self, desk: Desk) -> list[SignalInstance]:
+        """Every edit, and the list of classes."""
+        return [desk.session.labels.changed, desk.session.classes_changed]
+
+    def refresh(self) -> None:
+        """Make the buttons anew where classes changed; count after a pause."""
+        names = () if self.desk is None else self.desk.session.classes.names
+        if names != self._names:
+            self._names = names
+            self._make_buttons()
+            self._show_counts()
+        elif not self._pause.isActive():
+            self._pause.start()
+
+    def _make_buttons(self) -> None:
+        for old in self.buttons:
+            self._list.removeWidget(old)
+            old.deleteLater()
+        self.buttons = []
+        for class_id in range(len(self._names)):
+            made = button(
+                "", "Give this class to what is in hand or selected; else to nuclei added next."
+            )
+            made.setStyleSheet("text-align: left; padding: 3px 6px;")
+            assert self.desk is not None
+            made.setIcon(_swatch(self.desk.session.classes.colour_of(class_id)))
+            made.clicked.connect(lambda _=False, class_id=class_id: self._on_class(class_id))
+            self._list.addWidget(made)
+            self.buttons.append(made)
+
+    def _show_counts(self) -> None:
+        if self.desk is None:
+            return
+        session = self.desk.session
+        counts = session.counts()
+        for class_id, made in enumerate(self.buttons):
+            digit = f"{class_id + 1}  " if class_id < 9 else ""
+            mark = "  (new nuclei)" if class_id == session.current_class else ""
+            count = counts.get(class_id, 0)
+            made.setText(f"{digit}{session.classes.names[class_id]}: {count}{mark}")
+
+    def _on_class(self, class_id: int) -> None:
+        if self.desk is not None:
+            if class_id < 9:
+                self.desk.actions[f"class_{class_id + 1}"]()
+            else:
+                self.desk.session.set_class(self.desk.session.targets(), class_id)
+            self._show_counts()
+
+    def _on_add(self) -> None:
+        name = self.new_name.text().strip()
+        if self.desk is None or not name:
+            return
+        try:
+            self.desk.session.classes = self.desk.session.classes.with_added(name)
+        except UniNucError as problem:
+            tell_problem(problem)
+        else:
+            self.new_name.clear()
+            self.new_name.clearFocus()
+
+    def _on_colour(self, index: int) -> None:
+        if self.desk is not None:
+            self.desk.bridge.colour_by = list(ColourBy)[index]
+
+
+def _swatch(colour: str) -> QIcon:
+    pixels = QPixmap(14, 14)
+    pixels.fill(QColor(colour))
+    return QIcon(pixels)

@@ -1,0 +1,96 @@
+"""The model in use, its licence, the device, and how long things take."""
+
+from pathlib import Path
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel
+
+from napari_uninuc.errors import UniNucError
+from napari_uninuc.gui.notices import tell_problem, warn
+from napari_uninuc.gui.panels.frame import Panel, button, row
+from napari_uninuc.gui.workbench import Workbench
+
+__all__ = ["ModelPanel"]
+
+_DEVICES = {"Fastest device": "auto", "CPU": "cpu", "NVIDIA GPU": "cuda", "Apple GPU": "mps"}
+_EVERY_MS = 1000
+
+
+class ModelPanel(Panel):
+    """Chooses model and device; says what is loaded and how quick it is."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        super().__init__("Model")
+        self._workbench = workbench
+        self.model = QComboBox()
+        self.device = QComboBox()
+        self.device.addItems(list(_DEVICES))
+        self.device.setToolTip("Where the model computes. The CPU always works.")
+        self.from_file = button(
+            "From file...", "Load a model file (.safetensors) that lies beside its card.toml."
+        )
+        self.state = QLabel()
+        self.state.setWordWrap(True)
+        self.column.addWidget(row(self.model, self.from_file))
+        self.column.addWidget(self.device)
+        self.column.addWidget(self.state)
+        self._list_models()
+        self.model.activated.connect(self._on_choice)
+        self.device.activated.connect(self._on_choice)
+        self.from_file.clicked.connect(self._on_file)
+        workbench.models.changed.connect(self._show)
+        self._timer = QTimer(self)
+        self._timer.setInterval(_EVERY_MS)
+        self._timer.timeout.connect(self._show)
+        self._timer.start()
+
+    def refresh(self) -> None:
+        """Models can be chosen without a picture."""
+        self.setEnabled(True)
+        self._show()
+
+    def _list_models(self) -> None:
+        from napari_uninuc.network.registry import list_models
+
+        try:
+            models = list_models()
+        except UniNucError as problem:
+            tell_problem(problem)
+            return
+        for files in models:
+            size = files.weights_path.stat().st_size / 1e6 if files.weights_path.exists() else 0
+            self.model.addItem(f"{files.card.id} ({size:.0f} MB)", files.card.id)
+            self.model.setItemData(
+                self.model.count() - 1, files.card.licence, Qt.ItemDataRole.ToolTipRole
+            )
+
+    def _on_choice(self) -> None:
+        self._workbench.models.use(
+            self.model.currentData() or "uninuc-n", _DEVICES[self.device.currentText()]
+        )
+
+    def _on_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Model file", "", "Models (*.safetensors)")
+        if path:
+            self.model.addItem(Path(path).parent.name, path)
+            self.model.setCurrentIndex(self.model.count() - 1)
+            self._on_choice()
+
+    def _show(self) -> None:
+        models = self._workbench.models
+        for text in models.take_notices():
+            warn(text)
+        if models.annotator is None:
+            self.state.setText("Loading ..." if models.wanted else "No model is loaded.")
+            return
+        card, seconds = models.annotator.card, models.seconds
+        lines = [
+            f"{card.id} on {models.annotator.device_name}",
+            f"Licence: {card.licence}",
+            f"{models.annotator.memory_bytes() / 1e6:.0f} MB in memory",
+        ]
+        if "encode" in seconds:
+            lines.append(f"Preparing took {seconds['encode']:.1f} s")
+        if "click" in seconds:
+            lines.append(f"Last click took {seconds['click'] * 1000:.0f} ms")
+        self.state.setText("\n".join(lines))

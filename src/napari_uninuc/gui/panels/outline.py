@@ -1,0 +1,105 @@
+"""Finding all nuclei, and which of those found are shown."""
+
+from napari.utils import progress
+from psygnal import SignalInstance
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QProgressBar, QSlider
+
+from napari_uninuc.gui.desk import Desk
+from napari_uninuc.gui.panels.frame import Panel, button, row
+from napari_uninuc.gui.workbench import Workbench
+
+__all__ = ["OutlinePanel"]
+
+_MAX_AREA_UM2 = 60
+
+
+class OutlinePanel(Panel):
+    """One button, how far it is, and two sliders that hide and show without computing."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        super().__init__("All nuclei")
+        self._workbench = workbench
+        self._activity: progress | None = None
+        self.start = button(
+            "Outline all nuclei",
+            "Find and outline every nucleus of the picture. What you have drawn or changed stays.",
+        )
+        self.bar = QProgressBar()
+        self.cancel = button("Cancel", "Stop; the nuclei found so far stay.")
+        self.running = row(self.bar, self.cancel)
+        self.certainty = _slider(100, "Hide automatic outlines the model is less sure of.")
+        self.certainty_text = QLabel()
+        self.area = _slider(_MAX_AREA_UM2, "Hide automatic outlines that are smaller.")
+        self.area_text = QLabel()
+        self.column.addWidget(self.start)
+        self.column.addWidget(self.running)
+        self.column.addWidget(row(QLabel("Surer than"), self.certainty, self.certainty_text))
+        self.column.addWidget(row(QLabel("Larger than"), self.area, self.area_text))
+        self.start.clicked.connect(workbench.outline_all)
+        self.cancel.clicked.connect(workbench.cancel)
+        self.certainty.valueChanged.connect(self._on_slider)
+        self.area.valueChanged.connect(self._on_slider)
+        workbench.run_changed.connect(self._on_run)
+        self._on_run()
+
+    def signals(self, desk: Desk) -> list[SignalInstance]:
+        """The filter, which undo changes too."""
+        return [desk.session.steps.filter_changed]
+
+    def refresh(self) -> None:
+        """Put the sliders where the filter is."""
+        if self.desk is None:
+            return
+        wanted = self.desk.session.steps.filter
+        for slider, value in (
+            (self.certainty, round(wanted.threshold * 100)),
+            (self.area, round(wanted.min_area_px * self._um2_per_px())),
+        ):
+            if not slider.isSliderDown():
+                slider.blockSignals(True)
+                slider.setValue(value)
+                slider.blockSignals(False)
+        self._show_values()
+
+    def _um2_per_px(self) -> float:
+        assert self.desk is not None
+        annotator = self._workbench.models.annotator
+        mpp = self.desk.session.tile.mpp or (annotator.card.mpp if annotator else None) or 0.25
+        return float(mpp) ** 2
+
+    def _on_slider(self) -> None:
+        self._show_values()
+        if self.desk is not None:
+            area_px = int(self.area.value() / self._um2_per_px())
+            self.desk.session.set_filter(self.certainty.value() / 100, area_px)
+
+    def _show_values(self) -> None:
+        self.certainty_text.setText(f"{self.certainty.value()} %")
+        self.area_text.setText(f"{self.area.value()} um\N{SUPERSCRIPT TWO}")
+
+    def _on_run(self) -> None:
+        run = self._workbench.run
+        self.running.setVisible(run is not None)
+        self.start.setEnabled(run is None)
+        if run is None:
+            if self._activity is not None:
+                self._activity.close()
+                self._activity = None
+            return
+        self.bar.setRange(0, run.total if run.done else 0)
+        self.bar.setValue(run.done)
+        self.bar.setFormat(f"{run.found} nuclei, part {run.done} of {run.total}")
+        if self._activity is None:
+            self._activity = progress(desc="Outlining nuclei", total=run.total)
+        self._activity.total = run.total
+        self._activity.n = run.done
+        self._activity.refresh()
+
+
+def _slider(highest: int, tooltip: str) -> QSlider:
+    slider = QSlider(Qt.Orientation.Horizontal)
+    slider.setRange(0, highest)
+    slider.setToolTip(tooltip)
+    slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    return slider

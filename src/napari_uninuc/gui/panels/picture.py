@@ -1,0 +1,124 @@
+"""Which picture is corrected, at what scale, and nuclei brought along from a labels layer."""
+
+from typing import Any
+
+from magicgui.widgets import ComboBox
+from napari.layers import Image, Labels
+from qtpy.QtWidgets import QDoubleSpinBox, QLabel
+
+from napari_uninuc.errors import UniNucError
+from napari_uninuc.gui.notices import tell_problem
+from napari_uninuc.gui.panels.frame import Panel, button, row
+from napari_uninuc.gui.workbench import Workbench
+
+__all__ = ["PicturePanel"]
+
+
+class PicturePanel(Panel):
+    """Chooses an image layer and opens it."""
+
+    def __init__(self, viewer: Any, workbench: Workbench) -> None:
+        super().__init__("Picture")
+        self._viewer, self._workbench = viewer, workbench
+        self.image = ComboBox(choices=lambda _: self._of_kind(Image), nullable=True)
+        self.image.native.setToolTip("The picture whose nuclei are outlined and corrected.")
+        self.mpp = QDoubleSpinBox()
+        self.mpp.setDecimals(4)
+        self.mpp.setRange(0.0, 20.0)
+        self.mpp.setSingleStep(0.05)
+        self.mpp.setSpecialValueText("not known")
+        self.mpp.setToolTip(
+            "Size of a pixel in micrometres, as the scanner states it: 0.25 at 40x, 0.5 at 20x. "
+            "Nuclei are found best when this is right."
+        )
+        self.hint = QLabel()
+        self.hint.setWordWrap(True)
+        self.labels = ComboBox(choices=lambda _: self._foreign_labels(), nullable=True)
+        self.take_labels = button(
+            "Take over",
+            "Replace the nuclei by those of this labels layer. Undo brings yours back.",
+        )
+        self.column.addWidget(self.image.native)
+        self.column.addWidget(row(QLabel("Pixel size (um)"), self.mpp))
+        self.column.addWidget(self.hint)
+        self.column.addWidget(row(QLabel("Nuclei from"), self.labels.native, self.take_labels))
+        self.image.changed.connect(self._on_image)
+        self.mpp.editingFinished.connect(self._on_mpp)
+        self.take_labels.clicked.connect(self._on_take)
+        for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
+            event.connect(self._on_layers)
+        workbench.models.changed.connect(self.refresh)
+
+    def close_panel(self) -> None:
+        """Stop listening to the viewer."""
+        for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
+            event.disconnect(self._on_layers)
+
+    def choose_first(self) -> None:
+        """Open the active image or, if there is no choice to make, the only one."""
+        active = self._viewer.layers.selection.active
+        images = self._of_kind(Image)
+        if isinstance(active, Image):
+            self.image.value = active
+        elif len(images) == 1:
+            self.image.value = images[0]
+
+    def refresh(self) -> None:
+        """Show scale and advice of the picture worked at; choosing works without a desk."""
+        self.setEnabled(True)
+        has_desk = self.desk is not None
+        for widget in (self.mpp, self.labels.native, self.take_labels):
+            widget.setEnabled(has_desk)
+        self.hint.setText(self._advice())
+        self.hint.setVisible(bool(self.hint.text()))
+        if self.desk is not None and not self.mpp.hasFocus():
+            self.mpp.setValue(self.desk.session.tile.mpp or 0.0)
+
+    def _advice(self) -> str:
+        annotator = self._workbench.models.annotator
+        if self.desk is None or annotator is None or annotator.card.mpp is None:
+            return ""
+        own, models = self.desk.session.tile.mpp, annotator.card.mpp
+        if own is None:
+            return (
+                f"The picture does not say how large a pixel is; {models} um is assumed, as in a "
+                "40x scan. Enter the right size above if you know it."
+            )
+        if not 0.5 <= own / models <= 2.0:
+            return (
+                f"The model was made for {models} um per pixel, the picture has {own:.3g}: it is "
+                "resized for the model. Small nuclei may be missed."
+            )
+        return ""
+
+    def _of_kind(self, kind: type) -> list[Any]:
+        return [layer for layer in self._viewer.layers if isinstance(layer, kind)]
+
+    def _foreign_labels(self) -> list[Any]:
+        desk = self.desk
+        return [layer for layer in self._of_kind(Labels) if desk is None or not desk.owns(layer)]
+
+    def _on_layers(self, _event: Any = None) -> None:
+        before = self.image.value
+        self.image.reset_choices()
+        self.labels.reset_choices()
+        if before is None and self.desk is None and not self._workbench.opening:
+            self.choose_first()
+
+    def _on_image(self, layer: Image | None) -> None:
+        if layer is not None:
+            self._workbench.open(layer)
+
+    def _on_mpp(self) -> None:
+        layer, value = self.image.value, self.mpp.value()
+        if layer is None or self.desk is None or value <= 0:
+            return
+        if value != self.desk.session.tile.mpp:
+            self._workbench.reopen(layer, value)
+
+    def _on_take(self) -> None:
+        if self.labels.value is not None:
+            try:
+                self._workbench.import_labels(self.labels.value)
+            except UniNucError as problem:
+                tell_problem(problem)

@@ -1,0 +1,76 @@
+"""Going through the nuclei, the most doubtful first."""
+
+from psygnal import SignalInstance
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton
+
+from napari_uninuc.gui.desk import Desk
+from napari_uninuc.gui.panels.frame import Panel, key_button, row
+
+__all__ = ["ReviewPanel"]
+
+_PAUSE_MS = 100
+_ACTIONS = ("previous", "accept", "next")
+
+_REASONS = {
+    "score": "Look here because the model was not sure that this is a nucleus.",
+    "predicted_iou": "Look here because the model was not sure of the outline.",
+    "disagreement": "Look here because the outline and the box first found do not agree.",
+    "border": "Look here because it touches the edge of the picture.",
+    "size": "Look here because it is unusually large or small.",
+}
+
+
+class ReviewPanel(Panel):
+    """How many are reviewed, and three buttons."""
+
+    def __init__(self) -> None:
+        super().__init__("Review, most doubtful first")
+        self.bar = QProgressBar()
+        self.bar.setFormat("nothing to review")
+        self.why = QLabel()
+        self.why.setWordWrap(True)
+        self.buttons: dict[str, QPushButton] = {}
+        for action in _ACTIONS:
+            made = key_button(action)
+            made.clicked.connect(lambda _=False, action=action: self._on_action(action))
+            self.buttons[action] = made
+        self.column.addWidget(self.bar)
+        self.column.addWidget(row(self.buttons["previous"], self.buttons["next"]))
+        self.column.addWidget(self.buttons["accept"])
+        self.column.addWidget(self.why)
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(_PAUSE_MS)
+        self._pause.timeout.connect(self._show)
+
+    def signals(self, desk: Desk) -> list[SignalInstance]:
+        """Every edit, and what is in hand."""
+        return [desk.session.labels.changed, desk.session.hand.changed]
+
+    def refresh(self) -> None:
+        """Show progress after a pause: an automatic run makes many edits."""
+        if not self._pause.isActive():
+            self._pause.start()
+
+    def _show(self) -> None:
+        if self.desk is None:
+            return
+        state = self.desk.session.queue.progress
+        self.bar.setRange(0, max(state.total, 1))
+        self.bar.setValue(state.reviewed)
+        self.bar.setFormat(str(state) if state.total else "nothing to review")
+        self.why.setText(self._reason(self.desk))
+        self.why.setVisible(bool(self.why.text()))
+
+    def _reason(self, desk: Desk) -> str:
+        draft = desk.session.hand.draft
+        if draft is None or not desk.session.labels.area(draft.nucleus_id):
+            return ""
+        queue = desk.session.queue
+        doubt = queue.uncertainty_of(draft.nucleus_id)
+        return _REASONS[doubt.main_reason(queue.weights)] if doubt.total(queue.weights) > 0 else ""
+
+    def _on_action(self, action: str) -> None:
+        if self.desk is not None:
+            self.desk.actions[action]()

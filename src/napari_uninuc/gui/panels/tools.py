@@ -1,0 +1,105 @@
+"""Tools and verbs as buttons, each with its key printed on it."""
+
+from psygnal import SignalInstance
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
+
+from napari_uninuc.gui.desk import Desk
+from napari_uninuc.gui.panels.frame import Panel, button, key_button
+from napari_uninuc.gui.tools import Tool
+
+__all__ = ["ToolsPanel"]
+
+_VERBS = ("keep", "drop", "delete", "fill_holes", "smooth", "keys", "undo", "redo")
+
+
+class ToolsPanel(Panel):
+    """Buttons of tools stay down while their tool is in use; pressed again they put it away."""
+
+    def __init__(self) -> None:
+        super().__init__("Correct")
+        self.tools: dict[Tool, QPushButton] = {}
+        self.verbs: dict[str, QPushButton] = {}
+        self.state = QLabel()
+        self.state.setWordWrap(True)
+        grid = QWidget()
+        layout = QGridLayout(grid)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        for place, tool in enumerate(Tool):
+            made = key_button(tool.value)
+            made.setCheckable(True)
+            made.clicked.connect(lambda _=False, tool=tool: self._on_tool(tool))
+            self.tools[tool] = made
+            layout.addWidget(made, place // 2, place % 2)
+        for place, action in enumerate(_VERBS, start=len(Tool)):
+            made = key_button(action)
+            made.clicked.connect(lambda _=False, action=action: self._on_verb(action))
+            self.verbs[action] = made
+            layout.addWidget(made, place // 2, place % 2)
+        self.brush = button(
+            "napari's brush",
+            "Paint or erase by hand with napari's own tools; every stroke can be undone here. "
+            "Press F to come back.",
+        )
+        self.brush.clicked.connect(self._on_brush)
+        self.column.addWidget(grid)
+        self.column.addWidget(self.brush)
+        self.column.addWidget(self.state)
+
+    def signals(self, desk: Desk) -> list[SignalInstance]:
+        """Tool, hand, selection, history."""
+        session = desk.session
+        return [
+            desk.tools.changed,
+            session.hand.changed,
+            session.selection_changed,
+            session.steps.changed,
+        ]
+
+    def refresh(self) -> None:
+        """Show the tool in use, and what can be done now."""
+        desk = self.desk
+        for tool, made in self.tools.items():
+            made.setChecked(desk is not None and desk.tools.active and desk.tools.tool is tool)
+        if desk is None:
+            self.state.setText("Open a picture to begin.")
+            return
+        session = desk.session
+        in_hand = session.hand.draft is not None
+        self.verbs["keep"].setEnabled(in_hand)
+        self.verbs["drop"].setEnabled(in_hand or bool(session.selection))
+        self.verbs["undo"].setEnabled(in_hand or session.steps.history.can_undo)
+        self.verbs["redo"].setEnabled(session.steps.history.can_redo)
+        self.state.setText(self._words(desk))
+
+    def _words(self, desk: Desk) -> str:
+        draft, chosen = desk.session.hand.draft, len(desk.session.selection)
+        if not desk.tools.active:
+            return "Put away: the mouse and all keys are napari's. Press a tool to go on."
+        if draft is not None:
+            name = f"Nucleus {draft.nucleus_id}" if draft.nucleus_id else "A new nucleus"
+            waiting = "" if draft.answered else " (the outline is on its way)"
+            return f"{name} is in your hand{waiting}."
+        if chosen:
+            return f"{chosen} nuclei selected."
+        undo = desk.session.steps.history.undo_name
+        return f"Undo would take back: {undo}." if undo else "Click a nucleus to correct it."
+
+    def _on_tool(self, tool: Tool) -> None:
+        if self.desk is None:
+            return
+        tools = self.desk.tools
+        if tools.active and tools.tool is tool:
+            self.desk.session.hand.keep()
+            tools.disarm()
+        else:
+            tools.arm(tool)
+        self.refresh()
+
+    def _on_verb(self, action: str) -> None:
+        if self.desk is not None:
+            self.desk.actions[action]()
+
+    def _on_brush(self) -> None:
+        if self.desk is not None:
+            self.desk.take_brush()

@@ -1,0 +1,114 @@
+"""The dock widget "UniNuc: correct nuclei"; it assembles and does nothing else."""
+
+from typing import Any
+
+import napari
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from napari_uninuc.gui.key_sheet import KeySheet
+from napari_uninuc.gui.model_slot import Loader, load_bundled
+from napari_uninuc.gui.notices import tell_problem
+from napari_uninuc.gui.panels import (
+    ClassesPanel,
+    ModelPanel,
+    OutlinePanel,
+    PicturePanel,
+    ReviewPanel,
+    SavePanel,
+    ToolsPanel,
+)
+from napari_uninuc.gui.workbench import Workbench
+
+__all__ = ["CorrectNucleiWidget"]
+
+
+class CorrectNucleiWidget(QWidget):
+    """Outline all nuclei, correct them by clicks, review and save them.
+
+    Parameters
+    ----------
+    napari_viewer : the viewer it is docked in; napari passes it by this name
+    load : makes the model's annotator; by default the bundled model on torch
+
+    Attributes
+    ----------
+    workbench : all that it does, without the panels
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer, load: Loader = load_bundled) -> None:
+        super().__init__()
+        window = _main_window(napari_viewer)
+        self._keys = KeySheet(window)
+        self.workbench = Workbench(
+            napari_viewer,
+            window,
+            load,
+            handlers={"keys": self._keys.toggle},
+            on_problem=tell_problem,
+        )
+        self.picture = PicturePanel(napari_viewer, self.workbench)
+        self.outline = OutlinePanel(self.workbench)
+        self.tools = ToolsPanel()
+        self.classes = ClassesPanel()
+        self.review = ReviewPanel()
+        self.save = SavePanel(self.workbench)
+        self.model = ModelPanel(self.workbench)
+        self._panels = [
+            self.picture,
+            self.outline,
+            self.tools,
+            self.classes,
+            self.review,
+            self.save,
+            self.model,
+        ]
+        _stack(self, self._panels)
+        self.workbench.desk_changed.connect(self._on_desk)
+        self._on_desk()
+        window.destroyed.connect(self._on_window_gone)
+        self.workbench.models.use()
+        self.picture.choose_first()
+
+    def close_desks(self) -> None:
+        """Let go of viewer and worker; may be called twice."""
+        if self.workbench.worker.is_open:
+            self.picture.close_panel()
+            self.workbench.close()
+
+    def _on_desk(self) -> None:
+        for panel in self._panels:
+            panel.follow(self.workbench.desk)
+
+    def _on_window_gone(self) -> None:
+        self.workbench.worker.close()
+
+    def closeEvent(self, event: Any) -> None:
+        """Let go when the dock is closed for good; called by Qt."""
+        self.close_desks()
+        super().closeEvent(event)
+
+
+def _main_window(viewer: napari.Viewer) -> QWidget:
+    # There is no public way to the window that shortcuts and overlays belong to (napari#7302).
+    window: QWidget = viewer.window._qt_window
+    return window
+
+
+def _stack(widget: QWidget, panels: list[Any]) -> None:
+    inner = QWidget()
+    column = QVBoxLayout(inner)
+    column.setContentsMargins(2, 2, 2, 2)
+    column.setSpacing(6)
+    for panel in panels:
+        column.addWidget(panel)
+    column.addStretch(1)
+    scroll = QScrollArea()
+    scroll.setWidget(inner)
+    scroll.setWidgetResizable(True)
+    scroll.setFrameShape(QFrame.Shape.NoFrame)
+    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    layout = QVBoxLayout(widget)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.addWidget(scroll)
+    widget.setMinimumWidth(300)

@@ -1,0 +1,291 @@
+"""The desks of one window, the model they share, and the long jobs."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from psygnal import Signal
+from qtpy.QtWidgets import QWidget
+
+from napari_uninuc.core.classes import ClassPalette
+from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.protocol import Annotator, FoundNucleus
+from napari_uninuc.errors import ImageError
+from napari_uninuc.gui.desk import Desk
+from napari_uninuc.gui.idle import IdleQueue
+from napari_uninuc.gui.jobs import Task, Worker
+from napari_uninuc.gui.model_slot import Loader, ModelSlot
+from napari_uninuc.gui.pictures import PictureSource, picture_source
+from napari_uninuc.io.formats import write_segmentation
+from napari_uninuc.session import AnnotationSession
+
+__all__ = ["RunState", "Workbench"]
+
+_ADDED_AT_ONCE = 64
+"""Nuclei put into the label map between two events of the window: a few milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """How far an automatic run is: parts of the picture done, of all, and nuclei found."""
+
+    done: int
+    total: int
+    found: int
+
+
+class Workbench:
+    """Opens pictures, keeps a desk for each, and runs what takes longer than a blink.
+
+    Parameters
+    ----------
+    viewer, window : napari's viewer and its main window
+    load : makes the model's annotator, in the worker
+    handlers : actions of the table of keys that panels do
+    on_problem : told in the window's thread when something failed
+
+    Attributes
+    ----------
+    desk_changed : another desk is worked at, or none
+    run_changed : an automatic run began, went on or ended; see `run`
+    saved : a file was written; its path
+    """
+
+    desk_changed = Signal()
+    run_changed = Signal()
+    saved = Signal(object)
+
+    def __init__(
+        self,
+        viewer: Any,
+        window: QWidget,
+        load: Loader,
+        *,
+        handlers: Mapping[str, Callable[[], object]],
+        on_problem: Callable[[Exception], None],
+    ) -> None:
+        self._viewer, self._window = viewer, window
+        self._handlers, self._on_problem = handlers, on_problem
+        self.worker = Worker(window)
+        self.models = ModelSlot(self.worker, load, on_problem=on_problem)
+        self._desks: dict[Image, Desk] = {}
+        self._desk: Desk | None = None
+        self._opening: Task | None = None
+        self._running: Task | None = None
+        self._idle = IdleQueue()
+        self.run: RunState | None = None
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    # -- pictures ---------------------------------------------------------------------------
+
+    @property
+    def desk(self) -> Desk | None:
+        """Where work is being done."""
+        return self._desk
+
+    @property
+    def opening(self) -> bool:
+        """A picture is being read."""
+        return self._opening is not None
+
+    def open(self, layer: Image, mpp: float | None = None) -> None:
+        """Work on an image layer; one that was worked on before is found as it was left.
+
+        Parameters
+        ----------
+        mpp : micrometres per px of the layer; None takes the layer's own
+        """
+        if layer in self._desks:
+            self._go_to(self._desks[layer])
+            return
+        if self._opening is not None:
+            self._opening.cancel()
+        dims = self._viewer.dims
+        try:
+            source = picture_source(layer, dims.current_step, tuple(dims.displayed), mpp)
+        except ImageError as problem:
+            self._on_problem(problem)
+            return
+        self._opening = self.worker.submit(
+            f"Reading {layer.name}",
+            source.read,
+            on_done=lambda tile: self._opened(layer, source, tile),
+            on_error=self._not_opened,
+            on_cancel=self._end_opening,
+        )
+
+    def reopen(self, layer: Image, mpp: float) -> None:
+        """Read a picture again at another scale; its corrections so far are carried over."""
+        old = self._desks.get(layer)
+        if old is None:
+            self.open(layer, mpp)
+            return
+        tile = old.session.tile
+        old.session.tile = Tile(tile.rgb, mpp, tile.origin_yx_slide, tile.name, tile.digest)
+        self._prepare(old)
+        self.desk_changed.emit()
+
+    def _opened(self, layer: Image, source: PictureSource, tile: Tile) -> None:
+        self._end_opening()
+        if layer not in self._viewer.layers:  # deleted while it was read
+            return
+        annotator = self.models.annotator
+        names = ["nucleus"] if annotator is None else list(annotator.card.classes)
+        session = AnnotationSession(tile, ClassPalette.of_names(names))
+        if annotator is not None:
+            session.set_filter(annotator.card.score_threshold, 0)
+        desk = Desk(
+            self._viewer,
+            self._window,
+            self.worker,
+            self.models.require,
+            session,
+            layer,
+            source.placement,
+            more_handlers=self._handlers,
+            on_problem=self._on_problem,
+        )
+        self._desks[layer] = desk
+        self._go_to(desk)
+        self._prepare(desk)
+
+    def _not_opened(self, problem: Exception) -> None:
+        self._end_opening()
+        self._on_problem(problem)
+
+    def _end_opening(self) -> None:
+        self._opening = None
+
+    def _go_to(self, desk: Desk | None) -> None:
+        if desk is self._desk:
+            return
+        if self._desk is not None:
+            self._desk.get_up()
+        self._desk = desk
+        if desk is not None:
+            desk.sit_down()
+        self.desk_changed.emit()
+
+    def _prepare(self, desk: Desk) -> None:
+        """Encode in the background, so that the first click finds its answer ready."""
+        tile = desk.session.tile
+
+        def encode() -> Iterator[None]:
+            annotator = self.models.require()
+            for field in annotator.fields(tile):
+                annotator.encode(tile, field)
+                yield
+
+        self.worker.submit(f"Preparing {tile.name}", encode, on_error=self._on_problem)
+
+    def _on_removed(self, event: Any) -> None:
+        """Forget the desk of a deleted image; one that is worked at still has its nuclei."""
+        desk = self._desks.get(event.value) if isinstance(event.value, Image) else None
+        if desk is None:
+            return
+        del self._desks[event.value]
+        if desk is not self._desk:
+            desk.close()
+
+    # -- long jobs --------------------------------------------------------------------------
+
+    def outline_all(self) -> None:
+        """Outline every nucleus of the picture, part by part."""
+        desk = self._desk
+        if desk is None or self._running is not None:
+            return
+        session, tile = desk.session, desk.session.tile
+
+        def find() -> Iterator[tuple[int, int, list[FoundNucleus]]]:
+            annotator = self.models.require()
+            floor = lowest_score(annotator)
+            fields = annotator.fields(tile)
+            for k, field in enumerate(fields):
+                yield k + 1, len(fields), annotator.segment_field(tile, field, floor)
+
+        session.hand.keep()
+        session.begin_automatic()
+        self._running = self.worker.submit(
+            "Outlining nuclei",
+            find,
+            on_yield=lambda part: self._found(session, *part),
+            on_done=lambda _: self._end_run(),
+            on_error=self._failed_run,
+            on_cancel=self._end_run,
+        )
+        self._set_run(RunState(0, 1, 0))
+
+    def cancel(self) -> None:
+        """End the automatic run after the part under way; what has arrived stays."""
+        if self._running is not None:
+            self._running.cancel()
+
+    def save(self, path: Path) -> None:
+        """Write the nuclei as they are now, in the format of the path's ending."""
+        if self._desk is None:
+            return
+        session = self._desk.session
+        session.hand.keep()
+        frozen, tile = session.segmentation(), session.tile
+        self.worker.submit(
+            f"Saving {path.name}",
+            lambda: write_segmentation(frozen, path, tile),
+            on_done=self.saved.emit,
+            on_error=self._on_problem,
+        )
+
+    def import_labels(self, layer: Labels) -> None:
+        """Take over the nuclei of a labels layer; undo brings back what was there.
+
+        Raises
+        ------
+        LabelsError
+            Another size than the picture's, or ids out of range.
+        """
+        if self._desk is not None:
+            self._desk.session.replace_all(np.asarray(layer.data))
+
+    def _found(
+        self, session: AnnotationSession, done: int, total: int, found: list[FoundNucleus]
+    ) -> None:
+        """Put nuclei into the label map in portions, so that the window goes on."""
+        for start in range(0, len(found), _ADDED_AT_ONCE):
+            part = found[start : start + _ADDED_AT_ONCE]
+            masks, boxes = [mask for mask, _ in part], [box for _, box in part]
+            self._idle.add(partial(session.add_automatic, masks, boxes))
+        self._idle.add(lambda: self._set_run(RunState(done, total, len(session.labels))))
+
+    def _failed_run(self, problem: Exception) -> None:
+        self._end_run()
+        self._on_problem(problem)
+
+    def _end_run(self) -> None:
+        self._idle.flush()
+        self._running = None
+        self._set_run(None)
+
+    def _set_run(self, state: RunState | None) -> None:
+        if state is None or self._running is not None:
+            self.run = state
+            self.run_changed.emit()
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Let go of everything; work under way ends by itself."""
+        self._idle.clear()
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+        for desk in {*self._desks.values(), *([self._desk] if self._desk else [])}:
+            desk.close()
+        self._desks.clear()
+        self._desk = None
+        self.worker.close()
+
+
+def lowest_score(annotator: Annotator) -> float:
+    """Score down to which nuclei are found at all, so that the slider has something to show."""
+    return max(0.1, annotator.card.score_threshold / 2)

@@ -1,0 +1,265 @@
+"""One picture being annotated: nuclei, what was done to them, and the nucleus in hand."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from psygnal import Signal
+
+from napari_uninuc.core import verbs
+from napari_uninuc.core.classes import ClassPalette
+from napari_uninuc.core.edits import Edit
+from napari_uninuc.core.instances import InstanceMask
+from napari_uninuc.core.labels import LabelMap
+from napari_uninuc.core.nuclei import MAX_ID, Status
+from napari_uninuc.core.review import ReviewQueue
+from napari_uninuc.core.segmentation import Segmentation
+from napari_uninuc.core.tile import Tile
+from napari_uninuc.errors import LabelsError
+from napari_uninuc.session.draft import NEW, Draft
+from napari_uninuc.session.hand import Box, Hand
+from napari_uninuc.session.steps import Filter, Steps
+
+__all__ = ["AnnotationSession"]
+
+
+class AnnotationSession:
+    """Everything known about one tile while a person corrects it; knows no engine and no window.
+
+    Gestures that need the model go through `hand`, whose drafts are answered by somebody else,
+    whenever they can. Everything else happens at once. Belongs to one thread.
+
+    Parameters
+    ----------
+    tile : the picture
+    classes : what a nucleus can be
+    labels : nuclei to start from, None for none
+
+    Attributes
+    ----------
+    labels : the nuclei; changed by edits of this session only
+    hand : the nucleus in hand
+    steps : undo, redo, and which automatic nuclei are shown
+    queue : order of review
+    candidates : id -> mask of every automatic nucleus as it was found
+    current_class : class id that a new nucleus gets
+    """
+
+    selection_changed = Signal(frozenset)
+    classes_changed = Signal(ClassPalette)
+
+    def __init__(self, tile: Tile, classes: ClassPalette, labels: LabelMap | None = None) -> None:
+        self.tile = tile
+        self.labels = LabelMap(tile.shape) if labels is None else labels
+        self.steps = Steps(self.labels)
+        self.hand = Hand(self.labels, self._finish)
+        self.queue = ReviewQueue(self.labels)
+        self.candidates: dict[int, InstanceMask] = {}
+        self.current_class = 0
+        self._classes = classes
+        self._selection: frozenset[int] = frozenset()
+        self.labels.changed.connect(self._follow)
+        self.hand.changed.connect(self._end_selection)
+
+    # -- what can be looked at --------------------------------------------------------------
+
+    @property
+    def classes(self) -> ClassPalette:
+        """What a nucleus can be."""
+        return self._classes
+
+    @classes.setter
+    def classes(self, palette: ClassPalette) -> None:
+        self._classes = palette
+        self.classes_changed.emit(palette)
+
+    @property
+    def selection(self) -> frozenset[int]:
+        """Ids of nuclei chosen together, all visible."""
+        return self._selection
+
+    def targets(self, hovered: int = 0) -> frozenset[int]:
+        """Ids a verb without a position is meant for: selected, in hand, or under the cursor."""
+        if self._selection:
+            return self._selection
+        if self.hand.draft is not None:
+            return frozenset([self.hand.draft.nucleus_id]) - {NEW}
+        return frozenset([hovered]) - {0}
+
+    def counts(self) -> dict[int, int]:
+        """Visible nuclei by class id."""
+        found: dict[int, int] = {}
+        for nucleus in self.labels.nuclei.values():
+            if nucleus.visible:
+                found[nucleus.class_id] = found.get(nucleus.class_id, 0) + 1
+        return found
+
+    def segmentation(self) -> Segmentation:
+        """Freeze what is visible now, for files: labels and a table with class and status."""
+        bare = Segmentation.from_labels(self.labels.pixels.copy())
+        rows = [self.labels.nuclei[int(id_)] for id_ in bare.table["id"]]
+        table = bare.table.copy()
+        table["score"] = np.array([row.score for row in rows], dtype=np.float64)
+        table["class"] = pd.Series([self.classes.name_of(r.class_id) for r in rows], dtype=str)
+        table["status"] = pd.Series([str(row.status) for row in rows], dtype=str)
+        return Segmentation(bare.labels, table, {})
+
+    # -- verbs ------------------------------------------------------------------------------
+
+    def do(self, edit: Edit | None) -> bool:
+        """Make an edit, with undo; False where there is nothing to change."""
+        if edit is not None:
+            self.steps.do(edit)
+        return edit is not None
+
+    def delete(self, ids: Iterable[int]) -> bool:
+        """Delete nuclei; clicks given to one of them are dropped, not made."""
+        chosen = list(ids)
+        if self.hand.draft is not None and self.hand.draft.nucleus_id in {NEW, *chosen}:
+            self.hand.drop()
+        return self._on(chosen, verbs.delete)
+
+    def merge(self, ids: Sequence[int]) -> bool:
+        """Make one nucleus of several; the first gives id and class."""
+        return self._on(ids, verbs.merge)
+
+    def fill_holes(self, ids: Iterable[int]) -> bool:
+        """Fill what each nucleus encloses."""
+        return self._on(ids, verbs.fill_holes)
+
+    def smooth(self, ids: Iterable[int]) -> bool:
+        """Smooth the outlines of nuclei."""
+        return self._on(ids, verbs.smooth)
+
+    def set_class(self, ids: Iterable[int], class_id: int) -> bool:
+        """Give nuclei a class."""
+        return self._on(ids, lambda labels, chosen: verbs.set_class(labels, chosen, class_id))
+
+    def review(self, ids: Iterable[int]) -> bool:
+        """Accept nuclei as looked at."""
+        return self._on(
+            ids, lambda labels, chosen: verbs.set_status(labels, chosen, Status.REVIEWED)
+        )
+
+    def split(
+        self, nucleus_id: int, start_yx: tuple[float, float], end_yx: tuple[float, float]
+    ) -> bool:
+        """Cut a nucleus along a line, px of the tile."""
+        return self._on(
+            [nucleus_id],
+            lambda labels, chosen: verbs.split_by_line(labels, chosen[0], start_yx, end_yx),
+        )
+
+    def split_at(self, nucleus_id: int, points_yx: Sequence[tuple[float, float]]) -> bool:
+        """Divide a nucleus among points, each pixel to the point it is nearest to."""
+        return self._on(
+            [nucleus_id],
+            lambda labels, chosen: verbs.split_by_points(labels, chosen[0], points_yx),
+        )
+
+    def replace_all(self, labels: npt.NDArray[np.integer[Any]]) -> bool:
+        """Take over a label image of the tile, as if it had been painted: one step of undo.
+
+        Raises
+        ------
+        LabelsError
+            Not (H, W) integers of the tile's size, or ids out of range.
+        """
+        if labels.shape != self.tile.shape or labels.dtype.kind not in "ui":
+            raise LabelsError(
+                f"labels must be {self.tile.shape} integers like the picture, got {labels.shape} "
+                f"{labels.dtype}; choose the labels of this picture"
+            )
+        if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) <= MAX_ID:
+            raise LabelsError(
+                f"label ids must be 0..{MAX_ID}, got {labels.min()}..{labels.max()}; relabel them"
+            )
+        self.hand.keep()
+        return self.paint((0, 0, *self.tile.shape), labels.astype(np.int32))
+
+    def paint(self, box_yxyx: tuple[int, int, int, int], after: npt.NDArray[np.int32]) -> bool:
+        """Take over what a brush left in a crop of the tile."""
+        return self.do(verbs.paint(self.labels, box_yxyx, after))
+
+    def _on(self, ids: Iterable[int], make: Callable[[LabelMap, list[int]], Edit | None]) -> bool:
+        """Make final what is in hand, so that a verb acts on what is seen, then apply the verb."""
+        wanted = list(ids)
+        self.hand.keep()
+        chosen = [id_ for id_ in wanted if self.labels.area(id_)]
+        return bool(chosen) and self.do(make(self.labels, chosen))
+
+    def _finish(self, draft: Draft) -> None:
+        """Turn an answered draft into an edit; the model may have found no pixel at all."""
+        if draft.answer is None or draft.answer.mask.area == 0:
+            return
+        if draft.nucleus_id == NEW:
+            self.do(verbs.add_nucleus(self.labels, draft.answer.mask, self.current_class))
+        elif self.labels.area(draft.nucleus_id):  # it may have been deleted meanwhile
+            self.do(verbs.refine(self.labels, draft.nucleus_id, draft.answer.mask))
+
+    def select(self, ids: Iterable[int]) -> None:
+        """Choose visible nuclei together; an empty choice ends it."""
+        chosen = frozenset(id_ for id_ in ids if self.labels.area(id_))
+        if chosen != self._selection:
+            self._selection = chosen
+            self.selection_changed.emit(chosen)
+
+    # -- automatic outlines -----------------------------------------------------------------
+
+    def begin_automatic(self) -> None:
+        """Start a run of the model, one step of undo; what an earlier run left untouched goes."""
+        self.steps.begin_run()
+        self.steps.do_run([verbs.delete_automatic(self.labels)])
+
+    def add_automatic(
+        self, masks: Sequence[InstanceMask], boxes_yxyx: Sequence[Box | None]
+    ) -> bool:
+        """Add what the model found, on pixels that no nucleus has; the filter applies at once.
+
+        Parameters
+        ----------
+        masks : best score first, so that adding them in parts gives what adding them at once does
+        boxes_yxyx : the detector's box of each, half-open px of the tile
+        """
+        first, shown = self.labels.next_id, self.steps.filter
+        edit = verbs.add_automatic(
+            self.labels, masks, boxes_yxyx, shown.threshold, shown.min_area_px
+        )
+        if edit is None:
+            return False
+        found = enumerate(masks, start=first)
+        self.candidates |= {id_: mask for id_, mask in found if id_ in edit.ids}
+        return self.steps.do_run([edit])
+
+    def set_filter(self, threshold: float, min_area_px: int) -> None:
+        """Show automatic nuclei from a score and area on; edited and reviewed ones stay."""
+        wanted = Filter(threshold, min_area_px)
+        if wanted != self.steps.filter:
+            self.steps.do_filter(wanted, self._filtered(wanted))
+
+    def _filtered(self, wanted: Filter) -> Edit | None:
+        return verbs.set_filter(self.labels, self.candidates, wanted.threshold, wanted.min_area_px)
+
+    # -- undo -------------------------------------------------------------------------------
+
+    def undo(self) -> bool:
+        """Take back the last click of the nucleus in hand, else the last step."""
+        if self.hand.draft is not None:
+            self.hand.step_back()
+            return True
+        return self.steps.undo()
+
+    def redo(self) -> bool:
+        """Do again what was taken back last; what is in hand is dropped."""
+        self.hand.drop()
+        return self.steps.redo()
+
+    def _end_selection(self, draft: Draft | None) -> None:
+        if draft is not None:
+            self.select(())
+
+    def _follow(self, edit: Edit) -> None:
+        self.queue.update(edit.ids)
+        self.select(self._selection)
