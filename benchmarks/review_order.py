@@ -11,6 +11,7 @@ from dataclasses import astuple, fields
 from pathlib import Path
 
 import click
+from validation_tiles import MPP, VALIDATION
 
 from napari_uninuc.core.uncertainty import ReviewWeights
 from napari_uninuc.datasets.folder import read_folder
@@ -22,15 +23,8 @@ from napari_uninuc.evaluation.review import (
     tune_weights,
 )
 
-_MPP = 0.25
-_VALIDATION = (
-    "TCGA-18-5592-01Z-00-DX1",
-    "TCGA-AY-A8YK-01A-01-TS1",
-    "TCGA-CH-5767-01Z-00-DX1",
-    "TCGA-G9-6336-01Z-00-DX1",
-)
 _SETS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "MoNuSeg validation": ("monuseg/train", _VALIDATION),
+    "MoNuSeg validation": ("monuseg/train", VALIDATION),
     "MoNuSeg test": ("monuseg/test", ()),
     "CoNSeP test": ("consep", ("test_*",)),
 }
@@ -69,7 +63,7 @@ def main(data: Path, model: str, device: str, tune: bool) -> None:
     cases_of = {}
     for name, (folder, include) in _SETS.items():
         images = read_folder(data / folder, include)
-        cases_of[name] = evaluate_review(annotator, images, mpp=_MPP)
+        cases_of[name] = evaluate_review(annotator, images, mpp=MPP)
     weights = tune_weights(cases_of["MoNuSeg validation"]) if tune else ReviewWeights()
     print(f"model {annotator.card.id} {annotator.card.sha256[:12]}")
     print("weights", dict(zip(_TERMS, astuple(weights), strict=True)))

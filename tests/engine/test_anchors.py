@@ -68,3 +68,13 @@ def test_the_implied_click_lies_on_the_mask_and_in_the_box(mask, data):
     y0, x0, y1, x1 = anchored.box_yxyx
     assert y0 <= y < y1
     assert x0 <= x < x1
+
+
+def test_each_anchor_can_be_left_out():
+    bare = start(np.ones((5, 5), bool)).with_point((110, 210), False)
+    full = with_anchors(bare)
+    box, click = with_anchors(bare, click=False), with_anchors(bare, box=False)
+    assert (box.points_yx, box.box_yxyx) == (bare.points_yx, full.box_yxyx)
+    assert (click.points_yx, click.box_yxyx) == (full.points_yx, None)
+    assert click.inside == full.inside
+    assert with_anchors(bare, box=False, click=False) is bare

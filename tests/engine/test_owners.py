@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_uninuc.core.geometry import plan_fields
-from napari_uninuc.engine.owners import SEAM_PX, field_of, owned_by
+from napari_uninuc.engine.owners import SEAM_PX, field_of, owned_by, owners_of
+from napari_uninuc.engine.requests import PromptBatch
+from napari_uninuc.errors import PromptError
 
 FIELDS = plan_fields((300, 420), 160, 40)
 
@@ -37,3 +39,24 @@ def test_boxes_close_to_the_cut_are_owned_by_both(scale):
     scales = np.array([scale, scale])
     assert owned_by(FIELDS[0], boxes, scales).tolist() == [True, True, True, False]
     assert owned_by(FIELDS[1], boxes, scales).tolist() == [False, True, True, True]
+
+
+@given(st.lists(st.tuples(st.integers(-20, 320), st.integers(-20, 440)), min_size=1))
+def test_a_batch_is_answered_where_its_first_points_are(places):
+    points = np.array(places, np.float32)[:, None]
+    batch = PromptBatch(points, np.ones((len(places), 1), np.int64))
+    assert owners_of(FIELDS, batch).tolist() == [field_of(FIELDS, at).index for at in places]
+
+
+def test_a_box_decides_before_a_click():
+    points = np.array([[[299.0, 419.0]]], np.float32)
+    batch = PromptBatch(points, np.ones((1, 1), np.int64), np.array([[0, 0, 9, 9]], np.float32))
+    assert owners_of(FIELDS, batch).tolist() == [0]
+
+
+def test_a_mask_alone_is_of_no_field_unless_there_is_one():
+    nothing = np.zeros((1, 0, 2), np.float32), np.zeros((1, 0), np.int64)
+    batch = PromptBatch(*nothing, None, np.zeros((1, 8, 8), np.float32))
+    assert owners_of(FIELDS[:1], batch).tolist() == [0]
+    with pytest.raises(PromptError):
+        owners_of(FIELDS, batch)

@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QEvent, QPointF, Qt, QTimer
-from qtpy.QtGui import QMouseEvent
-from qtpy.QtOpenGLWidgets import QOpenGLWidget
+from driving import Canvas
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
@@ -23,121 +22,26 @@ from napari_uninuc.gui.tools import Tools
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.testing import FakeAnnotator, make_tile
 
-NO_KEY = Qt.KeyboardModifier.NoModifier
-LEFT, RIGHT, MIDDLE = (
-    Qt.MouseButton.LeftButton,
-    Qt.MouseButton.RightButton,
-    Qt.MouseButton.MiddleButton,
-)
 
-
-class Canvas:
-    """Mouse and keys on the canvas of a viewer, at places in px of a layer.
+class StallMeter:
+    """Measures how long the event loop was kept from running, by a timer of 1 ms.
 
     Attributes
     ----------
-    viewer, window, widget : napari's viewer, its main window and the OpenGL widget in it
+    gaps_ms : between two turns of the loop, by the clock
+    busy_ms : of which this thread was computing; what other programs take is not in it
     """
-
-    def __init__(self, viewer):
-        self.viewer = viewer
-        self.window = viewer.window._qt_window
-        (self.widget,) = self.window.findChildren(QOpenGLWidget)
-
-    def settle(self, timeout_s=5.0):
-        """Wait until the layout is at rest: docking moves the canvas after it was shown."""
-        readings, ends = [], time.monotonic() + timeout_s
-        while time.monotonic() < ends:
-            QTest.qWait(30)
-            readings.append((self.widget.size(), tuple(self.to_screen((0, 0), None))))
-            if len(readings) > 1 and readings[-1] == readings[-2]:
-                return
-        raise AssertionError(f"the canvas does not come to rest: {readings[-2:]}")
-
-    def to_screen(self, place_yx, layer) -> np.ndarray:
-        """Map px (y, x) of a layer, or of the world for None, to (x, y) of the canvas."""
-        y, x = place_yx if layer is None else layer.data_to_world(place_yx)[-2:]
-        view = self.viewer.window._qt_viewer.canvas.view
-        mapped = (view.transform * view.scene.transform).map([x, y])
-        return mapped[:2] / mapped[3]
-
-    def _point(self, place_yx, layer) -> QPointF:
-        return QPointF(*self.to_screen(place_yx, layer))
-
-    def _send(self, kind, point, button, buttons, keys):
-        QApplication.processEvents()
-        event = QMouseEvent(
-            kind, point, QPointF(self.widget.mapToGlobal(point.toPoint())), button, buttons, keys
-        )
-        QApplication.sendEvent(self.widget, event)
-
-    def move(self, place_yx, layer, *, buttons=Qt.MouseButton.NoButton, keys=NO_KEY):
-        """Move the cursor; napari is given the time it throttles moves by."""
-        self._move(self._point(place_yx, layer), buttons, keys)
-
-    def _move(self, point, buttons, keys):
-        QTest.qWait(15)  # vispy drops moves closer than 10 ms
-        self._send(QEvent.Type.MouseMove, point, Qt.MouseButton.NoButton, buttons, keys)
-        QTest.qWait(15)
-
-    def press(self, place_yx, layer, button=LEFT, keys=NO_KEY):
-        kind = QEvent.Type.MouseButtonPress
-        self._send(kind, self._point(place_yx, layer), button, button, keys)
-
-    def release(self, place_yx, layer, button=LEFT, keys=NO_KEY):
-        kind, none = QEvent.Type.MouseButtonRelease, Qt.MouseButton.NoButton
-        self._send(kind, self._point(place_yx, layer), button, none, keys)
-
-    def click(self, place_yx, layer, button=LEFT, keys=NO_KEY):
-        """Press and release at one place."""
-        self.press(place_yx, layer, button, keys)
-        self.release(place_yx, layer, button, keys)
-        QApplication.processEvents()
-
-    def second_click(self, place_yx, layer, button=LEFT, keys=NO_KEY):
-        """The second of two quick clicks, which Qt gives another name."""
-        kind = QEvent.Type.MouseButtonDblClick
-        self._send(kind, self._point(place_yx, layer), button, button, keys)
-        self.release(place_yx, layer, button, keys)
-        QApplication.processEvents()
-
-    def drag(self, places_yx, layer, button=LEFT, keys=NO_KEY):
-        """Press at the first place, move through all, release at the last.
-
-        The way on the screen is fixed at the press, whatever the camera does meanwhile.
-        """
-        points = [self._point(place, layer) for place in places_yx]
-        self._send(QEvent.Type.MouseButtonPress, points[0], button, button, keys)
-        for point in points[1:]:
-            self._move(point, button, keys)
-        none = Qt.MouseButton.NoButton
-        self._send(QEvent.Type.MouseButtonRelease, points[-1], button, none, keys)
-        QApplication.processEvents()
-
-    def key(self, key, keys=NO_KEY, widget=None):
-        """Press and release a key where the focus is, by default on the canvas."""
-        QTest.keyClick(widget or self.widget, key, keys)
-        QApplication.processEvents()
-
-    def shot(self) -> np.ndarray:
-        """The canvas as it is drawn now, (H, W, 4) uint8."""
-        return self.viewer.screenshot(canvas_only=True, flash=False)
-
-
-class StallMeter:
-    """Measures how long the event loop was kept from running, by a timer of 1 ms."""
 
     def __init__(self):
         self._timer = QTimer()
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._tick)
-        self._last = 0.0
-        self.gaps_ms: list[float] = []
 
     def __enter__(self):
         QApplication.processEvents()
-        self.gaps_ms = []
-        self._last = time.perf_counter()
+        self.gaps_ms: list[float] = []
+        self.busy_ms: list[float] = []
+        self._last = time.perf_counter(), time.thread_time()
         self._timer.start(1)
         return self
 
@@ -146,13 +50,13 @@ class StallMeter:
         self._tick()
 
     def _tick(self):
-        now = time.perf_counter()
-        self.gaps_ms.append(1e3 * (now - self._last))
+        now = time.perf_counter(), time.thread_time()
+        self.gaps_ms.append(1e3 * (now[0] - self._last[0]))
+        self.busy_ms.append(1e3 * (now[1] - self._last[1]))
         self._last = now
 
-    @property
-    def longest_ms(self) -> float:
-        return max(self.gaps_ms)
+    def __str__(self):
+        return f"longest {max(self.gaps_ms):.0f} ms, of which busy {max(self.busy_ms):.0f} ms"
 
 
 @pytest.fixture
@@ -187,6 +91,7 @@ class Desk:
     def __init__(self, canvas, tissue, *, placed=None, labels=True, annotator=None):
         self.canvas, self.viewer, self.tissue = canvas, canvas.viewer, tissue
         self.problems: list[Exception] = []
+        self.closed = False
         tell = self.problems.append
         self.image = canvas.viewer.add_image(tissue.tile.rgb, name="tissue", **(placed or {}))
         rows = {
@@ -223,12 +128,15 @@ class Desk:
         return np.asarray(self.bridge.nuclei.data)
 
     def close(self):
+        """Let go of everything, as the widget does when the window closes; may be called twice."""
+        if self.closed:
+            return
+        self.closed = True
         self.tools.close()
         self.keyboard.close()
         self.bridge.close()
         self.asker.close()
         self.worker.close()
-        assert self.worker.join(10)
 
 
 @pytest.fixture
@@ -243,6 +151,7 @@ def make_desk(canvas):
     yield make
     for desk in desks:
         desk.close()
+        assert desk.worker.join(10)
         vars(desk).clear()
 
 

@@ -4,8 +4,15 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QComboBox, QLineEdit, QMainWindow, QPushButton, QSpinBox, QVBoxLayout
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QLineEdit,
+    QMainWindow,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_uninuc.gui.keymap import KEYS, Keyboard, button_text, key_of
 
@@ -68,7 +75,8 @@ def test_every_napari_key_that_is_covered_is_told_of():
 def test_words_and_keys_are_for_people():
     assert button_text("split") == "Split (T)"
     for key in KEYS:
-        assert key.words and key.tooltip.endswith(".")
+        assert key.words
+        assert key.tooltip.endswith(".")
     with pytest.raises(KeyError):
         key_of("nonsense")
 

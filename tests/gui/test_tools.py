@@ -97,7 +97,8 @@ def test_clicking_far_away_keeps_and_adds_even_before_the_answer(desk, qtbot, em
         desk.canvas.click(second, desk.image)
         desk.canvas.key(Qt.Key.Key_Return)
     wait(desk, qtbot)
-    assert desk.session.labels.at(first) and desk.session.labels.at(second)
+    assert desk.session.labels.at(first)
+    assert desk.session.labels.at(second)
     assert desk.session.labels.at(first) != desk.session.labels.at(second)
 
 
@@ -283,7 +284,8 @@ def test_napari_brush_takes_over_and_gives_back(desk):
     nuclei = desk.bridge.nuclei
     desk.viewer.layers.selection.active = nuclei
     nuclei.mode = "paint"
-    assert desk.tools.armed and not desk.tools.active
+    assert desk.tools.armed
+    assert not desk.tools.active
     desk.canvas.click(desk.centre(5), desk.image)
     assert desk.draft is None
     desk.tools.arm(Tool.FIX)
@@ -298,7 +300,8 @@ def test_in_3d_nothing_is_hit(desk):
     assert desk.bridge.to_tile((0.0, 10.0, 10.0), [0, 1, 2]) is None
     desk.viewer.dims.ndisplay = 2
     desk.canvas.settle()
-    assert desk.draft is None and place is not None
+    assert desk.draft is None
+    assert place is not None
 
 
 PLACES = {

@@ -52,9 +52,9 @@ def demo(output: Path, gui: bool, device: str) -> None:
     _write(tile, segmentation, places)
     _report(tile, segmentation, places)
     if gui:
-        from napari_uninuc.gui.show import show_segmentation
+        from napari_uninuc.gui.show import show_for_correction
 
-        show_segmentation(tile, segmentation)
+        show_for_correction(tile)
 
 
 def _segment(tile: "Tile", device: str) -> "Segmentation":

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from napari_uninuc.core.outline import common_part, tight_crop
 from napari_uninuc.errors import LabelsError
 
 __all__ = [
@@ -127,7 +128,8 @@ def resolve_overlaps(
         own, left = int(np.count_nonzero(crop)), int(np.count_nonzero(free))
         if left == 0 or own - left > max_overlap * own:
             continue
-        kept = _tight(masks[index], (window[0].start, window[1].start), largest_piece(free))
+        origin, tight = tight_crop(largest_piece(free), (window[0].start, window[1].start))
+        kept = replace(masks[index], origin_yx=origin, mask=tight)
         if kept.area < min_area:
             continue
         y0, x0, y1, x1 = kept.box_yxyx
@@ -150,11 +152,8 @@ def cut_to_picture(
     window : index of the part inside, empty for a mask wholly outside
     crop : (h, w) bool, what is left of the mask there; shares its memory
     """
-    y0, x0, y1, x1 = mask.box_yxyx
-    top, left = min(max(y0, 0), shape[0]), min(max(x0, 0), shape[1])
-    bottom, right = max(min(y1, shape[0]), top), max(min(x1, shape[1]), left)
-    crop = mask.mask[top - y0 : bottom - y0, left - x0 : right - x0]
-    return (slice(top, bottom), slice(left, right)), crop
+    window, inside = common_part(mask.origin_yx, mask.mask.shape, shape)
+    return window, mask.mask[inside]
 
 
 def largest_piece(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -164,13 +163,3 @@ def largest_piece(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         return mask
     largest: npt.NDArray[np.bool_] = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
     return largest
-
-
-def _tight(
-    source: InstanceMask, origin_yx: tuple[int, int], mask: npt.NDArray[np.bool_]
-) -> InstanceMask:
-    """Copy `source` with a crop that holds only the rows and columns in use."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    y0, y1, x0, x1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    origin = (origin_yx[0] + int(y0), origin_yx[1] + int(x0))
-    return replace(source, origin_yx=origin, mask=mask[y0:y1, x0:x1].copy())

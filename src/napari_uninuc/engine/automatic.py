@@ -5,7 +5,6 @@ from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_uninuc.core.detections import Detections
 from napari_uninuc.core.geometry import Field
@@ -54,29 +53,28 @@ def find_in_field(
     boxes = engine.propose(embedding)
     owned = owned_by(field, boxes.boxes_yxyx, embedding.frame.scale_yx)
     boxes = boxes.take(owned & (boxes.scores >= score_threshold))
-    boxes = boxes.take(np.argsort(-boxes.scores, kind="stable"))
     spent["detect"] = spent.get("detect", 0.0) + perf_counter() - began
     began = perf_counter()
-    found: dict[int, FoundNucleus] = {}
+    found: list[FoundNucleus] = []
     if len(boxes):
         for index, answers in engine.decode(embedding, PromptBatch.of_boxes(boxes.boxes_yxyx)):
-            found.update(_outlined(index, answers, boxes, tile.shape))
+            found += _outlined(answers, boxes.take(index), tile.shape)
+    found.sort(key=lambda one: -one.mask.score)
     spent["masks"] = spent.get("masks", 0.0) + perf_counter() - began
-    return [found[place] for place in sorted(found)]
+    return found
 
 
 def _outlined(
-    index: npt.NDArray[np.int64], answers: DecodedMasks, boxes: Detections, shape: tuple[int, int]
-) -> Iterator[tuple[int, FoundNucleus]]:
-    """Masks of some of the boxes, by their place in `boxes`; empty ones are left out."""
-    for k, place in enumerate(index.tolist()):
-        row = np.array([k])
-        scores, classes = boxes.scores[[place]], boxes.class_ids[[place]]
-        for mask in instances_of(answers.take(row), scores, classes):
-            cut = _cut_to_tile(mask, shape)
-            if cut.area:
-                y0, x0, y1, x1 = boxes.boxes_yxyx[place].tolist()
-                yield place, FoundNucleus(cut, (y0, x0, y1, x1))
+    answers: DecodedMasks, boxes: Detections, shape: tuple[int, int]
+) -> Iterator[FoundNucleus]:
+    """Masks of boxes, inside the tile; empty ones are left out."""
+    filled = np.flatnonzero((answers.logits[:, 0] > 0).any(axis=(1, 2)))
+    boxes = boxes.take(filled)
+    masks = instances_of(answers.take(filled), boxes.scores, boxes.class_ids)
+    for mask, (y0, x0, y1, x1) in zip(masks, boxes.boxes_yxyx.tolist(), strict=True):
+        cut = _cut_to_tile(mask, shape)
+        if cut.area:
+            yield FoundNucleus(cut, (y0, x0, y1, x1))
 
 
 def _cut_to_tile(mask: InstanceMask, shape: tuple[int, int]) -> InstanceMask:

@@ -1,5 +1,6 @@
 """One nucleus, answered from the cached embedding: prompt encoder and mask decoder only."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,26 @@ from napari_uninuc.core.outline import common_part, keep_meant, tight_crop
 from napari_uninuc.core.prompts import Answer, MaskLogits, Prompt
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.anchors import with_anchors
+from napari_uninuc.engine.embedding import TileEmbedding
 from napari_uninuc.engine.mask_prompt import mask_window
 from napari_uninuc.engine.owners import field_of, place_of
 from napari_uninuc.engine.requests import LOGIT_LIMIT, DecodedMasks, PromptBatch
-from napari_uninuc.engine.torch_engine import TileEmbedding, TorchEngine
+from napari_uninuc.engine.torch_engine import TorchEngine
 
 __all__ = ["answer_of", "answer_prompt"]
 
 
-def answer_prompt(engine: TorchEngine, tile: Tile, prompt: Prompt) -> Answer:
+def answer_prompt(
+    engine: TorchEngine,
+    tile: Tile,
+    prompt: Prompt,
+    anchor: Callable[[Prompt], Prompt] = with_anchors,
+) -> Answer:
     """Answer a prompt from the field that owns it; see `napari_uninuc.engine.protocol.Annotator`.
+
+    Parameters
+    ----------
+    anchor : what the network is told beside the prompt; the answer obeys the prompt's own clicks
 
     Raises
     ------
@@ -27,7 +38,7 @@ def answer_prompt(engine: TorchEngine, tile: Tile, prompt: Prompt) -> Answer:
         A prompt without point, box and previous mask, or with numbers that are not finite.
     """
     embedding = engine.embed(tile, field_of(engine.fields(tile), place_of(prompt)))
-    batch = _batch_of(with_anchors(prompt), embedding, engine.logit_grid(embedding))
+    batch = _batch_of(anchor(prompt), embedding, engine.logit_grid(embedding))
     for _, masks in engine.decode(embedding, batch):
         return answer_of(masks, prompt, tile.shape)
     raise AssertionError("a batch of one has one answer")

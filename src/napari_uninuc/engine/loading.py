@@ -5,10 +5,11 @@ from pathlib import Path
 from napari_uninuc.engine.device import choose_device
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.network.build import build_model, preset
+from napari_uninuc.network.card import card_for_preset
 from napari_uninuc.network.checkpoint import load_weights
 from napari_uninuc.network.registry import find_model
 
-__all__ = ["load_engine"]
+__all__ = ["load_engine", "untrained_engine"]
 
 
 def load_engine(model: str | Path, device: str = "auto") -> TorchEngine:
@@ -33,3 +34,19 @@ def load_engine(model: str | Path, device: str = "auto") -> TorchEngine:
     network = build_model(preset(files.card.architecture))
     load_weights(network, files.weights_path)
     return TorchEngine(network, files.card, where)
+
+
+def untrained_engine(architecture: str, device: str = "auto") -> TorchEngine:
+    """Build a preset with random weights, the same ones every time.
+
+    Raises
+    ------
+    ModelNotFoundError
+        No such preset.
+    DeviceError
+        The device is not there.
+    """
+    where = choose_device(device)
+    return TorchEngine(
+        build_model(preset(architecture), seed=0), card_for_preset(architecture), where
+    )

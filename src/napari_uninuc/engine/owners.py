@@ -1,15 +1,17 @@
 """Which field of a tile answers for what."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.prompts import Prompt
+from napari_uninuc.engine.requests import PromptBatch
 from napari_uninuc.errors import PromptError
 
-__all__ = ["SEAM_PX", "field_of", "owned_by", "place_of"]
+__all__ = ["SEAM_PX", "field_of", "owned_by", "owners_of", "place_of"]
 
 SEAM_PX = 4.0
 """Input px by which the centre of one nucleus may differ between two fields."""
@@ -17,14 +19,38 @@ SEAM_PX = 4.0
 
 def field_of(fields: Sequence[Field], place_yx: tuple[float, float]) -> Field:
     """The field whose inner part holds a place of the tile, or the nearest to a place outside."""
+    return fields[int(_nearest(fields, np.array([place_yx]))[0])]
 
-    def distance(field: Field) -> float:
-        y0, x0, y1, x1 = field.inner_yxyx
-        y, x = place_yx
-        # Pixel centres are integers: a pixel's square begins half a px before its centre.
-        return max(y0 - 0.5 - y, y - y1 + 0.5, 0) + max(x0 - 0.5 - x, x - x1 + 0.5, 0)
 
-    return min(fields, key=distance)
+def owners_of(fields: Sequence[Field], prompts: PromptBatch) -> npt.NDArray[np.int64]:
+    """Position in `fields` of the one that answers each prompt: by its box or first point.
+
+    A box's centre is its corners' mean, half a px later than `place_of` takes it.
+
+    Raises
+    ------
+    PromptError
+        Several fields, and mask prompts without either: they lie on the grid of one.
+    """
+    if len(fields) == 1:
+        return np.zeros(len(prompts), np.int64)
+    if prompts.boxes_yxyx is not None:
+        return _nearest(fields, (prompts.boxes_yxyx[:, :2] + prompts.boxes_yxyx[:, 2:]) / 2)
+    if prompts.points_yx.shape[1]:
+        return _nearest(fields, prompts.points_yx[:, 0])
+    raise PromptError("on an image of several fields a mask prompt needs a point or a box; add one")
+
+
+def _nearest(
+    fields: Sequence[Field], places_yx: npt.NDArray[np.floating[Any]]
+) -> npt.NDArray[np.int64]:
+    """Position of the field nearest to each place (N, 2); the first of equals."""
+    inner = np.array([field.inner_yxyx for field in fields], np.float64)  # (F, 4)
+    places = places_yx[:, None].astype(np.float64)
+    # Pixel centres are integers: a pixel's square begins half a px before its centre.
+    beyond = np.maximum(inner[:, :2] - 0.5 - places, places - inner[:, 2:] + 0.5)  # (N, F, 2)
+    nearest: npt.NDArray[np.int64] = beyond.clip(min=0).sum(axis=2).argmin(axis=1)
+    return nearest
 
 
 def place_of(prompt: Prompt) -> tuple[float, float]:

@@ -9,7 +9,8 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from napari_uninuc.core.instances import InstanceMask
+from napari_uninuc.core.instances import InstanceMask, largest_piece
+from napari_uninuc.core.outline import tight_crop
 from napari_uninuc.engine.frame import Frame
 from napari_uninuc.engine.requests import DecodedMasks
 from napari_uninuc.engine.windows import Window
@@ -58,24 +59,10 @@ def instances_of(
 ) -> list[InstanceMask]:
     """The first mask of each answer, without holes and stray pieces; empty ones are left out."""
     instances = []
-    for k in range(len(masks)):
-        mask = _one_piece(masks.logits[k, 0] > 0)
-        if mask is None:
-            continue
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        y, x = int(rows[0]), int(columns[0])
-        crop = mask[y : rows[-1] + 1, x : columns[-1] + 1]
-        origin = (int(masks.origins_yx[k, 0]) + y, int(masks.origins_yx[k, 1]) + x)
-        iou = float(masks.ious[k, 0])
-        instances.append(InstanceMask(origin, crop.copy(), float(scores[k]), int(classes[k]), iou))
+    for k, corner in enumerate(masks.origins_yx.tolist()):
+        piece = ndimage.binary_fill_holes(largest_piece(masks.logits[k, 0] > 0))
+        origin, crop = tight_crop(piece, (corner[0], corner[1]))
+        if crop.size:
+            iou = float(masks.ious[k, 0])
+            instances.append(InstanceMask(origin, crop, float(scores[k]), int(classes[k]), iou))
     return instances
-
-
-def _one_piece(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_] | None:
-    pieces, count = ndimage.label(mask)
-    if count == 0:
-        return None
-    if count > 1:
-        mask = pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
-    filled: npt.NDArray[np.bool_] = ndimage.binary_fill_holes(mask)
-    return filled

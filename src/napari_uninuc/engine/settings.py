@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from napari_uninuc.core.instances import MAX_OVERLAP
+
 __all__ = ["SegmentSettings"]
 
 
@@ -18,6 +20,6 @@ class SegmentSettings:
     """
 
     score_threshold: float | None = None
-    max_overlap: float = 0.5
+    max_overlap: float = MAX_OVERLAP
     min_area_um2: float = 1.0
     prompts_at_once: int = 256

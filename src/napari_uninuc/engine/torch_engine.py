@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from napari_uninuc.core.geometry import Field, plan_fields
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.cache import EmbeddingCache, EmbeddingKey
 from napari_uninuc.engine.device import encoder_dtype
+from napari_uninuc.engine.embedding import TileEmbedding
 from napari_uninuc.engine.frame import Frame, square_frame, uniform_frame
 from napari_uninuc.engine.postprocess import logits_at_picture
 from napari_uninuc.engine.preprocess import PREPROCESS_VERSION, make_input
@@ -33,24 +34,6 @@ _WINDOW_PIXELS_AT_ONCE = 256 * 64 * 64
 """Decoded at once, in input px over all windows: bounds memory whatever the windows' size."""
 _SMALLEST_FIELD = 32
 """Px of the picture; coarser pictures would be enlarged to nothing but blur, and much of it."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TileEmbedding:
-    """All that is computed once for a field: where it lies, and its features on the device.
-
-    ``seconds`` is what encoding took just now: 0.0 where the features came from the cache.
-    """
-
-    frame: Frame
-    embedding: Embedding
-    seconds: float
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the features."""
-        tensors = [*self.embedding.maps, *(self.embedding.detection or ())]
-        return sum(tensor.nbytes for tensor in tensors)
 
 
 class TorchEngine:

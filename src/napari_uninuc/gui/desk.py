@@ -78,12 +78,15 @@ class Desk:
                 self._worker, self.session, self._annotator, on_problem=self._on_problem
             )
             self._keyboard = Keyboard(self._window, self.actions)
+        self.bridge.nuclei.visible = True
         self.tools.arm(self.tools.tool)
 
     def get_up(self) -> None:
         """Stop working here; what is in hand is made final, and nothing is lost."""
         self.session.hand.keep()
         self.tools.disarm()
+        for layer in self.bridge.layers:
+            layer.visible = False
         if self._asker is not None and self._keyboard is not None:
             self._asker.close()
             self._keyboard.close()
@@ -103,7 +106,9 @@ class Desk:
 
     def close(self) -> None:
         """Let go of the window; the nuclei layer stays where it is."""
+        seen = self.bridge.nuclei.visible
         self.get_up()
+        self.bridge.nuclei.visible = seen
         self.tools.changed.disconnect(self._on_tools, missing_ok=True)
         self.tools.close()
         self.bridge.close()

@@ -36,8 +36,10 @@ class KeySheet(QLabel):
         if self.isVisible():
             self.hide()
             return
+        window = self.parentWidget()
+        assert window is not None
         self.adjustSize()
-        middle = self.parentWidget().rect().center() - self.rect().center()
+        middle = window.rect().center() - self.rect().center()
         self.move(max(middle.x(), 0), max(middle.y(), 0))
         self.raise_()
         self.show()

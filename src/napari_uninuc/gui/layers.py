@@ -69,6 +69,7 @@ class LayerBridge:
         self._marks = Marks(session.tile.shape, self._make_marks_layer, self._idle)
         self._features = FeatureTable(session, self._publish_features)
         self._make_nuclei_layer()
+        self._marks.make_layer()  # now rather than at the first click, which is not to wait
         self.marks = DraftMarks(session, self._marks, self.screen_px, self._idle)
         viewer.layers.selection.active = self.nuclei
         self._connect(image)
@@ -183,12 +184,9 @@ class LayerBridge:
         self._features.touch(())
 
     def _publish_features(self, table: pd.DataFrame) -> None:
-        if self._nuclei is None:
-            return
-        layer = self._nuclei.layer
-        layer.features = table
-        # Only the thumbnail: the picture is right already and costs a hundred times more.
-        layer.refresh(thumbnail=True, data_displayed=False, highlight=False, extent=False)
+        if self._nuclei is not None:
+            self._nuclei.layer.features = table
+            self._nuclei.draw_thumbnail()
 
     # -- layers -> session ------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from napari.layers import Labels
 
 from napari_uninuc.core.edits import Edit
-from napari_uninuc.core.extents import Box, slices
+from napari_uninuc.core.extents import Box, join_boxes, slices
 from napari_uninuc.errors import LabelsError
 from napari_uninuc.gui.brush import BrushWatch
 from napari_uninuc.gui.colours import NucleusColours
@@ -22,6 +22,8 @@ __all__ = ["NucleiLayer"]
 
 _NAME = "nuclei"
 _CONTOUR_PX = 1
+_FEW = 8  # nuclei drawn one by one
+_THUMBNAIL_PX = 32
 _BAND_PX = 65_536  # px compared and written at once; 4 ms where all of them change
 
 Choice = Callable[[npt.NDArray[np.int32]], npt.NDArray[np.bool_]]
@@ -105,19 +107,33 @@ class NucleiLayer:
             self._brush.postpone(edit)
         else:
             self._sync(edit.box_yxyx)
-        for id_ in recoloured:
-            # At once for a few; a class given to a thousand nuclei must not hold up the window.
-            draw = partial(self._recolour, id_)
-            draw() if len(recoloured) <= 8 else self._idle.add(draw)
+        if recoloured:
+            self._recolour(recoloured)
 
     def recolour_all(self) -> None:
         """Draw every nucleus again, bit by bit."""
         height, width = self._session.labels.shape
         self._sync((0, 0, height, width), lambda ids: ids != 0)
 
-    def _recolour(self, id_: int) -> None:
-        if self._session.labels.area(id_):  # it may be gone by now
-            self._sync(self._session.labels.box(id_), lambda ids: ids == id_)
+    def draw_thumbnail(self) -> None:
+        """Bring the small picture in the layer list up to date.
+
+        napari does it only together with the whole layer: 80 ms where this takes a tenth.
+        """
+        pixels = self._session.labels.pixels
+        step = max(pixels.shape) / _THUMBNAIL_PX
+        rows, columns = (
+            (np.arange(max(int(side / step), 1)) * step).astype(np.intp) for side in pixels.shape
+        )
+        self.layer.thumbnail = self.layer.colormap.map(pixels[np.ix_(rows, columns)])
+
+    def _recolour(self, ids: list[int]) -> None:
+        """Draw nuclei again: each where it lies if they are few, else in one sweep over all."""
+        boxes = [self._session.labels.box(id_) for id_ in ids]
+        chosen = np.zeros(max(ids) + 1, dtype=np.bool_)
+        chosen[ids] = True
+        for box in boxes if len(boxes) <= _FEW else [join_boxes(*boxes)]:
+            self._sync(box, lambda crop: chosen.take(crop, mode="clip") & (crop < len(chosen)))
 
     def _sync(self, box: Box, recoloured: Choice | None = None) -> None:
         """Make a box of the layer show the session: now if it is small, else bit by bit."""

@@ -14,7 +14,7 @@ from napari_uninuc.gui.placement import Placement
 if TYPE_CHECKING:
     from napari.layers import Image
 
-__all__ = ["MAX_PIXELS", "PictureSource", "layer_mpp", "picture_source"]
+__all__ = ["MAX_PIXELS", "PictureSource", "layer_mpp", "picture_source", "plane_of"]
 
 MAX_PIXELS = 6000 * 6000
 """Corrected at once. A slide is larger: then it is the part in view."""
@@ -29,11 +29,13 @@ class PictureSource:
     Attributes
     ----------
     placement : where it lies
+    plane : index along the axes in front of the last two; empty for a flat picture
     mpp : micrometres per px of the tile; None where the layer does not say
     read : fetches and converts the pixels; slow for dask and slides, so call it in the worker
     """
 
     placement: Placement
+    plane: tuple[int, ...]
     mpp: float | None
     read: Callable[[], Tile]
 
@@ -79,7 +81,7 @@ def picture_source(
             "and roll the axes back"
         )
     levels = list(layer.data) if layer.multiscale else [layer.data]
-    plane = tuple(int(step) for step in step_of[len(step_of) - axes : -2])
+    plane = plane_of(layer, step_of)
     data, origin, stop = levels[0], (0, 0), _extent(levels[0], layer.rgb)
     if stop[0] * stop[1] > MAX_PIXELS:
         origin, stop = _part_in_view(layer, stop)
@@ -90,7 +92,12 @@ def picture_source(
         crop = _cut(data, plane, origin, stop)
         return Tile.from_array(crop, mpp=own, origin_yx_slide=origin, name=name)
 
-    return PictureSource(Placement.of(layer, origin), own, read)
+    return PictureSource(Placement.of(layer, origin), plane, own, read)
+
+
+def plane_of(layer: "Image", step_of: tuple[int, ...]) -> tuple[int, ...]:
+    """Index of the plane of a layer that a viewer at that step shows; empty for a flat one."""
+    return tuple(int(step) for step in step_of[len(step_of) - layer.ndim : -2])
 
 
 def _extent(data: Any, rgb: bool) -> tuple[int, int]:

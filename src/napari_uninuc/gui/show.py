@@ -1,47 +1,49 @@
-"""A finished segmentation in a napari window."""
+"""A picture in a napari window, ready to be corrected."""
 
 from typing import TYPE_CHECKING, Any
 
-from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Image
 
-__all__ = ["open_segmentation", "show_segmentation"]
+    from napari_uninuc.gui.widget import CorrectNucleiWidget
+
+__all__ = ["add_tile", "open_for_correction", "show_for_correction"]
 
 
-def show_segmentation(tile: Tile, segmentation: Segmentation) -> None:
-    """Open a napari window with picture and nuclei, and wait until it is closed."""
+def show_for_correction(tile: Tile) -> None:
+    """Open a napari window with picture and widget, outline all nuclei, wait until it is closed."""
     import napari
 
-    open_segmentation(napari.Viewer(title="UniNuc"), tile, segmentation)
+    viewer = napari.Viewer(title="UniNuc")
+    open_for_correction(viewer, tile)
     napari.run()
 
 
-def open_segmentation(
-    viewer: "napari.components.ViewerModel", tile: Tile, segmentation: Segmentation
-) -> tuple[Any, Any]:
-    """Add picture and nuclei to a viewer.
+def open_for_correction(viewer: "napari.Viewer", tile: Tile) -> "CorrectNucleiWidget":
+    """Add a picture and the widget to a viewer; nuclei are outlined as soon as it is open."""
+    from napari_uninuc.gui.widget import CorrectNucleiWidget
 
-    Parameters
-    ----------
-    viewer : layers are added on top of what it shows
-    tile : drawn to scale in micrometres where its scale is known, else in px
-    segmentation : of that tile; its table becomes the features of the labels
+    layer = add_tile(viewer, tile)
+    widget = CorrectNucleiWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="UniNuc: correct nuclei", area="right")
+    bench = widget.workbench
 
-    Returns
-    -------
-    image, labels : the layers added; the labels layer is called "nuclei", is selected and
-        drawn as outlines two px wide. Editing it changes a copy, not `segmentation`
-    """
+    def outline() -> None:
+        bench.desk_changed.disconnect(outline)
+        bench.outline_all()
+
+    bench.desk_changed.connect(outline)
+    widget.picture.image.value = layer
+    return widget
+
+
+def add_tile(viewer: Any, tile: Tile) -> "Image":
+    """Add a tile as an image layer, to scale in micrometres where its scale is known."""
     placed: dict[str, Any] = {}
     if tile.mpp is not None:
         placed = {"scale": (tile.mpp, tile.mpp), "units": ("micrometer", "micrometer")}
-    image = viewer.add_image(tile.rgb, name=tile.name or "image", rgb=True, **placed)
-    features = segmentation.table.rename(columns={"id": "index"})
-    labels = viewer.add_labels(
-        segmentation.labels.copy(), name="nuclei", features=features, **placed
-    )
-    labels.contour = 2
-    return image, labels
+    layer: Image = viewer.add_image(tile.rgb, name=tile.name or "image", rgb=True, **placed)
+    return layer

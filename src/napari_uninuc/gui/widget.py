@@ -75,6 +75,7 @@ class CorrectNucleiWidget(QWidget):
         if self.workbench.worker.is_open:
             self.picture.close_panel()
             self.workbench.close()
+            self._keys.deleteLater()
 
     def _on_desk(self) -> None:
         for panel in self._panels:

@@ -12,6 +12,7 @@ from psygnal import Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_uninuc.core.classes import ClassPalette
+from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.protocol import Annotator, FoundNucleus
 from napari_uninuc.errors import ImageError
@@ -19,11 +20,15 @@ from napari_uninuc.gui.desk import Desk
 from napari_uninuc.gui.idle import IdleQueue
 from napari_uninuc.gui.jobs import Task, Worker
 from napari_uninuc.gui.model_slot import Loader, ModelSlot
-from napari_uninuc.gui.pictures import PictureSource, picture_source
+from napari_uninuc.gui.pictures import PictureSource, picture_source, plane_of
 from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.session import AnnotationSession
+from napari_uninuc.session.hand import Box
 
 __all__ = ["RunState", "Workbench"]
+
+_Place = tuple[Image, tuple[int, ...]]
+"""An image layer, and which plane of it."""
 
 _ADDED_AT_ONCE = 64
 """Nuclei put into the label map between two events of the window: a few milliseconds."""
@@ -70,15 +75,17 @@ class Workbench:
     ) -> None:
         self._viewer, self._window = viewer, window
         self._handlers, self._on_problem = handlers, on_problem
-        self.worker = Worker(window)
+        self.worker = Worker()
         self.models = ModelSlot(self.worker, load, on_problem=on_problem)
-        self._desks: dict[Image, Desk] = {}
+        self._desks: dict[_Place, Desk] = {}
         self._desk: Desk | None = None
+        self._left: Image | None = None
         self._opening: Task | None = None
         self._running: Task | None = None
         self._idle = IdleQueue()
         self.run: RunState | None = None
         viewer.layers.events.removed.connect(self._on_removed)
+        viewer.dims.events.current_step.connect(self._on_plane)
 
     # -- pictures ---------------------------------------------------------------------------
 
@@ -88,19 +95,25 @@ class Workbench:
         return self._desk
 
     @property
+    def on_other_plane(self) -> bool:
+        """The picture worked at shows a plane that was not opened."""
+        return self._desk is None and self._left is not None
+
+    @property
     def opening(self) -> bool:
         """A picture is being read."""
         return self._opening is not None
 
     def open(self, layer: Image, mpp: float | None = None) -> None:
-        """Work on an image layer; one that was worked on before is found as it was left.
+        """Work on the plane shown of an image layer; one worked on before is as it was left.
 
         Parameters
         ----------
         mpp : micrometres per px of the layer; None takes the layer's own
         """
-        if layer in self._desks:
-            self._go_to(self._desks[layer])
+        place = self._place_of(layer)
+        if place in self._desks:
+            self._go_to(self._desks[place])
             return
         if self._opening is not None:
             self._opening.cancel()
@@ -120,7 +133,7 @@ class Workbench:
 
     def reopen(self, layer: Image, mpp: float) -> None:
         """Read a picture again at another scale; its corrections so far are carried over."""
-        old = self._desks.get(layer)
+        old = self._desks.get(self._place_of(layer))
         if old is None:
             self.open(layer, mpp)
             return
@@ -149,7 +162,7 @@ class Workbench:
             more_handlers=self._handlers,
             on_problem=self._on_problem,
         )
-        self._desks[layer] = desk
+        self._desks[layer, source.plane] = desk
         self._go_to(desk)
         self._prepare(desk)
 
@@ -167,6 +180,7 @@ class Workbench:
             self._desk.get_up()
         self._desk = desk
         if desk is not None:
+            self._left = None
             desk.sit_down()
         self.desk_changed.emit()
 
@@ -182,14 +196,27 @@ class Workbench:
 
         self.worker.submit(f"Preparing {tile.name}", encode, on_error=self._on_problem)
 
+    def _place_of(self, layer: Image) -> "_Place":
+        return layer, plane_of(layer, self._viewer.dims.current_step)
+
+    def _on_plane(self, _event: Any) -> None:
+        """Put the tool away when another plane is shown, take it up again on the way back."""
+        image = None if self._desk is None else self._desk.bridge.image
+        if image is None:
+            image = self._left
+        if image is not None:
+            desk = self._desks.get(self._place_of(image))
+            self._left = image if desk is None else None
+            self._go_to(desk)
+
     def _on_removed(self, event: Any) -> None:
         """Forget the desk of a deleted image; one that is worked at still has its nuclei."""
-        desk = self._desks.get(event.value) if isinstance(event.value, Image) else None
-        if desk is None:
-            return
-        del self._desks[event.value]
-        if desk is not self._desk:
-            desk.close()
+        if event.value is self._left:
+            self._left = None
+        for place in [each for each in self._desks if each[0] is event.value]:
+            desk = self._desks.pop(place)
+            if desk is not self._desk:
+                desk.close()
 
     # -- long jobs --------------------------------------------------------------------------
 
@@ -256,7 +283,7 @@ class Workbench:
         for start in range(0, len(found), _ADDED_AT_ONCE):
             part = found[start : start + _ADDED_AT_ONCE]
             masks, boxes = [mask for mask, _ in part], [box for _, box in part]
-            self._idle.add(partial(session.add_automatic, masks, boxes))
+            self._idle.add(partial(_add, session, masks, boxes))
         self._idle.add(lambda: self._set_run(RunState(done, total, len(session.labels))))
 
     def _failed_run(self, problem: Exception) -> None:
@@ -279,11 +306,16 @@ class Workbench:
         """Let go of everything; work under way ends by itself."""
         self._idle.clear()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self._viewer.dims.events.current_step.disconnect(self._on_plane)
         for desk in {*self._desks.values(), *([self._desk] if self._desk else [])}:
             desk.close()
         self._desks.clear()
         self._desk = None
         self.worker.close()
+
+
+def _add(session: AnnotationSession, masks: list[InstanceMask], boxes: list[Box]) -> None:
+    session.add_automatic(masks, boxes)
 
 
 def lowest_score(annotator: Annotator) -> float:

@@ -22,6 +22,7 @@ class PicturePanel(Panel):
         self._viewer, self._workbench = viewer, workbench
         self.image = ComboBox(choices=lambda _: self._of_kind(Image), nullable=True)
         self.image.native.setToolTip("The picture whose nuclei are outlined and corrected.")
+        self.open = button("Open", "Open the picture, or the plane of it that is shown.")
         self.mpp = QDoubleSpinBox()
         self.mpp.setDecimals(4)
         self.mpp.setRange(0.0, 20.0)
@@ -38,11 +39,12 @@ class PicturePanel(Panel):
             "Take over",
             "Replace the nuclei by those of this labels layer. Undo brings yours back.",
         )
-        self.column.addWidget(self.image.native)
+        self.column.addWidget(row(self.image.native, self.open))
         self.column.addWidget(row(QLabel("Pixel size (um)"), self.mpp))
         self.column.addWidget(self.hint)
         self.column.addWidget(row(QLabel("Nuclei from"), self.labels.native, self.take_labels))
         self.image.changed.connect(self._on_image)
+        self.open.clicked.connect(lambda: self._on_image(self.image.value))
         self.mpp.editingFinished.connect(self._on_mpp)
         self.take_labels.clicked.connect(self._on_take)
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
@@ -75,6 +77,8 @@ class PicturePanel(Panel):
             self.mpp.setValue(self.desk.session.tile.mpp or 0.0)
 
     def _advice(self) -> str:
+        if self._workbench.on_other_plane:
+            return "Another plane is shown now. Press Open to correct this one too."
         annotator = self._workbench.models.annotator
         if self.desk is None or annotator is None or annotator.card.mpp is None:
             return ""

@@ -1,0 +1,26 @@
+"""What is computed once for a field of a tile."""
+
+from dataclasses import dataclass
+
+from napari_uninuc.engine.frame import Frame
+from napari_uninuc.network.uninuc import Embedding
+
+__all__ = ["TileEmbedding"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileEmbedding:
+    """All that is computed once for a field: where it lies, and its features on the device.
+
+    ``seconds`` is what encoding took just now: 0.0 where the features came from the cache.
+    """
+
+    frame: Frame
+    embedding: Embedding
+    seconds: float
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the features."""
+        tensors = [*self.embedding.maps, *(self.embedding.detection or ())]
+        return sum(tensor.nbytes for tensor in tensors)
