@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.outline import common_part, keep_meant, tight_crop
 from napari_uninuc.core.prompts import Answer, MaskLogits, Prompt
@@ -28,6 +29,8 @@ def answer_prompt(
 ) -> Answer:
     """Answer a prompt from the field that owns it; see `napari_uninuc.engine.protocol.Annotator`.
 
+    Of immunohistochemistry both views are asked, and the better answer by its own estimate taken.
+
     Parameters
     ----------
     anchor : what the network is told beside the prompt; the answer obeys the prompt's own clicks
@@ -37,11 +40,23 @@ def answer_prompt(
     PromptError
         A prompt without point, box and previous mask, or with numbers that are not finite.
     """
-    embedding = engine.embed(tile, field_of(engine.fields(tile), place_of(prompt)))
+    field = field_of(engine.fields(tile), place_of(prompt))
+    answers = [_answer(engine, view, field, prompt, anchor) for view in engine.views.of(tile)]
+    return max(answers, key=lambda answer: answer.mask.predicted_iou)
+
+
+def _answer(
+    engine: TorchEngine,
+    tile: Tile,
+    field: Field,
+    prompt: Prompt,
+    anchor: Callable[[Prompt], Prompt],
+) -> Answer:
+    """Answer from one view of a tile."""
+    embedding = engine.embed(tile, field)
     batch = _batch_of(anchor(prompt), embedding, engine.logit_grid(embedding))
-    for _, masks in engine.decode(embedding, batch):
-        return answer_of(masks, prompt, tile.shape)
-    raise AssertionError("a batch of one has one answer")
+    ((_, masks),) = engine.decode(embedding, batch)
+    return answer_of(masks, prompt, tile.shape)
 
 
 def _batch_of(prompt: Prompt, embedding: TileEmbedding, grid_hw: tuple[int, int]) -> PromptBatch:

@@ -20,6 +20,7 @@ from napari_uninuc.engine.frame import Frame, square_frame, uniform_frame
 from napari_uninuc.engine.postprocess import logits_at_picture
 from napari_uninuc.engine.preprocess import PREPROCESS_VERSION, make_input
 from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
+from napari_uninuc.engine.restain import StainViews
 from napari_uninuc.engine.windows import Window, choose_sides, prompt_tokens, touches_border
 from napari_uninuc.errors import ImageError, PromptError
 from napari_uninuc.network.card import ModelCard
@@ -51,6 +52,7 @@ class TorchEngine:
         self.card, self.config, self.device = card, model.config, device
         # A converted SAM 2 model must give SAM 2's masks to the last digits: no low precision.
         self.dtype = torch.float32 if card.mpp is None else encoder_dtype(device)
+        self.views = StainViews()
         self.cache: EmbeddingCache[TileEmbedding] = EmbeddingCache(_CACHE_BYTES)
 
     def scale_of(self, tile: Tile) -> float:

@@ -64,18 +64,18 @@ class Steps:
     def do_filter(self, wanted: Filter, edit: Edit | None) -> None:
         """Change the filter, with what it shows and hides; joins the change just before."""
         before, self.filter = self.filter, wanted
+        last = self._done[-1].filters if self._done else None
         if edit is not None:
-            last = self._done[-1] if self._done else _Note()
-            self.history.do(edit, amend=last.filters is not None)
-            if last.filters is not None:
-                before = last.filters[0]
-                self._done.pop()
-            # Moved back to where it began: the history has nothing to remember either.
-            cancelled = last.filters is not None and self.history.undo_name != edit.verb
+            self.history.do(edit, amend=last is not None)
             self._undone.clear()
-            if not cancelled:
-                self._done.append(_Note(filters=(before, wanted)))
+            if last is not None:
+                self._done.pop()
+            # A slider moved back to where it began leaves nothing to undo.
+            if last is None or self.history.undo_name == edit.verb:
+                self._done.append(_Note(filters=(before if last is None else last[0], wanted)))
             self.changed.emit()
+        elif last is not None:
+            self._done[-1] = _Note(filters=(last[0], wanted))
         self.filter_changed.emit(wanted)
 
     def undo(self) -> bool:
