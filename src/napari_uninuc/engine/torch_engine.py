@@ -213,7 +213,8 @@ class TorchEngine:
             ),
         )
         chosen = slice(1, None) if candidates else slice(0, 1)
-        logits, ious = logits[:, chosen].float(), ious[:, chosen].float()
+        logits = logits[:, chosen].float() + self.card.logit_shift
+        ious = ious[:, chosen].float()
         cut = touches_border(logits[:, 0] > 0, corners, window, frame, stride)
         origins, full = logits_at_picture(logits, corners * stride, window, frame)
         answer = DecodedMasks(

@@ -50,6 +50,9 @@ class ModelCard:
     initialisation : where training began
     sha256 : of the weights file, 64 hexadecimal digits; empty where the weights are in no file
     score_threshold : in [0, 1], below which automatic nuclei are dropped by default
+    logit_shift : added to every mask logit; moves outlines by a fraction of a pixel, chosen on
+        validation pictures like the threshold. Below `network.hints.OBEY_LOGIT`, so that clicks
+        stay obeyed
     created : date, YYYY-MM-DD
     training_hours : hours of training by us; None where not known
     metrics : measured figures by name
@@ -69,6 +72,7 @@ class ModelCard:
     initialisation: _Word
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
     score_threshold: Annotated[float, Field(ge=0, le=1)] = DEFAULT_SCORE_THRESHOLD
+    logit_shift: Annotated[float, Field(ge=-0.5, le=0.5)] = 0.0
     created: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
     training_hours: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
