@@ -1,6 +1,8 @@
 """The model in use: which one, where it computes, and the loading of it in the worker."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
@@ -22,9 +24,27 @@ Loader = Callable[[str | Path, str], Annotator]
 
 def load_bundled(model: str | Path, device: str) -> Annotator:
     """Load a model on torch; imports torch only when called."""
-    from napari_uninuc.engine.annotator import load_annotator
+    with _without_triton():
+        from napari_uninuc.engine.annotator import load_annotator
 
-    return load_annotator(model, device)
+        return load_annotator(model, device)
+
+
+@contextmanager
+def _without_triton() -> Iterator[None]:
+    """Let torch be imported without its compiler, which nothing here uses.
+
+    The compiler's library has LLVM in it. Loaded into a process whose window is drawn by Mesa,
+    which has another LLVM, it ends the process with a segmentation fault (seen with llvmpipe).
+    """
+    if "triton" in sys.modules:
+        yield
+        return
+    sys.modules["triton"] = None  # type: ignore[assignment]  # what `import` takes for "not there"
+    try:
+        yield
+    finally:
+        del sys.modules["triton"]
 
 
 class _Timed:
