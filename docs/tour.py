@@ -46,6 +46,8 @@ class Tour:
         self.viewer = napari.Viewer(title="UniNuc")
         self.canvas = Canvas(self.viewer)
         self.canvas.window.resize(1400, 900)
+        QTest.qWaitForWindowExposed(self.canvas.window)
+        self.canvas.window.activateWindow()  # nobody does so where there is no window manager
         self.widget = open_for_correction(self.viewer, tile)
         self.until(lambda: self.widget.workbench.desk is not None)
         self.image = self.viewer.layers[0]
