@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from skimage import data
+from skimage.color import rgb_from_hed
 
 from napari_uninuc.core.geometry import box_iou
 from napari_uninuc.core.tile import Tile
@@ -34,10 +35,13 @@ def test_restained_is_brown_no_more_and_keeps_its_place(brown):
     assert other.digest != tile.digest
 
 
-def test_what_has_no_brown_stays_as_it_is():
-    tile = make_tile((64, 64), 5).tile
-    difference = restained(tile).rgb.astype(int) - tile.rgb
-    assert np.abs(difference).mean() < 12
+def test_what_is_haematoxylin_and_eosin_only_stays_as_it_is():
+    amounts = np.random.default_rng(0).uniform(0.02, 0.3, (32, 32, 3))
+    amounts[..., 2] = 0
+    rgb = np.rint(255 * np.power(10, -(amounts @ rgb_from_hed))).clip(0, 255).astype(np.uint8)
+    tile = Tile.from_array(rgb)
+    assert not is_immunohistochemistry(tile)
+    assert np.abs(restained(tile).rgb.astype(int) - tile.rgb).max() <= 6
 
 
 def test_views_are_made_once_for_a_tile(brown):
@@ -50,12 +54,17 @@ def test_views_are_made_once_for_a_tile(brown):
     assert views.of(pink) == (pink,)
 
 
+def doubles(found):
+    """Share of nuclei whose box is nearly another's; overlaps are settled later."""
+    boxes = np.array([one.mask.box_yxyx for one in found], float)
+    overlaps = box_iou(boxes, boxes) - np.eye(len(boxes))
+    return (overlaps.max(axis=1) > 0.5).mean()
+
+
 def test_both_views_together_find_each_nucleus_once(brown):
     annotator = load_annotator("uninuc-n", "cpu")
     (field,) = annotator.fields(brown)
     both = annotator.segment_field(brown, field, 0.35)
     alone = annotator.segment_field(restained(brown), field, 0.35)
     assert len(both) >= len(alone) > 150
-    boxes = np.array([one.mask.box_yxyx for one in both], float)
-    overlaps = box_iou(boxes, boxes) - np.eye(len(boxes))
-    assert (overlaps.max(axis=1) > 0.7).mean() < 0.05
+    assert doubles(both) <= doubles(alone) + 0.02

@@ -5,6 +5,7 @@ import torch
 
 from napari_uninuc.network.build import build_model, preset
 from napari_uninuc.network.config import ModelConfig
+from napari_uninuc.network.hints import obey_clicks
 from napari_uninuc.network.uninuc import Embedding, UniNuc, WindowPrompts
 
 SIZES = [(32, 32), (64, 96), (160, 32), (96, 224)]
@@ -80,7 +81,10 @@ def test_refinement_starts_as_nothing_and_reads_clicks() -> None:
     embedding, prompt = _encoded(model), _click(config, (64, 64))
     before = model.decode(embedding, prompt)[0]
     model.sam_mask_decoder.refine = None
-    assert torch.equal(model.decode(embedding, prompt)[0], before)
+    plain = model.decode(embedding, prompt)[0]
+    assert not torch.equal(plain, before)  # a click is obeyed only where there is refinement
+    obeyed = obey_clicks(plain, prompt.points_xy, prompt.labels, config.logit_stride)
+    assert torch.equal(obeyed, before)
     model.sam_mask_decoder.refine = refine
     torch.nn.init.normal_(refine.layers[-1].weight, std=0.1)
     assert not torch.equal(model.decode(embedding, prompt)[0], before)
