@@ -1,7 +1,8 @@
 """What a mask in hand says in the words the network was taught: a box and a click inside.
 
-The paper's training begins with a click or a box and adds the mask later, so that a mask with one click
-is nothing such a network has seen. Ours has seen some (`mask_start_share`) and still gains a little.
+The paper's training begins with a click or a box and adds the mask later, so that a mask with one
+click is nothing such a network has seen. Ours has seen some (`mask_start_share`) and still gains a
+little.
 """
 
 from dataclasses import replace
