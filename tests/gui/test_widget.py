@@ -123,6 +123,13 @@ def test_a_failing_run_keeps_the_window_and_says_why(room, said):
     assert said[-1] == "none left"
     room.outline()
     assert len(room.session.labels) == 30
+    room.annotator.fail_next("segment", DeviceError("none left"))
+    room.outline()
+    assert len(room.session.labels) == 30  # a run that fails takes nothing away
+    room.outline()
+    assert len(room.session.labels) == 30  # one that works replaces the one before
+    assert room.session.undo()
+    assert len(room.session.labels) == 30
 
 
 def test_sliders_hide_and_show_and_leave_edited_nuclei(room):

@@ -35,7 +35,7 @@ def find_in_field(
     """Outline the nuclei whose box has its centre in the field's inner part, or close to it.
 
     Of immunohistochemistry the model is shown the picture and the picture restained: on the
-    sample tile it finds 69 nuclei in the first, 239 in the second (score at least 0.35).
+    sample tile it finds 69 nuclei in the first, 239 in the second (docs/experiments.md).
 
     Parameters
     ----------

@@ -235,7 +235,6 @@ class Workbench:
                 yield k + 1, len(fields), annotator.segment_field(tile, field, floor)
 
         session.hand.keep()
-        session.begin_automatic()
         self._running = self.worker.submit(
             "Outlining nuclei",
             find,
@@ -274,12 +273,18 @@ class Workbench:
             Another size than the picture's, or ids out of range.
         """
         if self._desk is not None:
-            self._desk.session.replace_all(np.asarray(layer.data))
+            finest = layer.data[0] if layer.multiscale else layer.data
+            self._desk.session.replace_all(np.asarray(finest))
 
     def _found(
         self, session: AnnotationSession, done: int, total: int, found: list[FoundNucleus]
     ) -> None:
-        """Put nuclei into the label map in portions, so that the window goes on."""
+        """Put nuclei into the label map in portions, so that the window goes on.
+
+        What an earlier run left goes only now: had the model failed, it would still be there.
+        """
+        if done == 1:
+            self._idle.add(session.begin_automatic)
         for start in range(0, len(found), _ADDED_AT_ONCE):
             part = found[start : start + _ADDED_AT_ONCE]
             masks, boxes = [mask for mask, _ in part], [box for _, box in part]

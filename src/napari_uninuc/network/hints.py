@@ -47,8 +47,8 @@ def obey_clicks(logits: Tensor, points_xy: Tensor, labels: Tensor, stride: int) 
 
     Where the answer at a click is wrong or nearly so, a Gaussian bump just high enough is added;
     clicks are taken in order, so of two that contradict each other the later one holds. A click
-    that did nothing is what users of promptable models complain about most, and untrained this
-    alone raises the mSA of box prompts after seven corrections from 0.76 to 0.85 (docs/limits.md).
+    must never do nothing. Without any training this alone raises the mSA of box prompts after
+    seven corrections from 0.76 to 0.85 (docs/experiments.md).
 
     Shapes
     ------
