@@ -1,5 +1,6 @@
 """A real napari window under a virtual screen, and real mouse and key events for it."""
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 
@@ -19,6 +20,7 @@ from napari_uninuc.gui.jobs import Worker
 from napari_uninuc.gui.keymap import Keyboard
 from napari_uninuc.gui.layers import LayerBridge
 from napari_uninuc.gui.tools import Tools
+from napari_uninuc.gui.widget import CorrectNucleiWidget
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.testing import FakeAnnotator, make_tile
 
@@ -176,3 +178,64 @@ def empty_place():
         return float(y), float(x)
 
     return find
+
+
+class Room:
+    """A window with the widget docked in it."""
+
+    def __init__(self, canvas, qtbot, annotator):
+        self.canvas, self.qtbot, self.annotator = canvas, qtbot, annotator
+        self.viewer = canvas.viewer
+        self.widget = CorrectNucleiWidget(self.viewer, lambda model, device: annotator)
+        self.viewer.window.add_dock_widget(self.widget, name="UniNuc", area="right")
+        self.bench = self.widget.workbench
+
+    def open(self, shape=(256, 256), n_nuclei=30, seed=0, **placed):
+        tissue = make_tile(shape, n_nuclei, seed=seed)
+        layer = self.viewer.add_image(tissue.tile.rgb, name=f"tissue {seed}", **placed)
+        self.widget.picture.image.value = layer
+        self.until(lambda: self.bench.desk is not None and self.bench.desk.bridge.image is layer)
+        self.idle()
+        return layer
+
+    @property
+    def session(self):
+        return self.bench.desk.session
+
+    def until(self, condition):
+        self.qtbot.waitUntil(condition, timeout=20_000)
+
+    def idle(self):
+        """Wait until the worker has nothing to do."""
+        self.until(lambda: not self.bench.worker.tasks)
+        self.canvas.settle()
+
+    def outline(self):
+        self.widget.outline.start.click()
+        self.until(lambda: self.bench.run is None)
+
+    def close(self):
+        self.widget.close_desks()
+        assert self.bench.worker.join(20)
+
+
+@pytest.fixture
+def make_room(canvas, qtbot):
+    rooms = []
+
+    def make(**options):
+        rooms.append(Room(canvas, qtbot, FakeAnnotator(**options)))
+        return rooms[-1]
+
+    yield make
+    for room in rooms:
+        room.close()
+        room.viewer.window.remove_dock_widget(room.widget)
+        vars(room).clear()
+    QApplication.processEvents()
+    gc.collect()  # widgets are cycles, and napari looks for what still knows its viewer
+
+
+@pytest.fixture
+def room(make_room):
+    return make_room()

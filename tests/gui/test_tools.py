@@ -244,6 +244,33 @@ def test_split_cuts_along_the_line(desk):
     assert {labels.at((desk.centre(5)[0], x)) for x in (x0 + 2, x1 - 3)} == {5, 31}
 
 
+def test_split_by_clicking_both_parts(desk):
+    labels = desk.session.labels
+    y0, x0, y1, x1 = labels.box(5)
+    middle = (y0 + y1 - 1) / 2
+    left, right = (middle, x0 + 1.0), (middle, x1 - 2.0)
+    desk.tools.arm(Tool.SPLIT)
+    desk.canvas.click(left, desk.image)
+    assert len(labels) == 30
+    assert desk.session.selection == {5}
+    desk.canvas.click(right, desk.image)
+    assert len(labels) == 31
+    assert {labels.at(left), labels.at(right)} == {5, 31}
+    assert desk.session.undo()
+    assert len(labels) == 30
+
+
+def test_the_first_place_of_a_split_is_forgotten(desk):
+    labels = desk.session.labels
+    desk.tools.arm(Tool.SPLIT)
+    desk.canvas.click(desk.centre(5), desk.image)
+    desk.canvas.click(desk.centre(9), desk.image)  # another nucleus: that one is meant now
+    assert desk.session.selection == {9}
+    assert desk.tools.cancel_drag()  # as Esc does
+    desk.canvas.click(desk.centre(9), desk.image)
+    assert len(labels) == 30
+
+
 def test_merge_by_drag_and_by_alt_click(desk):
     labels = desk.session.labels
     desk.tools.arm(Tool.MERGE)

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+from qtpy.QtCore import QTimer
 
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.gui.idle import IdleQueue
@@ -23,6 +24,8 @@ __all__ = ["DraftMarks"]
 
 _WANTED_SCREEN_PX = 1.5
 _THICKEST = 5
+_PATIENCE_MS = 60
+"""How long a click waits to be drawn together with its answer: drawing both is one redraw less."""
 _AT_ONCE = 50  # outlines of selected nuclei; a few ms
 
 
@@ -50,6 +53,10 @@ class DraftMarks:
         self._selection_number = 0
         self._screen_px = screen_px
         self.hovered = 0
+        self._patience = QTimer()
+        self._patience.setSingleShot(True)
+        self._patience.setInterval(_PATIENCE_MS)
+        self._patience.timeout.connect(self._on_patience)
         session.hand.changed.connect(self._on_draft)
         session.selection_changed.connect(self._on_selection)
         session.labels.changed.connect(self._on_edit)
@@ -58,6 +65,7 @@ class DraftMarks:
 
     def close(self) -> None:
         """Stop following the session."""
+        self._patience.stop()
         self._session.hand.changed.disconnect(self._on_draft, missing_ok=True)
         self._session.selection_changed.disconnect(self._on_selection, missing_ok=True)
         self._session.labels.changed.disconnect(self._on_edit, missing_ok=True)
@@ -90,6 +98,16 @@ class DraftMarks:
         return outline_pixels(self._session.labels.mask(nucleus_id), self._thickness())
 
     def _on_draft(self, draft: Draft | None) -> None:
+        if draft is None or draft.answered:
+            self._patience.stop()
+            self._draw(draft)
+        elif not self._patience.isActive():
+            self._patience.start()
+
+    def _on_patience(self) -> None:
+        self._draw(self._session.hand.draft)
+
+    def _draw(self, draft: Draft | None) -> None:
         if draft is None:
             self._marks.hide(Mark.IN_HAND, Mark.INSIDE, Mark.OUTSIDE)
             return

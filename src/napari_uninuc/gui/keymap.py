@@ -85,7 +85,8 @@ KEYS: tuple[Key, ...] = (
         "split",
         ("T",),
         "Split",
-        "Press on a nucleus and drag a line across it: it is cut along the line.",
+        "Click the two parts of a nucleus, one after the other, or drag a line across it: it is "
+        "cut between the two, or along the line.",
         "path tool of a shapes layer; its button still works",
     ),
     Key(

@@ -33,10 +33,15 @@ class ToolActs:
     Parameters
     ----------
     session : what is changed
+
+    Attributes
+    ----------
+    seed : first of the two places that say how to split a nucleus, tile px; None before it
     """
 
     def __init__(self, session: AnnotationSession):
         self._session = session
+        self.seed: Place | None = None
 
     def click(self, tool: Tool, place: Place, button: int, modifiers: tuple[Any, ...]) -> None:
         """Do what a click means.
@@ -53,6 +58,8 @@ class ToolActs:
                 self._click_outside(place, there)
             elif button == LEFT:
                 self._click_inside(place, there, shift)
+        elif button == LEFT and tool is Tool.SPLIT:
+            self._click_part(place, there)
         elif button == LEFT and tool is Tool.MERGE and alt:
             self._merge_with(there)
         elif button == LEFT:
@@ -80,6 +87,17 @@ class ToolActs:
         chosen = self._session.selection
         one = frozenset([there]) - {0}
         self._session.select(chosen ^ one if shift else one)
+
+    def _click_part(self, place: Place, there: int) -> None:
+        """Remember the first part of a nucleus that is two; the click on the second splits it."""
+        self._session.hand.keep()
+        first, self.seed = self.seed, None
+        if first is not None and there and self._session.labels.at(first) == there:
+            self._session.split_at(there, [first, place])
+            self._session.select([])
+        else:
+            self.seed = place if there else None
+            self._session.select([there] if there else [])
 
     def _merge_with(self, there: int) -> None:
         """Merge a nucleus into the one selected or in hand; more may follow."""
@@ -119,6 +137,7 @@ class ToolActs:
         self._session.select(self._session.selection | found if shift else found)
 
     def _draw_cut(self, path: list[Place], _shift: bool) -> None:
+        self.seed = None
         self._session.hand.keep()
         meant = nucleus_under_line(self._session.labels, path[0], path[-1])
         if meant:

@@ -93,6 +93,7 @@ class Tools:
 
     def arm(self, tool: Tool = Tool.FIX) -> None:
         """Take a tool; a drawing mode of the active layer is put away."""
+        self.cancel_drag()
         self._tool, self._armed = tool, True
         if self._active_layer is not None:
             self._active_layer.mode = "pan_zoom"
@@ -111,8 +112,9 @@ class Tools:
         self.changed.emit()
 
     def cancel_drag(self) -> bool:
-        """Forget the drag under way; True if there was one."""
-        under_way, self._drag_number = self._drag_number > 0, 0
+        """Forget the drag under way, or the first place of a split; True if there was one."""
+        under_way = self._drag_number > 0 or self._acts.seed is not None
+        self._drag_number, self._acts.seed = 0, None
         self._bridge.marks.end_drag()
         return under_way
 
@@ -224,7 +226,8 @@ class Tools:
             yield
         if number != self._drag_number:  # Esc, or the tool was put away
             return
-        self.cancel_drag()
+        self._drag_number = 0
+        self._bridge.marks.end_drag()
         moved = moved or _distance(event.pos, pressed_at) > _CLICK_PX
         end = self._place(event)
         if not moved:
@@ -261,6 +264,8 @@ class Tools:
             action(*arguments)
         except UniNucError as problem:
             self._on_problem(problem)
+        if self._acts.seed is not None:
+            self._bridge.marks.drag([self._acts.seed])
 
 
 def _distance(first: Any, second: Any) -> float:

@@ -67,7 +67,7 @@ class CorrectNucleiWidget(QWidget):
         self.workbench.desk_changed.connect(self._on_desk)
         self._on_desk()
         window.destroyed.connect(self._on_window_gone)
-        self.workbench.models.use()
+        self.model.begin()
         self.picture.choose_first()
 
     def close_desks(self) -> None:

@@ -21,6 +21,7 @@ from napari_uninuc.gui.idle import IdleQueue
 from napari_uninuc.gui.jobs import Task, Worker
 from napari_uninuc.gui.model_slot import Loader, ModelSlot
 from napari_uninuc.gui.pictures import PictureSource, picture_source, plane_of
+from napari_uninuc.gui.preferences import preferences
 from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.session.hand import Box
@@ -147,7 +148,9 @@ class Workbench:
         if layer not in self._viewer.layers:  # deleted while it was read
             return
         annotator = self.models.annotator
-        names = ["nucleus"] if annotator is None else list(annotator.card.classes)
+        names = preferences().class_names
+        if not names:
+            names = ["nucleus"] if annotator is None else list(annotator.card.classes)
         session = AnnotationSession(tile, ClassPalette.of_names(names))
         if annotator is not None:
             session.set_filter(annotator.card.score_threshold, 0)

@@ -103,7 +103,8 @@ class Trainer:
 
     def _update(self, crops: list[Crop]) -> dict[str, float]:
         recipe = self.recipe
-        share = rate_at(self.step, recipe.steps, recipe.optimiser.warmup_steps)
+        schedule = recipe.optimiser
+        share = rate_at(self.step, recipe.steps, schedule.warmup_steps, schedule.decay_share)
         for group, rate in zip(self.optimiser.param_groups, self.full_rates, strict=True):
             group["lr"] = rate * share
         self.model.train()

@@ -40,11 +40,16 @@ def build_optimiser(model: UniNuc, section: OptimiserSection) -> torch.optim.Ada
     )
 
 
-def rate_at(step: int, steps: int, warmup: int) -> float:
-    """Share of the full learning rate: linear warm-up, then half a cosine down to 1 %."""
+def rate_at(step: int, steps: int, warmup: int, decay_share: float = 1.0) -> float:
+    """Share of the full learning rate: linear warm-up, a plateau, half a cosine down to 1 %.
+
+    The cosine takes the last ``decay_share`` of the steps after the warm-up. 1 is the paper's
+    schedule; with less, ``steps`` of a run on its plateau can still be changed and resumed.
+    """
     if step < warmup:
         return (step + 1) / warmup
-    progress = min(1.0, (step - warmup) / max(1, steps - warmup))
+    falling = max(1.0, decay_share * (steps - warmup))
+    progress = min(1.0, max(0.0, (step - (steps - falling)) / falling))
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
 
 

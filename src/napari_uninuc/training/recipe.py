@@ -60,6 +60,8 @@ class OptimiserSection(Section):
     trunk_lr: float = Field(3e-4, gt=0)
     weight_decay: float = Field(0.05, ge=0)
     warmup_steps: int = Field(100, ge=0)
+    decay_share: float = Field(1.0, gt=0, le=1)
+    """Share of the steps over which the rate falls; before that it stays level."""
     clip: float = Field(1.0, gt=0)
     ema: float = Field(0.998, ge=0, lt=1)
     freeze_early_blocks: int = Field(0, ge=0)

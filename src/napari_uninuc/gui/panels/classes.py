@@ -1,7 +1,6 @@
 """Classes: how many nuclei each has, giving them, adding them, and what colours tell."""
 
 from psygnal import SignalInstance
-from qtpy.QtCore import QTimer
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
@@ -12,9 +11,6 @@ from napari_uninuc.gui.notices import tell_problem
 from napari_uninuc.gui.panels.frame import Panel, button, row
 
 __all__ = ["ClassesPanel"]
-
-_PAUSE_MS = 100
-"""Counts follow edits at this distance: an automatic run makes hundreds."""
 
 
 class ClassesPanel(Panel):
@@ -43,24 +39,22 @@ class ClassesPanel(Panel):
         self.add.clicked.connect(self._on_add)
         self.new_name.returnPressed.connect(self._on_add)
         self.colour_by.currentIndexChanged.connect(self._on_colour)
-        self._pause = QTimer(self)
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(_PAUSE_MS)
-        self._pause.timeout.connect(self._show_counts)
 
     def signals(self, desk: Desk) -> list[SignalInstance]:
-        """Every edit, and the list of classes."""
-        return [desk.session.labels.changed, desk.session.classes_changed]
+        """The list of classes."""
+        return [desk.session.classes_changed]
+
+    def slow_signals(self, desk: Desk) -> list[SignalInstance]:
+        """Every edit."""
+        return [desk.session.labels.changed]
 
     def refresh(self) -> None:
-        """Make the buttons anew where classes changed; count after a pause."""
+        """Make the buttons anew where classes changed."""
         names = () if self.desk is None else self.desk.session.classes.names
         if names != self._names:
             self._names = names
             self._make_buttons()
-            self._show_counts()
-        elif not self._pause.isActive():
-            self._pause.start()
+            self.refresh_later()
 
     def _make_buttons(self) -> None:
         for old in self.buttons:
@@ -78,7 +72,8 @@ class ClassesPanel(Panel):
             self._list.addWidget(made)
             self.buttons.append(made)
 
-    def _show_counts(self) -> None:
+    def refresh_later(self) -> None:
+        """Write the counts on the buttons."""
         if self.desk is None:
             return
         session = self.desk.session
@@ -95,7 +90,7 @@ class ClassesPanel(Panel):
                 self.desk.actions[f"class_{class_id + 1}"]()
             else:
                 self.desk.session.set_class(self.desk.session.targets(), class_id)
-            self._show_counts()
+            self.refresh_later()
 
     def _on_add(self) -> None:
         name = self.new_name.text().strip()

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel
 from napari_uninuc.errors import UniNucError
 from napari_uninuc.gui.notices import tell_problem, warn
 from napari_uninuc.gui.panels.frame import Panel, button, row
+from napari_uninuc.gui.preferences import preferences
 from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["ModelPanel"]
@@ -43,6 +44,17 @@ class ModelPanel(Panel):
         self._timer.setInterval(_EVERY_MS)
         self._timer.timeout.connect(self._show)
         self._timer.start()
+
+    def begin(self) -> None:
+        """Load the model of napari's preferences."""
+        chosen = preferences()
+        place = self.model.findData(chosen.model)
+        if place < 0:
+            self.model.addItem(Path(chosen.model).name, chosen.model)
+            place = self.model.count() - 1
+        self.model.setCurrentIndex(place)
+        self.device.setCurrentIndex(list(_DEVICES.values()).index(chosen.device))
+        self._on_choice()
 
     def refresh(self) -> None:
         """Models can be chosen without a picture."""

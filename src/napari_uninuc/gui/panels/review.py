@@ -1,7 +1,6 @@
 """Going through the nuclei, the most doubtful first."""
 
 from psygnal import SignalInstance
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton
 
 from napari_uninuc.gui.desk import Desk
@@ -9,7 +8,6 @@ from napari_uninuc.gui.panels.frame import Panel, key_button, row
 
 __all__ = ["ReviewPanel"]
 
-_PAUSE_MS = 100
 _ACTIONS = ("previous", "accept", "next")
 
 _REASONS = {
@@ -39,21 +37,13 @@ class ReviewPanel(Panel):
         self.column.addWidget(row(self.buttons["previous"], self.buttons["next"]))
         self.column.addWidget(self.buttons["accept"])
         self.column.addWidget(self.why)
-        self._pause = QTimer(self)
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(_PAUSE_MS)
-        self._pause.timeout.connect(self._show)
 
-    def signals(self, desk: Desk) -> list[SignalInstance]:
+    def slow_signals(self, desk: Desk) -> list[SignalInstance]:
         """Every edit, and what is in hand."""
         return [desk.session.labels.changed, desk.session.hand.changed]
 
-    def refresh(self) -> None:
-        """Show progress after a pause: an automatic run makes many edits."""
-        if not self._pause.isActive():
-            self._pause.start()
-
-    def _show(self) -> None:
+    def refresh_later(self) -> None:
+        """Show progress, and why to look at what is in hand."""
         if self.desk is None:
             return
         state = self.desk.session.queue.progress

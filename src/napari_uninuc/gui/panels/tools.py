@@ -56,13 +56,16 @@ class ToolsPanel(Panel):
             session.steps.changed,
         ]
 
+    def slow_signals(self, desk: Desk) -> list[SignalInstance]:
+        """All of these: words that change their length make the whole window be painted."""
+        return self.signals(desk)
+
     def refresh(self) -> None:
         """Show the tool in use, and what can be done now."""
         desk = self.desk
         for tool, made in self.tools.items():
             made.setChecked(desk is not None and desk.tools.active and desk.tools.tool is tool)
         if desk is None:
-            self.state.setText("Open a picture to begin.")
             return
         session = desk.session
         in_hand = session.hand.draft is not None
@@ -70,7 +73,11 @@ class ToolsPanel(Panel):
         self.verbs["drop"].setEnabled(in_hand or bool(session.selection))
         self.verbs["undo"].setEnabled(in_hand or session.steps.history.can_undo)
         self.verbs["redo"].setEnabled(session.steps.history.can_redo)
-        self.state.setText(self._words(desk))
+
+    def refresh_later(self) -> None:
+        """Say in words what is going on."""
+        desk = self.desk
+        self.state.setText("Open a picture to begin." if desk is None else self._words(desk))
 
     def _words(self, desk: Desk) -> str:
         draft, chosen = desk.session.hand.draft, len(desk.session.selection)
