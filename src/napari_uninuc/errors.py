@@ -13,6 +13,7 @@ __all__ = [
     "OutputError",
     "PromptError",
     "RecipeError",
+    "SessionError",
     "UniNucError",
 ]
 
@@ -51,6 +52,10 @@ class DatasetError(UniNucError, OSError):
 
 class OutputError(UniNucError, OSError):
     """A result that cannot be written where it was asked for."""
+
+
+class SessionError(UniNucError, OSError):
+    """A saved session that is missing, damaged or another picture's, or that cannot be kept."""
 
 
 class DeviceError(UniNucError, RuntimeError):

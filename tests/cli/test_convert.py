@@ -1,10 +1,14 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
 from PIL import Image
 
+from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.io.formats import write_segmentation
+from napari_uninuc.io.labels import read_segmentation
 
 
 @pytest.fixture
@@ -67,3 +71,85 @@ def test_labels_are_not_written_over_themselves(refused, labels, tmp_path):
     before = tiff.read_bytes()
     assert "would replace" in refused("convert", tiff, "--output", tiff)
     assert tiff.read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", [".geojson", ".geojson.gz", ".coco.json", ".ome.zarr"])
+def test_there_and_back_again(uninuc, two_nuclei, tmp_path, suffix):
+    source, middle, target = (
+        tmp_path / f"{name}" for name in ("a.ome.zarr", f"b{suffix}", "c.csv")
+    )
+    reviewed = two_nuclei.table.assign(status=["reviewed", "automatic"])
+    write_segmentation(
+        Segmentation(two_nuclei.labels, reviewed, {}), source, mpp=0.5, origin_yx_slide=(7, 9)
+    )
+    assert uninuc("convert", source, "--output", middle)[0] == 0
+    stored = read_segmentation(middle)
+    np.testing.assert_array_equal(stored.segmentation.labels, two_nuclei.labels)
+    assert (stored.mpp, stored.origin_yx_slide) == (0.5, (7, 9))
+    assert uninuc("convert", middle, "--output", target)[0] == 0
+    table = pd.read_csv(target)
+    assert list(table["id"]) == [2, 7]
+    assert list(table["status"]) == ["reviewed", "automatic"]
+    assert list(table["score"]) == [0.75, 0.5]
+
+
+def test_a_part_is_converted(uninuc, refused, two_nuclei, tmp_path):
+    source, target = tmp_path / "a.geojson", tmp_path / "b.csv"
+    reviewed = two_nuclei.table.assign(status=["reviewed", "automatic"])
+    write_segmentation(Segmentation(two_nuclei.labels, reviewed, {}), source)
+    for options, ids in (
+        (["--only-reviewed"], [2]),
+        (["--only-class", "inflammatory"], [7]),
+        (["--only-reviewed", "--only-class", "inflammatory"], []),
+    ):
+        status, out, _ = uninuc("convert", source, "--output", target, *options)
+        assert (status, out) == (0, f"{source} -> {target}: {len(ids)} nuclei\n")
+        assert list(pd.read_csv(target)["id"]) == ids
+    line = refused("convert", source, "--output", target, "--only-class", "stroma")
+    assert "epithelial, inflammatory" in line
+
+
+def test_shapes_of_another_program_need_the_picture(uninuc, refused, two_nuclei, tmp_path):
+    source, target, picture = (tmp_path / name for name in ("a.geojson", "b.csv", "tile.png"))
+    write_segmentation(two_nuclei, source)
+    document = json.loads(source.read_text(encoding="utf-8"))
+    del document["uninuc"]
+    source.write_text(json.dumps(document), encoding="utf-8")
+    assert "--like" in refused("convert", source, "--output", target)
+    Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save(picture)
+    assert uninuc("convert", source, "--output", target, "--like", picture)[0] == 0
+    table = pd.read_csv(target)
+    assert list(table["id"]) == [2, 7]
+    assert list(table["mean_red"]) == [200, 200]
+    Image.fromarray(np.full((5, 5, 3), 200, np.uint8)).save(picture)
+    line = refused("convert", source, "--output", target, "--like", picture)
+    assert "none of them in it" in line
+
+
+def test_the_place_of_a_tile_can_be_told(uninuc, two_nuclei, tmp_path):
+    source, target, picture = (tmp_path / name for name in ("a.geojson", "b.tif", "tile.png"))
+    write_segmentation(two_nuclei, source, origin_yx_slide=(1000, 2000))
+    document = json.loads(source.read_text(encoding="utf-8"))
+    del document["uninuc"]
+    source.write_text(json.dumps(document), encoding="utf-8")
+    Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save(picture)
+    place = ("--origin", "1000", "2000")
+    assert uninuc("convert", source, "--output", target, "--like", picture, *place)[0] == 0
+    np.testing.assert_array_equal(tifffile.imread(target), two_nuclei.labels)
+
+
+def test_editable_objects_for_qupath(uninuc, labels, tmp_path):
+    target = tmp_path / "a.geojson"
+    options = ("--qupath-objects", "annotation")
+    assert uninuc("convert", labels, "--output", target, *options)[0] == 0
+    kinds = {
+        each["properties"]["objectType"]
+        for each in json.loads(target.read_text(encoding="utf-8"))["features"]
+    }
+    assert kinds == {"annotation"}
+
+
+def test_tables_are_not_read(uninuc, refused, labels, tmp_path):
+    table = tmp_path / "a.csv"
+    assert uninuc("convert", labels, "--output", table)[0] == 0
+    assert "a table" in refused("convert", table, "--output", tmp_path / "b.tif")

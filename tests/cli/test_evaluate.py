@@ -42,6 +42,22 @@ def test_scores_are_printed_and_saved(uninuc, recipe, tmp_path):
     assert "discs" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
 
 
+def test_two_reports_are_compared(uninuc, refused, recipe, tmp_path):
+    uninuc("evaluate", recipe())
+    report = tmp_path / "out" / "report.json"
+    status, out, err = uninuc("evaluate", "--compare", report, report)
+    assert (status, err) == (0, "")
+    assert out.startswith(f"first  {report}\n")
+    assert "discs" in out
+    assert "+0.0000" in out
+    assert "report.json" in refused("evaluate", "--compare", report, recipe())
+
+
+def test_a_recipe_or_a_comparison(refused, recipe, tmp_path):
+    assert "one of both" in refused("evaluate")
+    assert "one of both" in refused("evaluate", recipe(), "--compare", tmp_path, tmp_path)
+
+
 def test_bad_recipes_are_one_line(refused, recipe, tmp_path):
     assert "unknown key 'colour'" in refused("evaluate", recipe(extra='colour = "red"'))
     assert "cannot read the recipe" in refused("evaluate", tmp_path / "gone.toml")

@@ -51,6 +51,28 @@ def test_score_threshold_keeps_fewer(uninuc, picture, random_model, tmp_path):
     assert kept.min() >= middle - 1e-5  # CSV holds six digits
 
 
+def test_proposer_and_flips_are_passed_on(uninuc, refused, picture, random_model, tmp_path):
+    def table(*options):
+        target = tmp_path / "result.csv"
+        words = ("segment", picture, "--output", target, "--model", random_model, *options)
+        assert uninuc(*words)[0] == 0
+        return pd.read_csv(target)
+
+    plain, flipped = table(), table("--flips")
+    assert plain.equals(table("--proposer", "detector"))
+    assert not plain.equals(flipped)
+    assert "nose" in refused(
+        "segment", picture, "--output", tmp_path / "x.tif", "--proposer", "nose"
+    )
+
+
+def test_proposers_of_the_command_are_those_of_the_card():
+    from napari_uninuc.cli.options import PROPOSERS
+    from napari_uninuc.network import card
+
+    assert card.PROPOSERS == PROPOSERS
+
+
 def test_mpp_is_that_of_the_file_unless_given(uninuc, picture, random_model, tmp_path):
     source = tmp_path / "scaled.tif"
     scale = {"resolution": (20_000, 20_000), "resolutionunit": "CENTIMETER"}  # 0.5 um/px
@@ -171,7 +193,7 @@ def test_failure_while_writing_leaves_the_earlier_result(
     target = tmp_path / "out" / "a.tif"
     target.parent.mkdir()
     target.write_bytes(b"earlier")
-    monkeypatch.setattr(tifffile, "imwrite", full)
+    monkeypatch.setattr(tifffile.TiffWriter, "write", full)
     line = refused("segment", picture, "--output", target, "--model", random_model)
     assert "No space left on device" in line
     assert target.read_bytes() == b"earlier"

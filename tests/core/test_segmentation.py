@@ -2,7 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.instances import InstanceMask
+from napari_uninuc.core.nuclei import Status
 from napari_uninuc.core.segmentation import TABLE_COLUMNS, Segmentation
 from napari_uninuc.errors import LabelsError
 
@@ -56,3 +58,54 @@ def test_labels_and_table_are_checked():
         Segmentation(np.zeros((2, 2), dtype=np.int64), table, {})
     with pytest.raises(LabelsError, match="none named score"):
         Segmentation(np.zeros((2, 2), dtype=np.int32), table.drop(columns="score"), {})
+
+
+@pytest.fixture
+def three() -> Segmentation:
+    """Ids 2, 5 and 9, one a row of a 3 x 4 picture."""
+    labels = np.repeat([[2], [5], [9]], 4, axis=1).astype(np.int32)
+    table = Segmentation.from_labels(labels).table.assign(
+        status=["reviewed", "automatic", "reviewed"]
+    )
+    table["class"] = ["tumour", "immune", "immune"]
+    return Segmentation(labels, table, {"detect": 1.0}, ClassPalette.of_names(["immune", "other"]))
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        ({}, [2, 5, 9]),
+        ({"status": "reviewed"}, [2, 9]),
+        ({"status": Status.REVIEWED}, [2, 9]),
+        ({"status": ["automatic", "edited"]}, [5]),
+        ({"class_name": "immune"}, [5, 9]),
+        ({"status": "reviewed", "class_name": "immune"}, [9]),
+        ({"class_name": "other"}, []),
+    ],
+)
+def test_a_part_keeps_its_ids(three, asked, kept):
+    before = three.labels.copy()
+    part = three.only(**asked)
+    assert part.table["id"].tolist() == kept
+    assert part.table.index.tolist() == list(range(len(kept)))
+    assert sorted(set(part.labels.ravel().tolist()) - {0}) == kept
+    assert all((part.labels[three.labels == id_] == id_).all() for id_ in kept)
+    assert part.classes == three.classes
+    np.testing.assert_array_equal(three.labels, before)
+
+
+def test_a_part_nobody_can_tell_is_refused(three):
+    with pytest.raises(LabelsError, match="immune, other, tumour, got 'stroma'"):
+        three.only(class_name="stroma")
+    with pytest.raises(LabelsError, match="a table without"):
+        Segmentation.from_labels(three.labels).only(status="reviewed")
+
+
+def test_every_class_of_the_table_has_a_colour(three):
+    palette = three.palette
+    assert palette.names == ("immune", "other", "tumour")
+    assert palette.classes[:2] == three.classes.classes
+    assert len({each.colour for each in palette.classes}) == 3
+    assert Segmentation.from_labels(np.zeros((2, 2), int)).palette.names == ("nucleus",)
+    table = three.table.assign(**{"class": ["", " ", "x"]})
+    assert Segmentation(three.labels, table, {}).palette.names == ("x",)

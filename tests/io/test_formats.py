@@ -1,18 +1,37 @@
+import gzip
+import json
+from contextlib import redirect_stdout
+from io import StringIO
+
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
 import zarr
+from pyarrow import parquet
+from pycocotools.coco import COCO
 
+from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io import formats
 from napari_uninuc.io.formats import FORMATS, suffix_of, write_segmentation
+from napari_uninuc.io.labels import read_segmentation
 
 
 def ids_in(path) -> list[int]:
     """Ids of a file, by another reader than ours."""
     if path.name.endswith(".csv"):
         return pd.read_csv(path)["id"].tolist()
+    if path.name.endswith(".parquet"):
+        return parquet.read_table(path).column("id").to_pylist()
+    if path.name.endswith((".geojson", ".geojson.gz")):
+        text = path.read_bytes()
+        text = gzip.decompress(text) if path.name.endswith(".gz") else text
+        features = json.loads(text)["features"]
+        return [each["properties"]["measurements"]["UniNuc: id"] for each in features]
+    if path.name.endswith(".coco.json"):
+        with redirect_stdout(StringIO()):
+            return COCO(path).getAnnIds()
     if path.name.endswith(".zarr"):
         labels = zarr.open_group(path, mode="r")["labels/nuclei/0"][...]
     else:
@@ -53,6 +72,17 @@ def test_unknown_suffixes_are_refused(name):
         suffix_of(name)
 
 
+def fail_after(calls, fail, work):
+    """Work a few times, then fail: in the middle of a file."""
+    left = [calls]
+
+    def once_more(*arguments, **options):
+        left[0] -= 1
+        return fail() if left[0] < 0 else work(*arguments, **options)
+
+    return once_more
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_failure_keeps_the_old_result(two_nuclei, tile_40x60, tmp_path, suffix, monkeypatch):
     path = write_segmentation(two_nuclei, tmp_path / f"a{suffix}", tile_40x60)
@@ -62,6 +92,8 @@ def test_a_failure_keeps_the_old_result(two_nuclei, tile_40x60, tmp_path, suffix
 
     monkeypatch.setattr(tifffile.TiffWriter, "write", fail)
     monkeypatch.setattr(pd.DataFrame, "to_csv", fail)
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", fail)
+    monkeypatch.setattr(json, "dumps", fail_after(2, fail, json.dumps))
     monkeypatch.setattr(zarr.Group, "create_array", fail)
     with pytest.raises(OutputError, match="No space left"):
         formats.write_segmentation(two_nuclei, path, tile_40x60)
@@ -77,3 +109,25 @@ def test_a_file_where_a_folder_should_be_is_one_clear_line(two_nuclei, tmp_path,
         write_segmentation(two_nuclei, tmp_path / "file" / f"a{suffix}")
     assert "\n" not in str(caught.value)
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("suffix", sorted(set(FORMATS) - {".csv", ".parquet"}))
+def test_what_is_written_is_read(two_nuclei, tile_40x60, tmp_path, suffix):
+    path = write_segmentation(two_nuclei, tmp_path / f"a{suffix}", tile_40x60)
+    stored = read_segmentation(path)
+    np.testing.assert_array_equal(stored.segmentation.labels, two_nuclei.labels)
+    assert stored.mpp == 0.25
+    assert stored.origin_yx_slide == ((0, 0) if suffix in (".tif", ".tiff") else (100, 200))
+
+
+def test_a_picture_of_another_shape_is_refused(tile_40x60, tmp_path):
+    other = Segmentation.from_labels(np.ones((3, 3), int))
+    with pytest.raises(OutputError, match="one shape"):
+        write_segmentation(other, tmp_path / "a.geojson", tile_40x60)
+    assert not list(tmp_path.iterdir())
+
+
+def test_editable_objects_for_qupath(two_nuclei, tmp_path):
+    write_segmentation(two_nuclei, tmp_path / "a.geojson", qupath_objects="annotation")
+    text = (tmp_path / "a.geojson").read_text(encoding="utf-8")
+    assert text.count('"objectType": "annotation"') == 2

@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import numpy as np
@@ -8,8 +9,12 @@ from PIL import Image
 
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.errors import LabelsError
+from napari_uninuc.io import ome_zarr_labels
+from napari_uninuc.io.coco import write_coco
+from napari_uninuc.io.geojson import write_geojson
 from napari_uninuc.io.labels import read_labels, read_segmentation
 from napari_uninuc.io.ome_zarr import write_ome_zarr
+from napari_uninuc.io.table import write_csv
 
 LABELS = np.random.default_rng(2).integers(0, 300, (20, 30))
 
@@ -128,3 +133,97 @@ def test_foreign_metadata_is_one_line(tmp_path, metadata):
     zarr.open_group(str(path), mode="w", zarr_format=2)
     (path / ".zattrs").write_text(json.dumps(metadata))
     refuse(path, "OME-Zarr|label image")
+
+
+@pytest.mark.parametrize("name", ["../other", "/etc", "a/../../b", "", ".", "C:\\x", "a//b"])
+def test_names_that_lead_out_of_the_folder_are_refused(two_nuclei, tile_40x60, tmp_path, name):
+    path = tmp_path / "a.ome.zarr"
+    write_ome_zarr(two_nuclei, path, None, tile_40x60)
+    write_ome_zarr(two_nuclei, tmp_path / "other")
+    group = zarr.open_group(str(path / "labels"), mode="a")
+    group.attrs["labels"] = [name]
+    refuse(path, "inside the folder")
+    group.attrs["labels"] = ["nuclei"]
+    inner = zarr.open_group(str(path / "labels" / "nuclei"), mode="a")
+    scales = inner.attrs["multiscales"]
+    scales[0]["datasets"][0]["path"] = name
+    inner.attrs["multiscales"] = scales
+    refuse(path, "inside the folder")
+
+
+def test_absurd_zarr_metadata_is_refused_before_it_is_read(
+    two_nuclei, tile_40x60, tmp_path, monkeypatch
+):
+    path = tmp_path / "a.ome.zarr"
+    write_ome_zarr(two_nuclei, path, None, tile_40x60)
+    longest = max(text.stat().st_size for text in path.rglob(".zattrs"))
+    monkeypatch.setattr(ome_zarr_labels, "MAX_ATTRIBUTES_BYTES", longest)
+    assert read_labels(path).any()
+    monkeypatch.setattr(ome_zarr_labels, "MAX_ATTRIBUTES_BYTES", longest - 1)
+    with pytest.raises(LabelsError, match="metadata of at most"):
+        read_labels(path)
+
+
+def test_absurd_zarr_arrays_are_refused_before_they_are_read(two_nuclei, tmp_path):
+    path = tmp_path / "a.ome.zarr"
+    write_ome_zarr(two_nuclei, path)
+    array = path / "0" / ".zarray"
+    sound = json.loads(array.read_text())
+    array.write_text(json.dumps({**sound, "shape": [10**9, 10**9]}))
+    refuse(path, "at most 30000 px a side")
+    array.write_text(json.dumps({**sound, "chunks": [10**6, 10**6]}))
+    refuse(path, "chunks")
+    array.write_text(json.dumps({**sound, "dtype": "|O"}))
+    refuse(path, "OME-Zarr|integers")
+
+
+@pytest.mark.parametrize(
+    "transforms",
+    [
+        [{"type": "scale", "scale": [0, 0]}, {"type": "translation", "translation": [1, 1]}],
+        [{"type": "scale", "scale": ["a", 1]}, {"type": "translation", "translation": [1, 1]}],
+        [{"type": "scale", "scale": [1]}, {"type": "translation", "translation": [1, 1]}],
+        [{}],
+        7,
+    ],
+)
+def test_absurd_scales_are_one_line(two_nuclei, tmp_path, transforms):
+    path = tmp_path / "a.ome.zarr"
+    write_ome_zarr(two_nuclei, path)
+    group = zarr.open_group(str(path), mode="a")
+    scales = group.attrs["multiscales"]
+    scales[0]["datasets"][0]["coordinateTransformations"] = transforms
+    group.attrs["multiscales"] = scales
+    refuse(path, "OME-Zarr")
+
+
+def test_scores_of_a_zarr_are_checked(two_nuclei, tmp_path):
+    path = tmp_path / "a.ome.zarr"
+    write_ome_zarr(two_nuclei, path)
+    group = zarr.open_group(str(path), mode="a")
+    group.attrs["image-label"] = {"properties": [{"label-value": 2, "score": "high"}]}
+    with pytest.raises(LabelsError, match="scores must be numbers"):
+        read_segmentation(path)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet", "A.CSV"])
+def test_tables_hold_no_outlines(two_nuclei, tmp_path, name):
+    write_csv(two_nuclei, tmp_path / name)
+    refuse(tmp_path / name, "a table, which holds none")
+
+
+def test_a_shape_that_is_not_the_pictures_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", LABELS.astype(np.uint16))
+    with pytest.raises(LabelsError, match="30 x 20 px like the picture, got 20 x 30"):
+        read_segmentation(tmp_path / "a.tif", (30, 20))
+    assert read_segmentation(tmp_path / "a.tif", (20, 30)).segmentation.labels.shape == (20, 30)
+
+
+def test_json_is_told_apart_by_what_is_in_it(two_nuclei, tmp_path):
+    write_geojson(two_nuclei, tmp_path / "a.geojson")
+    write_coco(two_nuclei, tmp_path / "a.coco.json")
+    (tmp_path / "a.geojson").rename(tmp_path / "shapes.json")
+    (tmp_path / "a.coco.json").rename(tmp_path / "boxes.json")
+    (tmp_path / "boxes.json.gz").write_bytes(gzip.compress((tmp_path / "boxes.json").read_bytes()))
+    for name in ("shapes.json", "boxes.json", "boxes.json.gz"):
+        np.testing.assert_array_equal(read_labels(tmp_path / name), two_nuclei.labels)

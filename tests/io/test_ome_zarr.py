@@ -11,9 +11,11 @@ from ome_zarr_models.v05.image import ImageAttrs as Image05
 from ome_zarr_models.v05.image_label import ImageLabelAttrs as ImageLabel05
 from ome_zarr_models.v05.labels import LabelsAttrs as Labels05
 
+from napari_uninuc.core.classes import ClassPalette, NucleusClass
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
+from napari_uninuc.io.labels import read_segmentation
 from napari_uninuc.io.ome_zarr import write_ome_zarr
 
 MODELS = {"0.4": (Image04, Labels04, ImageLabel04), "0.5": (Image05, Labels05, ImageLabel05)}
@@ -86,6 +88,10 @@ def test_the_metadata_of_a_small_result(two_nuclei, tile_40x60, tmp_path):
     attributes = json.loads((path / "labels" / "nuclei" / ".zattrs").read_text())
     assert attributes["image-label"] == {
         "version": "0.4",
+        "colors": [
+            {"label-value": 2, "rgba": [255, 212, 0, 255]},
+            {"label-value": 7, "rgba": [0, 200, 255, 255]},
+        ],
         "properties": [
             {"label-value": 2, "class": "epithelial", "score": 0.75},
             {"label-value": 7, "class": "inflammatory", "score": 0.5},
@@ -120,6 +126,50 @@ def test_both_pyramids_have_the_same_levels(large, tmp_path, version):
     np.testing.assert_array_equal(np.moveaxis(root["0"][...], 0, -1), tile.rgb)
     block = tile.rgb[10:12, 20:22].astype(float).mean(axis=(0, 1))
     np.testing.assert_allclose(root["1"][:, 5, 10], block, atol=0.5)
+
+
+@VERSIONS
+def test_colours_and_properties_reach_napari_by_another_reader(
+    two_nuclei, tile_40x60, tmp_path, version
+):
+    path = tmp_path / "a.ome.zarr"
+    table = two_nuclei.table.assign(status=["reviewed", "automatic"])
+    palette = ClassPalette(
+        (NucleusClass("inflammatory", "#102030"), NucleusClass("epithelial", "#ff0080"))
+    )
+    coloured = Segmentation(two_nuclei.labels, table, {}, palette)
+    write_ome_zarr(coloured, path, 0.25, tile_40x60, version, (7, -9))
+    ImageLabel = MODELS[version][2]
+    said = ImageLabel.model_validate(attributes_of(path / "labels" / "nuclei", version))
+    assert [each.rgba for each in said.image_label.colors] == [
+        (255, 0, 128, 255),
+        (16, 32, 48, 255),
+    ]
+    (labels,) = [each for each in napari_get_reader(str(path))(str(path)) if each[2] == "labels"]
+    properties = labels[1]["properties"] if "properties" in labels[1] else labels[1]["features"]
+    assert list(properties["status"])[-2:] == ["reviewed", "automatic"]
+    assert list(properties["class"])[-2:] == ["epithelial", "inflammatory"]
+    stored = read_segmentation(path)
+    assert stored.segmentation.table.equals(table)
+    assert stored.origin_yx_slide == (7, -9)
+    assert {each.name: each.colour for each in stored.segmentation.classes.classes} == {
+        "inflammatory": "#102030",
+        "epithelial": "#ff0080",
+    }
+
+
+@VERSIONS
+def test_picture_and_labels_lie_on_each_other_at_every_level(large, tmp_path, version):
+    path = tmp_path / "a.ome.zarr"
+    write_ome_zarr(large[0], path, 0.5, large[1], version, (30, 40))
+    image = attributes_of(path, version)["multiscales"][0]["datasets"]
+    labels = attributes_of(path / "labels" / "nuclei", version)["multiscales"][0]["datasets"]
+    assert len(image) == len(labels) == 3
+    for one, other in zip(image, labels, strict=True):
+        for ours, theirs in zip(
+            one["coordinateTransformations"], other["coordinateTransformations"], strict=True
+        ):
+            assert ours[ours["type"]][1:] == theirs[theirs["type"]]
 
 
 def test_an_empty_result_has_no_property_list(tmp_path):

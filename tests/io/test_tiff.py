@@ -8,8 +8,13 @@ from PIL import Image
 
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.io.images import read_image
-from napari_uninuc.io.labels import read_labels
-from napari_uninuc.io.tiff import write_ome_tiff, write_tiff
+from napari_uninuc.io.labels import read_labels, read_segmentation
+from napari_uninuc.io.tiff import (
+    origin_of_ours,
+    tiff_holds_our_labels,
+    write_ome_tiff,
+    write_tiff,
+)
 
 
 @pytest.fixture
@@ -74,3 +79,50 @@ def test_65535_is_the_last_id_of_the_narrow_type(tmp_path):
         stored = tifffile.imread(tmp_path / "a.tif")
         assert stored.dtype == dtype
         assert stored.max() == highest
+
+
+@pytest.mark.parametrize(("write", "name"), [(write_tiff, "a.tif"), (write_ome_tiff, "a.ome.tif")])
+def test_a_large_one_is_a_pyramid_of_subifds(tmp_path, write, name):
+    labels = np.zeros((701, 5001), np.int32)
+    labels[100:140, 200:260] = 70_000
+    labels[700, 5000] = 9
+    write(Segmentation.from_labels(labels), tmp_path / name, mpp=0.5)
+    with tifffile.TiffFile(tmp_path / name) as tif:
+        (series,) = tif.series
+        assert [level.shape for level in series.levels] == [(701, 5001), (351, 2501), (176, 1251)]
+        for k, level in enumerate(series.levels):
+            stored = level.asarray()
+            np.testing.assert_array_equal(stored, labels[:: 2**k, :: 2**k])
+            assert level.keyframe.is_tiled
+            assert level.keyframe.get_resolution("MICROMETER") == pytest.approx(
+                (2 / 2**k,) * 2, rel=1e-4
+            )
+        assert len(tif.pages) == 1, "levels hang below the picture"
+        assert [page.subfiletype for page in tif.pages[0].pages] == [1, 1]
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / name), labels)
+    np.testing.assert_array_equal(skimage.io.imread(tmp_path / name), labels)
+    np.testing.assert_array_equal(read_labels(tmp_path / name), labels)
+
+
+def test_an_ome_tiff_follows_the_schema_and_keeps_its_place(two_nuclei, tmp_path):
+    path = tmp_path / "a.ome.tif"
+    write_ome_tiff(two_nuclei, path, 0.25, (-3, 70_000))
+    with tifffile.TiffFile(path) as tif:
+        root = ElementTree.fromstring(tif.ome_metadata)
+        assert origin_of_ours(tif.ome_metadata) == (-3, 70_000)
+    # Bio-Formats reads the first image's one TiffData, and annotations by reference.
+    (reference,) = root.findall("{*}Image/{*}AnnotationRef")
+    (annotation,) = root.findall("{*}StructuredAnnotations/{*}MapAnnotation")
+    assert reference.get("ID") == annotation.get("ID")
+    assert len(root.findall("{*}Image/{*}Pixels/{*}TiffData")) == 1
+    assert read_segmentation(path).origin_yx_slide == (-3, 70_000)
+
+
+def test_files_of_ours_are_told_from_others(two_nuclei, tmp_path):
+    write_ome_tiff(two_nuclei, tmp_path / "ours.ome.tif")
+    tifffile.imwrite(tmp_path / "other.ome.tif", two_nuclei.labels, metadata={"axes": "YX"})
+    (tmp_path / "text.ome.tif").write_text("text", encoding="utf-8")
+    assert tiff_holds_our_labels(tmp_path / "ours.ome.tif")
+    for name in ("other", "text", "none"):
+        assert not tiff_holds_our_labels(tmp_path / f"{name}.ome.tif")
+    assert origin_of_ours("<no") is None

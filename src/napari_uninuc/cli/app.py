@@ -15,6 +15,7 @@ from napari_uninuc.cli.convert import convert
 from napari_uninuc.cli.demo import demo
 from napari_uninuc.cli.doctor import doctor
 from napari_uninuc.cli.evaluate import evaluate
+from napari_uninuc.cli.export import export
 from napari_uninuc.cli.messages import one_line, report_error
 from napari_uninuc.cli.models import models
 from napari_uninuc.cli.segment import segment
@@ -51,7 +52,7 @@ def uninuc(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (demo, segment, convert, train, evaluate, models, doctor):
+for _command in (demo, segment, convert, export, train, evaluate, models, doctor):
     uninuc.add_command(_command)
 
 

@@ -1,39 +1,95 @@
 """``uninuc convert``: a label file into another format."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from napari_uninuc.cli.options import PathArgument, mpp_option
 from napari_uninuc.cli.outputs import plan_outputs
 
+if TYPE_CHECKING:
+    from napari_uninuc.core.tile import Tile
+    from napari_uninuc.io.formats import QuPathObjects
 
-@click.command(short_help="Turn a label image into another format.")
+
+@click.command(short_help="Turn a label file into another format.")
 @click.argument("labels", metavar="LABELS", type=PathArgument)
 @click.option(
     "--output",
     required=True,
     metavar="PATH",
     type=PathArgument,
-    help="Result; its suffix is the format: .tif, .ome.tif, .ome.zarr, .csv ...",
+    help="Result; its suffix is the format: .tif, .ome.tif, .ome.zarr, .geojson, .geojson.gz, "
+    ".coco.json, .csv, .parquet.",
 )
 @mpp_option
-def convert(labels: Path, output: Path, mpp: float | None) -> None:
-    """Turn a label image (PNG, TIFF, OME-TIFF or OME-Zarr; 0 is background) into another format.
+@click.option(
+    "--like",
+    metavar="IMAGE",
+    type=PathArgument,
+    help="The picture: gives the size that a GeoJSON of another program does not state, the "
+    "pixels of an .ome.zarr, and the colours in a table.",
+)
+@click.option(
+    "--origin",
+    nargs=2,
+    type=int,
+    metavar="Y X",
+    help="Where the picture's first pixel lies on the slide, in px, for a GeoJSON of another "
+    "program.  [default: what the file says, else 0 0]",
+)
+@click.option("--only-reviewed", is_flag=True, help="Only nuclei that a person has reviewed.")
+@click.option("--only-class", metavar="NAME", help="Only nuclei of this class.")
+@click.option(
+    "--qupath-objects",
+    type=click.Choice(["detection", "annotation"]),
+    default="detection",
+    show_default=True,
+    help="What nuclei of a .geojson are in QuPath: detections are fast, annotations editable.",
+)
+def convert(
+    labels: Path,
+    output: Path,
+    mpp: float | None,
+    like: Path | None,
+    origin: tuple[int, int] | None,
+    only_reviewed: bool,
+    only_class: str | None,
+    qupath_objects: "QuPathObjects",
+) -> None:
+    """Turn a label file (PNG, TIFF, OME-TIFF, OME-Zarr, GeoJSON or COCO) into another format.
 
-    Ids are kept, and so are classes and scores of an OME-Zarr where the new format holds them.
-    The scale is read from a TIFF or OME-Zarr that states it.
+    0 is background. Ids are kept, and so are class, score, status and colours where the new
+    format holds them. Scale and place on the slide are read where the file states them. Tables
+    (.csv, .parquet) hold no outlines, so they are written only.
 
     \b
     Examples:
       uninuc convert labels.tif --output nuclei.csv --mpp 0.25
-      uninuc convert labels.png --output labels.ome.zarr
-      uninuc convert labels.ome.zarr --output labels.tif
+      uninuc convert labels.ome.zarr --output nuclei.geojson.gz
+      uninuc convert qupath.geojson --output labels.tif --like tile.png
     """
+    from napari_uninuc.core.nuclei import Status
     from napari_uninuc.io.formats import write_segmentation
     from napari_uninuc.io.labels import read_segmentation
 
     [(source, target)] = plan_outputs([labels], output, None)
-    stored = read_segmentation(source)
-    write_segmentation(stored.segmentation, target, mpp=stored.mpp if mpp is None else mpp)
-    click.echo(f"{source} -> {target}: {len(stored.segmentation.table)} nuclei")
+    tile = None if like is None else _picture(like, mpp)
+    stored = read_segmentation(source, None if tile is None else tile.shape, origin)
+    kept = stored.segmentation.only(Status.REVIEWED if only_reviewed else None, only_class)
+    write_segmentation(
+        kept,
+        target,
+        tile,
+        stored.mpp if mpp is None else mpp,
+        origin_yx_slide=stored.origin_yx_slide,
+        qupath_objects=qupath_objects,
+    )
+    click.echo(f"{source} -> {target}: {len(kept.table)} nuclei")
+
+
+def _picture(path: Path, mpp: float | None) -> "Tile":
+    from napari_uninuc.io.images import read_image
+
+    return read_image(path, mpp)

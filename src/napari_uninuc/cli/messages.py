@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import click
 
-__all__ = ["one_line", "progress_bar", "report_error"]
+__all__ = ["one_line", "progress_bar", "report_error", "report_warning"]
 
 
 def one_line(text: str) -> str:
@@ -16,6 +16,11 @@ def one_line(text: str) -> str:
 def report_error(text: str) -> None:
     """Print an error as one line on standard error."""
     click.echo(f"uninuc: error: {one_line(text)}", err=True)
+
+
+def report_warning(text: str) -> None:
+    """Print what the user should know, though it is done, as one line on standard error."""
+    click.echo(f"uninuc: warning: {one_line(text)}", err=True)
 
 
 @contextmanager

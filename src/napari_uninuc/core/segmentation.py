@@ -1,13 +1,14 @@
 """The result of a segmentation: a label image and one row for every nucleus in it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.geometry import label_boxes
 from napari_uninuc.core.instances import InstanceMask, paint_masks
 from napari_uninuc.errors import LabelsError
@@ -25,8 +26,11 @@ class Segmentation:
     ----------
     labels : (H, W) int32, 0 background
     table : one row a nucleus, ids ascending; columns `TABLE_COLUMNS`: id int64 as in `labels`,
-        score float64 in [0, 1] (NaN where unknown), class str, tight half-open box int64 px
+        score float64 in [0, 1] (NaN where unknown), class str, tight half-open box int64 px.
+        It may have a column status (`core.nuclei.Status` as str, empty where unknown) and
+        others
     timings : seconds by step: encode, detect, masks; empty where nothing was run
+    classes : names and colours of what a nucleus can be; None where nobody said
 
     Raises
     ------
@@ -37,6 +41,7 @@ class Segmentation:
     labels: npt.NDArray[np.int32]
     table: pd.DataFrame
     timings: Mapping[str, float]
+    classes: ClassPalette | None = None
 
     def __post_init__(self) -> None:
         if self.labels.ndim != 2 or self.labels.dtype != np.int32:
@@ -102,6 +107,62 @@ class Segmentation:
         names = np.full(len(ids), class_name, dtype=object)
         table = _table(ids, boxes, np.full(len(ids), np.nan), names)
         return cls(labels.astype(np.int32, copy=False), table, {})
+
+    @property
+    def palette(self) -> ClassPalette:
+        """`classes`, with the next colours for names of the table that it lacks."""
+        known = () if self.classes is None else self.classes.classes
+        names = [each.name for each in known]
+        listed = dict.fromkeys(str(name) for name in self.table["class"].unique())
+        added = [name for name in listed if name not in names and name.strip()]
+        coloured = ClassPalette.of_names([*names, *added] or ["nucleus"])
+        return ClassPalette((*known, *coloured.classes[len(known) :]))
+
+    def only(
+        self, status: str | Collection[str] | None = None, class_name: str | None = None
+    ) -> Self:
+        """Keep a part of the nuclei; their ids do not change, the others become background.
+
+        Parameters
+        ----------
+        status : one `core.nuclei.Status` or several of which one is asked; None asks for none
+        class_name : name of a class; None asks for none
+
+        Raises
+        ------
+        LabelsError
+            A status is asked for where the table has none, or a class nobody knows.
+        """
+        kept = np.ones(len(self.table), dtype=np.bool_)
+        if status is not None:
+            if "status" not in self.table.columns:
+                raise LabelsError(
+                    "expected a status of every nucleus, got a table without; save a session, "
+                    "or export all nuclei"
+                )
+            wanted = [status] if isinstance(status, str) else list(status)
+            kept &= self.table["status"].isin([str(each) for each in wanted]).to_numpy()
+        if class_name is not None:
+            if class_name not in self.palette.names:
+                raise LabelsError(
+                    f"expected one of the classes {', '.join(self.palette.names)}, got "
+                    f"{class_name!r}; name one of these"
+                )
+            kept &= (self.table["class"] == class_name).to_numpy()
+        return replace(
+            self,
+            labels=_without(self.labels, self.table["id"].to_numpy()[~kept]),
+            table=self.table[kept].reset_index(drop=True),
+        )
+
+
+def _without(
+    labels: npt.NDArray[np.int32], dropped: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int32]:
+    """Make some ids background."""
+    if dropped.size == 0:
+        return labels
+    return np.where(np.isin(labels, dropped), np.int32(0), labels)
 
 
 def _table(

@@ -4,32 +4,48 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
+from napari_uninuc.io.coco import write_coco
+from napari_uninuc.io.geojson import write_geojson
 from napari_uninuc.io.ome_zarr import write_ome_zarr
-from napari_uninuc.io.table import write_csv
+from napari_uninuc.io.table import write_csv, write_parquet
 from napari_uninuc.io.tiff import write_ome_tiff, write_tiff
 
-__all__ = ["FORMATS", "Writer", "suffix_of", "write_segmentation"]
+__all__ = ["FORMATS", "QuPathObjects", "Writer", "suffix_of", "write_segmentation"]
 
-Writer = Callable[[Segmentation, Path, float | None, Tile | None], None]
-"""Takes the segmentation, the path, micrometres per px and the picture."""
+Origin = tuple[int, int]
 
+QuPathObjects = Literal["detection", "annotation"]
+"""What nuclei become in QuPath: light and fixed, or open to its brush."""
 
-def _without_tile(write: Callable[[Segmentation, Path, float | None], None]) -> Writer:
-    return lambda segmentation, path, mpp, tile: write(segmentation, path, mpp)
-
+Writer = Callable[[Segmentation, Path, float | None, Tile | None, Origin, QuPathObjects], None]
+"""Takes the segmentation, the path, micrometres per px, the picture, where its first pixel lies
+on the slide (px), and what QuPath makes of nuclei; leaves out what its format cannot hold."""
 
 FORMATS: Mapping[str, Writer] = MappingProxyType(
     {
-        ".ome.zarr": write_ome_zarr,
-        ".ome.tif": _without_tile(write_ome_tiff),
-        ".ome.tiff": _without_tile(write_ome_tiff),
-        ".tif": _without_tile(write_tiff),
-        ".tiff": _without_tile(write_tiff),
-        ".csv": _without_tile(write_csv),
+        ".ome.zarr": lambda nuclei, path, mpp, tile, origin, _: write_ome_zarr(
+            nuclei, path, mpp, tile, origin_yx_slide=origin
+        ),
+        ".ome.tif": lambda nuclei, path, mpp, _, origin, __: write_ome_tiff(
+            nuclei, path, mpp, origin
+        ),
+        ".ome.tiff": lambda nuclei, path, mpp, _, origin, __: write_ome_tiff(
+            nuclei, path, mpp, origin
+        ),
+        ".tif": lambda nuclei, path, mpp, *_: write_tiff(nuclei, path, mpp),
+        ".tiff": lambda nuclei, path, mpp, *_: write_tiff(nuclei, path, mpp),
+        ".geojson": write_geojson,
+        ".geojson.gz": write_geojson,
+        ".coco.json": lambda nuclei, path, mpp, tile, origin, _: write_coco(
+            nuclei, path, mpp, tile, origin
+        ),
+        ".csv": lambda nuclei, path, mpp, tile, *_: write_csv(nuclei, path, mpp, tile),
+        ".parquet": lambda nuclei, path, mpp, tile, *_: write_parquet(nuclei, path, mpp, tile),
     }
 )
 """Writer of each suffix, lower case, with its dot."""
@@ -58,6 +74,9 @@ def write_segmentation(
     path: str | os.PathLike[str],
     tile: Tile | None = None,
     mpp: float | None = None,
+    *,
+    origin_yx_slide: Origin | None = None,
+    qupath_objects: QuPathObjects = "detection",
 ) -> Path:
     """Write a segmentation in the format its suffix names, beside the target, then renamed.
 
@@ -65,8 +84,11 @@ def write_segmentation(
     ----------
     segmentation : ids are the same in every format
     path : where to; folders above it are made, an earlier result is replaced
-    tile : the picture; formats that can hold it do
+    tile : the picture; formats that can hold it do, tables measure its colours
     mpp : micrometres per px; None takes the tile's
+    origin_yx_slide : where the first pixel lies on the slide, px; None takes the tile's, else
+        (0, 0)
+    qupath_objects : what GeoJSON says the nuclei are
 
     Returns
     -------
@@ -75,9 +97,18 @@ def write_segmentation(
     Raises
     ------
     OutputError
-        Unknown suffix, or a place that cannot be written; what was there before stays.
+        Unknown suffix, a picture of another shape, or a place that cannot be written; what was
+        there before stays.
     """
     target = Path(path)
     write = FORMATS[suffix_of(target)]
-    write(segmentation, target, tile.mpp if mpp is None and tile is not None else mpp, tile)
+    if tile is not None and tile.shape != segmentation.labels.shape:
+        raise OutputError(
+            f"{path}: picture and labels must have one shape, got {tile.shape} and "
+            f"{segmentation.labels.shape}; pass the picture that was segmented"
+        )
+    if origin_yx_slide is None:
+        origin_yx_slide = (0, 0) if tile is None else tile.origin_yx_slide
+    scale = tile.mpp if mpp is None and tile is not None else mpp
+    write(segmentation, target, scale, tile, origin_yx_slide, qupath_objects)
     return target

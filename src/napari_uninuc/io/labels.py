@@ -1,37 +1,39 @@
-"""Label image files into arrays, and into segmentations with what the file says of each nucleus."""
+"""Label files into arrays, and into segmentations with what the file says of each nucleus."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.errors import LabelsError
+from napari_uninuc.io.coco_labels import is_coco, read_coco
+from napari_uninuc.io.geojson_labels import read_geojson
 from napari_uninuc.io.images import read_with_pillow
 from napari_uninuc.io.ome_zarr_labels import StoredLabels, is_zarr, read_zarr_labels
+from napari_uninuc.io.painting import (
+    DEFAULT_CLASS,
+    checked_score,
+    checked_status,
+    clean_name,
+    palette_of,
+)
 from napari_uninuc.io.sources import is_tiff, require_file
+from napari_uninuc.io.stored import StoredSegmentation
 from napari_uninuc.io.tiff import read_tiff
 
 __all__ = ["StoredSegmentation", "read_labels", "read_segmentation"]
 
 _MAX_ID = int(np.iinfo(np.int32).max)
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StoredSegmentation:
-    """A label file as it was written.
-
-    Attributes
-    ----------
-    segmentation : class and score of each id where the file names them; else "nucleus" and NaN
-    mpp : micrometres per px; None where the file does not say
-    """
-
-    segmentation: Segmentation
-    mpp: float | None
+_TABLES = (".csv", ".parquet")
+_COCO = (".coco.json", ".coco.json.gz")
+_GEOJSON = (".geojson", ".geojson.gz")
+_JSON = (".json", ".json.gz")
 
 
 def read_labels(path: str | os.PathLike[str]) -> npt.NDArray[np.int32]:
@@ -39,8 +41,7 @@ def read_labels(path: str | os.PathLike[str]) -> npt.NDArray[np.int32]:
 
     Parameters
     ----------
-    path : PNG (8 or 16 bit, or a palette whose indices are the ids), TIFF, OME-TIFF, or an
-        OME-Zarr folder: a label image, or an image with one beneath it
+    path : as `read_segmentation`
 
     Returns
     -------
@@ -49,33 +50,97 @@ def read_labels(path: str | os.PathLike[str]) -> npt.NDArray[np.int32]:
     Raises
     ------
     LabelsError
-        Missing, empty, damaged, coloured, not whole numbers, or ids outside 0..2147483647.
+        As `read_segmentation`.
     """
-    return _checked(Path(path), _stored(Path(path)).pixels)
+    source = Path(path)
+    if _read_shapes(source) is not None:
+        return read_segmentation(source).segmentation.labels
+    return _checked(source, _stored(source).pixels)
 
 
-def read_segmentation(path: str | os.PathLike[str]) -> StoredSegmentation:
-    """Read a label image and whatever the file says about its scale and each nucleus.
+def read_segmentation(
+    path: str | os.PathLike[str],
+    shape: tuple[int, int] | None = None,
+    origin_yx_slide: tuple[int, int] | None = None,
+) -> StoredSegmentation:
+    """Read a label file and whatever it says about its scale, its place and each nucleus.
 
     Parameters
     ----------
-    path : as `read_labels`; an OME-Zarr may hold classes and scores, the others hold none
+    path : PNG (8 or 16 bit, or a palette whose indices are the ids), TIFF, OME-TIFF, GeoJSON,
+        COCO JSON (both also gzipped), or an OME-Zarr folder: a label image, or an image with
+        one beneath it
+    shape : (H, W) px of the picture it belongs to; GeoJSON of other programs needs it
+    origin_yx_slide : where the first pixel of that picture lies in the coordinates of a
+        GeoJSON, px; None takes what the file says, else (0, 0)
 
     Raises
     ------
     LabelsError
-        As `read_labels`.
+        Missing, empty, damaged, coloured, not whole numbers, ids outside 0..2147483647, another
+        shape than asked for, or a table, which holds no outlines.
     """
-    stored = _stored(Path(path))
-    segmentation = Segmentation.from_labels(_checked(Path(path), stored.pixels))
+    source = Path(path)
+    read = _read_shapes(source)
+    if read is not None:
+        return read(source, shape, origin_yx_slide)
+    stored = _stored(source)
+    labels = _checked(source, stored.pixels)
+    if shape is not None and labels.shape != tuple(shape):
+        raise LabelsError(
+            f"{source}: expected labels of {shape[0]} x {shape[1]} px like the picture, got "
+            f"{labels.shape[0]} x {labels.shape[1]}; name the right picture"
+        )
+    return StoredSegmentation(
+        _described(source, Segmentation.from_labels(labels), stored),
+        stored.mpp,
+        stored.origin_yx_slide,
+    )
+
+
+def _read_shapes(
+    source: Path,
+) -> Callable[[Path, tuple[int, int] | None, tuple[int, int] | None], StoredSegmentation] | None:
+    """Choose the reader of a file of outlines; None where it is none of pixels.
+
+    Raises
+    ------
+    LabelsError
+        A table.
+    """
+    name = source.name.lower()
+    if name.endswith(_TABLES):
+        raise LabelsError(
+            f"{source}: expected outlines, got a table, which holds none; name the label image, "
+            "GeoJSON or COCO file saved with it"
+        )
+    if not name.endswith((*_GEOJSON, *_JSON)) or source.is_dir():
+        return None
+    if name.endswith(_COCO) or (not name.endswith(_GEOJSON) and is_coco(source)):
+        return lambda path, shape, origin: read_coco(path, shape)
+    return read_geojson
+
+
+def _described(source: Path, segmentation: Segmentation, stored: StoredLabels) -> Segmentation:
+    """Add what the file says of each id."""
+    if not stored.properties and not stored.rgb:
+        return segmentation
     table = segmentation.table.copy()
     known = [stored.properties.get(label, {}) for label in table["id"].tolist()]
     try:
-        table["score"] = np.array([each.get("score", np.nan) for each in known], np.float64)
-    except (TypeError, ValueError):
-        raise LabelsError(f"{path}: scores must be numbers; correct the properties") from None
-    table["class"] = [str(each.get("class", "nucleus")) for each in known]
-    return StoredSegmentation(Segmentation(segmentation.labels, table, {}), stored.mpp)
+        table["score"] = np.array([checked_score(each.get("score")) for each in known], np.float64)
+    except LabelsError as problem:
+        raise LabelsError(f"{source}: {problem}") from None
+    names = [clean_name(each.get("class") or "") or DEFAULT_CLASS for each in known]
+    table["class"] = pd.Series(names, dtype=str)
+    if any("status" in each for each in known):
+        statuses = [checked_status(each.get("status")) for each in known]
+        table["status"] = pd.Series(statuses, dtype=str)
+    colours: dict[str, str] = {}
+    for label, name in zip(table["id"].tolist(), names, strict=True):
+        if label in stored.rgb:
+            colours.setdefault(name, stored.rgb[label])
+    return Segmentation(segmentation.labels, table, {}, palette_of(colours))
 
 
 def _stored(source: Path) -> StoredLabels:
@@ -86,9 +151,9 @@ def _stored(source: Path) -> StoredLabels:
     try:
         if is_tiff(source):
             plane = read_tiff(source, LabelsError)
-            return StoredLabels(plane.pixels, plane.mpp, {})
+            return StoredLabels(plane.pixels, plane.mpp, {}, {}, plane.origin_yx_slide or (0, 0))
         # A PNG's dots per inch are how large to print it, hardly ever a scale.
-        return StoredLabels(read_with_pillow(source, LabelsError, as_seen=False)[0], None, {})
+        return StoredLabels(read_with_pillow(source, LabelsError, as_seen=False)[0], None, {}, {})
     except OSError as problem:
         raise LabelsError(f"{source}: cannot be read ({problem.strerror}); check it") from None
 

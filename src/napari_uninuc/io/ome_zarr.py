@@ -15,11 +15,12 @@ import zarr
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
+from napari_uninuc.io.colours import GREY, rgb_by_class
+from napari_uninuc.io.ome_zarr_labels import OUR_NAME
 from napari_uninuc.io.targets import replacing
 
 __all__ = ["write_ome_zarr"]
 
-_LABELS_NAME = "nuclei"
 _CHUNK_SIDE = 512
 _SMALLEST_LEVEL = 256
 """Longest side, px, at which the pyramid stops."""
@@ -33,8 +34,9 @@ def write_ome_zarr(
     mpp: float | None = None,
     tile: Tile | None = None,
     version: Literal["0.4", "0.5"] = "0.4",
+    origin_yx_slide: tuple[int, int] | None = None,
 ) -> None:
-    """Write the segmentation as OME-Zarr, with class and score of every id.
+    """Write the segmentation as OME-Zarr, with colour, class, score and status of every id.
 
     Parameters
     ----------
@@ -44,6 +46,8 @@ def write_ome_zarr(
     tile : the picture. With it, the folder is the RGB image and the labels are its
         ``labels/nuclei``; without it the folder itself is the label image
     version : of NGFF; 0.4 is zarr v2, which most programs read, 0.5 is zarr v3
+    origin_yx_slide : first pixel on the slide, px; None takes the tile's, else (0, 0). The
+        translation of picture and labels
 
     Raises
     ------
@@ -55,22 +59,30 @@ def write_ome_zarr(
             f"{path}: picture and labels must have one shape, got {tile.shape} and "
             f"{segmentation.labels.shape}; pass the picture that was segmented"
         )
-    origin = (0, 0) if tile is None else tile.origin_yx_slide
+    origin = origin_yx_slide
+    if origin is None:
+        origin = (0, 0) if tile is None else tile.origin_yx_slide
     with replacing(path, folder=True) as part:
         root = zarr.open_group(str(part), mode="w", zarr_format=2 if version == "0.4" else 3)
         if tile is None:
             attributes = _write_labels(root, segmentation, mpp, origin, version, None)
         else:
-            attributes = _write_image(root, tile, mpp, version)
+            attributes = _write_image(root, tile, mpp, origin, version)
             labels = root.create_group("labels")
-            _set_attributes(labels, {"labels": [_LABELS_NAME]}, version)
-            group = labels.create_group(_LABELS_NAME)
+            _set_attributes(labels, {"labels": [OUR_NAME]}, version)
+            group = labels.create_group(OUR_NAME)
             nested = _write_labels(group, segmentation, mpp, origin, version, "../../")
             _set_attributes(group, nested, version)
         _set_attributes(root, attributes, version)
 
 
-def _write_image(group: zarr.Group, tile: Tile, mpp: float | None, version: str) -> dict[str, Any]:
+def _write_image(
+    group: zarr.Group,
+    tile: Tile,
+    mpp: float | None,
+    origin_yx: tuple[int, int],
+    version: str,
+) -> dict[str, Any]:
     levels = [np.moveaxis(tile.rgb, -1, 0)]  # (3, H, W)
     while max(levels[-1].shape) > _SMALLEST_LEVEL:
         levels.append(_halved_by_mean(levels[-1]))
@@ -85,7 +97,7 @@ def _write_image(group: zarr.Group, tile: Tile, mpp: float | None, version: str)
         for name, colour in _COLOURS.items()
     ]
     name = tile.name or "image"
-    scales = _multiscales(name, "cyx", len(levels), mpp, tile.origin_yx_slide, version)
+    scales = _multiscales(name, "cyx", len(levels), mpp, origin_yx, version)
     return {"multiscales": scales, "omero": {"channels": channels, "rdefs": {"model": "color"}}}
 
 
@@ -104,10 +116,11 @@ def _write_labels(
     label: dict[str, Any] = {"version": version} if version == "0.4" else {}
     properties = _properties(segmentation)
     if properties:  # NGFF wants at least one, or none of the key
+        label["colors"] = _colours(segmentation)
         label["properties"] = properties
     if image is not None:
         label["source"] = {"image": image}
-    scales = _multiscales(_LABELS_NAME, "yx", len(levels), mpp, origin_yx, version)
+    scales = _multiscales(OUR_NAME, "yx", len(levels), mpp, origin_yx, version)
     return {"multiscales": scales, "image-label": label}
 
 
@@ -162,10 +175,23 @@ def _multiscales(
 
 def _properties(segmentation: Segmentation) -> list[dict[str, Any]]:
     table = segmentation.table
+    statuses = table["status"] if "status" in table.columns else [""] * len(table)
     return [
         {"label-value": int(label), "class": str(name)}
         | ({"score": round(float(score), 6)} if math.isfinite(score) else {})
-        for label, name, score in zip(table["id"], table["class"], table["score"], strict=True)
+        | ({"status": str(status)} if status else {})
+        for label, name, score, status in zip(
+            table["id"], table["class"], table["score"], statuses, strict=True
+        )
+    ]
+
+
+def _colours(segmentation: Segmentation) -> list[dict[str, Any]]:
+    rgb = rgb_by_class(segmentation)
+    table = segmentation.table
+    return [
+        {"label-value": int(label), "rgba": [*rgb.get(str(name), GREY), 255]}
+        for label, name in zip(table["id"], table["class"], strict=True)
     ]
 
 

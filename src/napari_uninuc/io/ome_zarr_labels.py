@@ -1,5 +1,6 @@
 """Label images out of OME-Zarr (NGFF 0.4 or 0.5), ours and others'."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,30 @@ import numpy.typing as npt
 import zarr
 
 from napari_uninuc.errors import LabelsError
+from napari_uninuc.io.colours import hex_of
+from napari_uninuc.io.filling import MAX_COORDINATE
 from napari_uninuc.io.resolution import mpp_of_scale
 from napari_uninuc.io.sources import DECODING_ERRORS, require_sides
 
-__all__ = ["StoredLabels", "is_zarr", "read_zarr_labels"]
+__all__ = [
+    "MAX_ATTRIBUTES_BYTES",
+    "MAX_CHUNK_BYTES",
+    "OUR_NAME",
+    "StoredLabels",
+    "is_zarr",
+    "read_zarr_labels",
+    "read_zarr_picture",
+    "zarr_holds_our_labels",
+]
+
+MAX_CHUNK_BYTES = 2**30
+"""Largest chunk after decompression; a chunk is decoded whole."""
+
+MAX_ATTRIBUTES_BYTES = 2**28
+"""Largest metadata file of a group; that of 100,000 nuclei has about 2**24."""
+
+OUR_NAME = "nuclei"
+"""Of the label image in what we write."""
 
 _MARKS = (".zgroup", ".zattrs", "zarr.json")
 
@@ -27,16 +48,61 @@ class StoredLabels:
     pixels : (H, W) as stored, full resolution
     mpp : micrometres per px; None where the file names no plausible one
     properties : what is said of each id, by id: "class", "score" and whatever else; may be empty
+    rgb : colour ``#rrggbb`` of each id that has one
+    origin_yx_slide : first pixel on the slide, px; (0, 0) where the file does not say
     """
 
     pixels: npt.NDArray[Any]
     mpp: float | None
     properties: Mapping[int, Mapping[str, Any]]
+    rgb: Mapping[int, str]
+    origin_yx_slide: tuple[int, int] = (0, 0)
 
 
 def is_zarr(path: Path) -> bool:
     """Tell by what lies in it whether a folder is a zarr group."""
     return path.is_dir() and any((path / mark).is_file() for mark in _MARKS)
+
+
+def zarr_holds_our_labels(path: Path) -> bool:
+    """Tell quickly whether a zarr folder is a label image named as ours, or has one beneath it."""
+    try:
+        if not is_zarr(path):
+            return False
+        if is_zarr(path / "labels" / OUR_NAME):
+            return True
+        metadata = _metadata(zarr.open_group(str(path), mode="r"))
+        return "image-label" in metadata and metadata["multiscales"][0].get("name") == OUR_NAME
+    except (AttributeError, *DECODING_ERRORS):
+        return False
+
+
+def read_zarr_picture(path: Path) -> npt.NDArray[np.uint8] | None:
+    """Read the RGB picture of an OME-Zarr of ours; None where it holds labels alone.
+
+    Returns
+    -------
+    rgb : (H, W, 3) uint8, full resolution
+
+    Raises
+    ------
+    LabelsError
+        Damaged or too large.
+    """
+    try:
+        root = zarr.open_group(str(path), mode="r")
+        array = root["0"] if "image-label" not in _metadata(root) and "0" in root else None
+        if not isinstance(array, zarr.Array) or array.ndim != 3 or array.dtype != np.uint8:
+            return None
+        if array.shape[0] != 3:
+            return None
+        _require_sizes(path, array)
+        return np.moveaxis(np.asarray(array[...]), 0, -1)
+    except LabelsError:
+        raise
+    except (AttributeError, *DECODING_ERRORS) as problem:
+        reason = " ".join(str(problem).split()) or type(problem).__name__
+        raise LabelsError(f"{path}: expected a readable picture, got {reason}") from None
 
 
 def read_zarr_labels(path: Path) -> StoredLabels:
@@ -48,16 +114,28 @@ def read_zarr_labels(path: Path) -> StoredLabels:
         Damaged, no label image in it, more than one, or more than one plane.
     """
     try:
+        _require_small_texts(path)
         root = zarr.open_group(str(path), mode="r")
         group = _label_group(path, root)
         return _read(path, group, _metadata(group))
     except LabelsError:
         raise
-    except (AttributeError, *DECODING_ERRORS) as problem:
+    except (ArithmeticError, AttributeError, *DECODING_ERRORS) as problem:
         reason = " ".join(str(problem).split()) or type(problem).__name__
         raise LabelsError(
             f"{path}: expected a readable OME-Zarr, got {reason}; write it again"
         ) from None
+
+
+def _require_small_texts(path: Path) -> None:
+    """Refuse metadata that would fill the memory: it is parsed whole."""
+    inner = [path / "labels", *(path / "labels").glob("*")]
+    for text in (folder / mark for folder in (path, *inner) for mark in _MARKS):
+        if text.is_file() and text.stat().st_size > MAX_ATTRIBUTES_BYTES:
+            raise LabelsError(
+                f"{text}: expected metadata of at most {MAX_ATTRIBUTES_BYTES} bytes, got "
+                f"{text.stat().st_size}; write it again"
+            )
 
 
 def _label_group(path: Path, root: zarr.Group) -> zarr.Group:
@@ -69,21 +147,61 @@ def _label_group(path: Path, root: zarr.Group) -> zarr.Group:
         raise LabelsError(
             f"{path}: expected one label image, got {found}; name a folder that is one"
         )
-    return _as_group(root[f"labels/{names[0]}"])
+    return _as_group(root[f"labels/{_inner(path, names[0])}"])
+
+
+def _inner(path: Path, name: Any) -> str:
+    """Refuse a name that leads out of the folder."""
+    parts = str(name).replace("\\", "/").split("/")
+    if any(part in ("", ".", "..") or ":" in part for part in parts):
+        raise LabelsError(
+            f"{path}: expected names inside the folder, got {str(name)[:80]!r}; write it again"
+        )
+    return str(name)
 
 
 def _read(path: Path, group: zarr.Group, metadata: Mapping[str, Any]) -> StoredLabels:
     scales = metadata["multiscales"][0]
     level = scales["datasets"][0]
-    array = group[level["path"]]
+    array = group[_inner(path, level["path"])]
     if not isinstance(array, zarr.Array) or any(side != 1 for side in array.shape[:-2]):
         raise LabelsError(f"{path}: labels must be one plane (H, W), got {array}; pass one plane")
     height, width = array.shape[-2:]
-    require_sides(path, (height, width), LabelsError)
+    _require_sizes(path, array)
     pixels = np.asarray(array[...]).reshape(height, width)
-    properties = metadata.get("image-label", {}).get("properties", [])
-    by_id = {int(each["label-value"]): each for each in properties}
-    return StoredLabels(pixels, _mpp(scales["axes"], level), by_id)
+    said = metadata.get("image-label", {})
+    by_id = {int(each["label-value"]): each for each in said.get("properties") or []}
+    colours = {
+        int(each["label-value"]): hex_of(each.get("rgba")) for each in said.get("colors") or []
+    }
+    return StoredLabels(
+        pixels,
+        _mpp(scales["axes"], level),
+        by_id,
+        {label: colour for label, colour in colours.items() if colour is not None},
+        _origin(level),
+    )
+
+
+def _require_sizes(path: Path, array: zarr.Array[Any]) -> None:
+    require_sides(path, (array.shape[-2], array.shape[-1]), LabelsError)
+    if 0 in array.shape:
+        raise LabelsError(f"{path}: expected at least one pixel, got {array.shape}; write it again")
+    if math.prod(array.chunks) * array.dtype.itemsize > MAX_CHUNK_BYTES:
+        raise LabelsError(
+            f"{path}: expected chunks of at most {MAX_CHUNK_BYTES} bytes, got {array.chunks}; "
+            "write it again in smaller ones"
+        )
+
+
+def _origin(level: Mapping[str, Any]) -> tuple[int, int]:
+    """Divide translation by scale: the first pixel on the slide, px."""
+    found = {each["type"]: each for each in level["coordinateTransformations"]}
+    if "translation" not in found or "scale" not in found:
+        return 0, 0
+    offsets, steps = found["translation"]["translation"][-2:], found["scale"]["scale"][-2:]
+    y, x = (float(offset) / float(step) for offset, step in zip(offsets, steps, strict=True))
+    return (round(y), round(x)) if abs(y) <= MAX_COORDINATE >= abs(x) else (0, 0)
 
 
 def _mpp(axes: list[dict[str, Any]], level: Mapping[str, Any]) -> float | None:

@@ -1,80 +1,244 @@
-"""One row of measurements for every nucleus, as CSV."""
+"""One row of measurements for every nucleus, as CSV or Parquet.
 
+Measured from the pixels of some thousand nuclei at a time: 100,000 in well under a minute, with
+the numbers scikit-image's ``regionprops`` gives, except for solidity.
+"""
+
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from scipy import ndimage
 
 from napari_uninuc.core.segmentation import Segmentation
+from napari_uninuc.core.tile import Tile
+from napari_uninuc.errors import OutputError
+from napari_uninuc.io.outlines import Canvas, pack_nuclei
 from napari_uninuc.io.targets import replacing
 
-__all__ = ["measure_nuclei", "write_csv"]
+__all__ = ["measure_nuclei", "write_csv", "write_parquet"]
+
+_SHAPES = ("area", "y", "x", "perimeter", "solidity", "eccentricity")
+_COLOURS = (
+    "mean_red",
+    "mean_green",
+    "mean_blue",
+    "mean_haematoxylin_od",
+    "mean_eosin_od",
+    "mean_dab_od",
+)
+_CROSS = ndimage.generate_binary_structure(2, 1)
+_NEIGHBOURS = np.array([[10, 2, 10], [2, 1, 2], [10, 2, 10]], dtype=np.uint8)
+_STEPS = np.zeros(50)
+"""Length of outline that a border pixel stands for, by its neighbours (Benkrid and Crookes
+2000, the perimeter of scikit-image)."""
+_STEPS[[5, 7, 15, 17, 25, 27]] = 1
+_STEPS[[21, 33]] = np.sqrt(2)
+_STEPS[[13, 23]] = (1 + np.sqrt(2)) / 2
 
 
-def measure_nuclei(segmentation: Segmentation, mpp: float | None = None) -> pd.DataFrame:
+def measure_nuclei(
+    segmentation: Segmentation, mpp: float | None = None, tile: Tile | None = None
+) -> pd.DataFrame:
     """Measure every nucleus of the table in its label image.
 
     Parameters
     ----------
-    segmentation : ids of the table that own no pixel get area 0 and an empty centroid
+    segmentation : ids of the table that own no pixel get area 0 and otherwise empty fields
     mpp : micrometres per px; None leaves the columns in um empty
+    tile : the picture, of the labels' shape; None leaves out the columns of colour
 
     Returns
     -------
-    table : columns id, class, score, centroid_y_px, centroid_x_px, centroid_y_um,
-        centroid_x_um, area_px, area_um2, y0, x0, y1, x1
-        The centre of the first pixel is (0, 0); boxes are half-open, px.
+    table : id, class, score, status (empty where unknown), centroid_y_px, centroid_x_px,
+        centroid_y_um, centroid_x_um, area_px, area_um2, perimeter_px, perimeter_um, solidity,
+        eccentricity, y0, x0, y1, x1
+        The centre of the first pixel is (0, 0); boxes are half-open, px. Solidity is the area
+        by that of the convex hull of the pixels' corners, in (0, 1]. With a tile also mean_red,
+        mean_green, mean_blue in 0..255 and mean_haematoxylin_od, mean_eosin_od, mean_dab_od:
+        decadic optical density along the stain vectors of Ruifrok and Johnston (2001) as in
+        ``skimage.color``, never below 0; eosin and DAB are told apart by colour alone
     """
     source = segmentation.table.reset_index(drop=True)
-    labels = segmentation.labels
-    rows, columns = np.nonzero(labels)
     ids = source["id"].to_numpy(dtype=np.int64)
-    places = _places(ids, labels[rows, columns])
-    known = places >= 0
-    places, rows, columns = places[known], rows[known], columns[known]
-    area = np.bincount(places, minlength=len(ids))
-    with np.errstate(invalid="ignore"):
-        y = np.bincount(places, rows, len(ids)) / area
-        x = np.bincount(places, columns, len(ids)) / area
+    shapes = pd.DataFrame(_measured(segmentation, tile)).set_index("id").reindex(ids)
     scale = np.nan if mpp is None else mpp
-    measured = {
+    y, x = shapes["y"].to_numpy(), shapes["x"].to_numpy()
+    area = shapes["area"].fillna(0).to_numpy().astype(np.int64)
+    perimeter = shapes["perimeter"].to_numpy()
+    measured: dict[str, Any] = {
         "id": ids,
         "class": source["class"],
         "score": source["score"],
+        "status": source.get("status", ""),
         "centroid_y_px": y,
         "centroid_x_px": x,
         "centroid_y_um": y * scale,
         "centroid_x_um": x * scale,
         "area_px": area,
-        "area_um2": area * scale**2,
+        "area_um2": area * scale * scale,
+        "perimeter_px": perimeter,
+        "perimeter_um": perimeter * scale,
+        "solidity": shapes["solidity"].to_numpy(),
+        "eccentricity": shapes["eccentricity"].to_numpy(),
     }
+    colours = {} if tile is None else {name: shapes[name].to_numpy() for name in _COLOURS}
     boxes = {name: source[name] for name in ("y0", "x0", "y1", "x1")}
-    return pd.DataFrame({**measured, **boxes})
+    return pd.DataFrame({**measured, **colours, **boxes})
 
 
-def _places(ids: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Find the row of each pixel's id, -1 where it has none."""
-    if len(ids) == 0:
-        return np.full(pixels.shape, -1)
-    order = np.argsort(ids)
-    found = order[np.minimum(np.searchsorted(ids, pixels, sorter=order), len(ids) - 1)]
-    return np.where(ids[found] == pixels, found, -1)
+def _measured(segmentation: Segmentation, tile: Tile | None) -> dict[str, Any]:
+    """Measure canvas by canvas; nuclei without pixels are left out."""
+    names = ("id", *_SHAPES, *(() if tile is None else _COLOURS))
+    parts: dict[str, list[Any]] = {name: [np.zeros(0)] for name in names}
+    for canvas in pack_nuclei(segmentation):
+        found = _measure_canvas(canvas, tile)
+        kept = found["area"] > 0
+        for name in names:
+            parts[name].append(found[name][kept])
+    return {name: np.concatenate(values) for name, values in parts.items()}
 
 
-def write_csv(segmentation: Segmentation, path: Path, mpp: float | None = None) -> None:
+def _measure_canvas(canvas: Canvas, tile: Tile | None) -> dict[str, npt.NDArray[Any]]:
+    rows, columns = np.nonzero(canvas.owner)
+    owner = canvas.owner[rows, columns] - 1
+    count = len(canvas.ids)
+    area = np.bincount(owner, minlength=count)
+    y, x = (np.stack([rows, columns], axis=1) + canvas.shift_yx[owner]).T
+    with np.errstate(invalid="ignore"):
+        centre_y = np.bincount(owner, y, count) / area
+        centre_x = np.bincount(owner, x, count) / area
+        found: dict[str, npt.NDArray[Any]] = {
+            "id": canvas.ids,
+            "area": area,
+            "y": centre_y,
+            "x": centre_x,
+            "perimeter": _perimeters(canvas),
+            "solidity": area / _hull_areas(owner, y, x, count),
+            "eccentricity": _eccentricities(owner, y - centre_y[owner], x - centre_x[owner], area),
+        }
+        if tile is not None:
+            sums = [np.bincount(owner, each, count) for each in _colours(tile.rgb[y, x]).T]
+            found |= {name: each / area for name, each in zip(_COLOURS, sums, strict=True)}
+    return found
+
+
+def _perimeters(canvas: Canvas) -> npt.NDArray[np.float64]:
+    inside = canvas.owner > 0
+    border = (inside & ~ndimage.binary_erosion(inside, _CROSS)).astype(np.uint8)
+    kinds = ndimage.convolve(border, _NEIGHBOURS, mode="constant")[inside]
+    lengths: npt.NDArray[Any] = np.bincount(
+        canvas.owner[inside], _STEPS[np.minimum(kinds, 49)], len(canvas.ids) + 1
+    )
+    return lengths[1:]
+
+
+def _eccentricities(
+    owner: npt.NDArray[np.int32],
+    dy: npt.NDArray[np.float64],
+    dx: npt.NDArray[np.float64],
+    area: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float64]:
+    """Of the ellipse with the same second moments: 0 is a circle, towards 1 a line."""
+    count = len(area)
+    yy, xx, xy = (np.bincount(owner, each, count) / area for each in (dy * dy, dx * dx, dx * dy))
+    spread = np.sqrt((yy - xx) ** 2 + 4 * xy**2)
+    longer, shorter = (yy + xx + spread) / 2, np.maximum((yy + xx - spread) / 2, 0)
+    ratio = np.divide(shorter, longer, out=np.ones_like(longer), where=longer > 0)
+    eccentricities: npt.NDArray[np.float64] = np.sqrt(1 - ratio)
+    return eccentricities
+
+
+def _hull_areas(
+    owner: npt.NDArray[np.int32],
+    y: npt.NDArray[np.int64],
+    x: npt.NDArray[np.int64],
+    count: int,
+) -> npt.NDArray[np.float64]:
+    """Area of the convex hull of each nucleus's pixels as squares, px^2."""
+    order = np.lexsort((x, y, owner))
+    owner, y, x = owner[order], y[order], x[order]
+    fresh = np.concatenate([[True], (np.diff(owner) != 0) | (np.diff(y) != 0)])[: len(y)]
+    first = np.flatnonzero(fresh)
+    last = np.append(first[1:], len(y)) - 1
+    rows, left, right = y[first].tolist(), x[first].tolist(), (x[last] + 1).tolist()
+    borders = np.searchsorted(owner[first], np.arange(count + 1)).tolist()
+    areas = [_hull_area(rows[a:b], left[a:b], right[a:b]) for a, b in pairwise(borders)]
+    return np.array(areas, dtype=np.float64)
+
+
+def _hull_area(rows: list[int], left: list[int], right: list[int]) -> float:
+    """Area between the outermost corners of rows of pixels, rows ascending."""
+    doubled = 0
+    for sides, sign in ((left, -1), (right, 1)):
+        chain: list[tuple[int, int]] = []
+        for row, side in zip(rows, sides, strict=True):
+            for point in ((side * sign, row), (side * sign, row + 1)):
+                while len(chain) > 1 and _turns_in(chain[-2], chain[-1], point):
+                    chain.pop()
+                chain.append(point)
+        doubled += sum((b[1] - a[1]) * (a[0] + b[0]) for a, b in pairwise(chain))
+    return doubled / 2
+
+
+def _turns_in(a: tuple[int, int], b: tuple[int, int], c: tuple[int, int]) -> bool:
+    """Whether b lies on the line from a to c or on its inner, smaller side."""
+    return (b[0] - a[0]) * (c[1] - a[1]) <= (c[0] - a[0]) * (b[1] - a[1])
+
+
+def _colours(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """Return red, green, blue, and optical density of haematoxylin, eosin and DAB: (n, 6)."""
+    from skimage.color import hed_from_rgb  # here, for it loads half a second of scikit-image
+
+    density = -np.log10(np.maximum(np.arange(256), 1) / 255)
+    stains = np.maximum(density[rgb] @ hed_from_rgb, 0)
+    return np.concatenate([rgb.astype(np.float64), stains], axis=1)
+
+
+def write_csv(
+    segmentation: Segmentation, path: Path, mpp: float | None = None, tile: Tile | None = None
+) -> None:
     """Write `measure_nuclei` as UTF-8 CSV with a header; unknown values are empty.
 
     Parameters
     ----------
-    segmentation : as for `measure_nuclei`
+    segmentation, mpp, tile : as for `measure_nuclei`
     path : replaced whole or not at all; folders above it are made
-    mpp : micrometres per px
 
     Raises
     ------
     OutputError
         The file cannot be written.
     """
-    table = measure_nuclei(segmentation, mpp)
+    table = measure_nuclei(segmentation, mpp, tile)
     with replacing(path) as part:
         table.to_csv(part, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def write_parquet(
+    segmentation: Segmentation, path: Path, mpp: float | None = None, tile: Tile | None = None
+) -> None:
+    """Write `measure_nuclei` as Parquet, with pyarrow.
+
+    Parameters
+    ----------
+    segmentation, mpp, tile : as for `measure_nuclei`
+    path : replaced whole or not at all; folders above it are made
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written, or pyarrow is not installed.
+    """
+    table = measure_nuclei(segmentation, mpp, tile)
+    try:
+        with replacing(path) as part:
+            table.to_parquet(part, engine="pyarrow", index=False)
+    except ImportError:
+        raise OutputError(
+            f"{path}: Parquet needs the package pyarrow, got none; pip install pyarrow, or "
+            "write .csv"
+        ) from None

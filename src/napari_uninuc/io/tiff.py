@@ -1,8 +1,10 @@
 """TIFF and OME-TIFF: the first plane in, label images out."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +16,25 @@ from napari_uninuc.io.resolution import mpp_of_tiff
 from napari_uninuc.io.sources import DECODING_ERRORS, require_sides
 from napari_uninuc.io.targets import replacing
 
-__all__ = ["TiffPlane", "read_tiff", "write_ome_tiff", "write_tiff"]
+__all__ = [
+    "TiffPlane",
+    "origin_of_ours",
+    "read_tiff",
+    "tiff_holds_our_labels",
+    "write_ome_tiff",
+    "write_tiff",
+]
 
 _TILE_SIDE = 256
+_LARGEST_TOP = 2048
+"""Longest side, px, of a label image without smaller levels, and of the smallest level."""
+
+_BIG = 3 * 2**30
+"""Bytes before compression from which offsets of 64 bits are needed."""
+
+_MAX_UINT16 = 65_535
+_NAMESPACE = "napari-uninuc"
+_ORIGIN = ("origin_y_slide", "origin_x_slide")
 _PHOTOMETRICS_AS_STORED = {1, 2, 6}  # MINISBLACK, RGB, YCBCR (which tifffile decodes to RGB)
 _CHANNEL_AXES = "SCQ"  # samples, channels, and tifffile's "unknown"
 
@@ -31,11 +49,14 @@ class TiffPlane:
     mpp : micrometres per px, or None where the file does not say so plausibly
     as_stored : False where the numbers are not yet what is seen: a palette, inks, or
         white as zero
+    origin_yx_slide : first pixel on the slide, px, where `write_ome_tiff` said it; None where
+        the file is not of ours
     """
 
     pixels: npt.NDArray[Any]
     mpp: float | None
     as_stored: bool
+    origin_yx_slide: tuple[int, int] | None = None
 
 
 def read_tiff(path: Path, error: type[UniNucError]) -> TiffPlane:
@@ -59,7 +80,12 @@ def read_tiff(path: Path, error: type[UniNucError]) -> TiffPlane:
             _require_whole(path, level, error)
             pixels = level.asarray(squeeze=True)
             as_stored = int(level.keyframe.photometric) in _PHOTOMETRICS_AS_STORED
-            return TiffPlane(_channels_last(pixels, axes), mpp_of_tiff(tif), as_stored)
+            return TiffPlane(
+                _channels_last(pixels, axes),
+                mpp_of_tiff(tif),
+                as_stored,
+                None if tif.ome_metadata is None else origin_of_ours(tif.ome_metadata),
+            )
     except UniNucError:
         raise
     except DECODING_ERRORS as problem:
@@ -102,8 +128,33 @@ def _channels_last(pixels: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:
     return np.expand_dims(pixels, missing) if missing else pixels
 
 
+def origin_of_ours(description: str) -> tuple[int, int] | None:
+    """Read the first pixel (y, x) on the slide, px, out of OME-XML; None in others' files."""
+    try:
+        root = ElementTree.fromstring(description)
+    except (ElementTree.ParseError, ValueError):
+        return None
+    for node in root.iter():
+        if node.tag.endswith("}MapAnnotation") and node.get("Namespace") == _NAMESPACE:
+            said = {each.get("K"): each.text or "" for each in node.iter() if each.get("K")}
+            found = [said.get(key, "") for key in _ORIGIN]
+            if all(re.fullmatch(r"-?\d{1,9}", text) for text in found):
+                return int(found[0]), int(found[1])
+    return None
+
+
+def tiff_holds_our_labels(path: Path) -> bool:
+    """Tell by its first page whether a file was written by `write_ome_tiff`."""
+    try:
+        with tifffile.TiffFile(path) as tif:
+            description = tif.pages.first.description
+    except DECODING_ERRORS:
+        return False
+    return _NAMESPACE in description and origin_of_ours(description) is not None
+
+
 def write_tiff(segmentation: Segmentation, path: Path, mpp: float | None = None) -> None:
-    """Write the label image as a tiled, compressed TIFF.
+    """Write the label image as a tiled, compressed TIFF, a large one as a pyramid.
 
     Parameters
     ----------
@@ -117,19 +168,27 @@ def write_tiff(segmentation: Segmentation, path: Path, mpp: float | None = None)
         The file cannot be written.
     """
     labels = segmentation.labels
-    pixels = labels.astype(np.uint16 if labels.max(initial=0) <= 65_535 else np.uint32)
-    with replacing(path) as part:
-        tifffile.imwrite(part, pixels, ome=False, **_layout(mpp))
+    wide = labels.max(initial=0) > _MAX_UINT16
+    _write_pyramid(path, labels.astype(np.uint32 if wide else np.uint16), mpp, None)
 
 
-def write_ome_tiff(segmentation: Segmentation, path: Path, mpp: float | None = None) -> None:
+def write_ome_tiff(
+    segmentation: Segmentation,
+    path: Path,
+    mpp: float | None = None,
+    origin_yx_slide: tuple[int, int] = (0, 0),
+) -> None:
     """Write the label image as a tiled, compressed OME-TIFF named "nuclei".
+
+    A large one is a pyramid of SubIFDs, each level half of the one before, as Bio-Formats
+    wants it; a pixel of a level is one of the four it stands for, so no id is made up.
 
     Parameters
     ----------
     segmentation : its labels are stored as uint16 where they fit, else as int32
     path : replaced whole or not at all; folders above it are made
     mpp : micrometres per px, for PhysicalSizeX and PhysicalSizeY; None writes none
+    origin_yx_slide : first pixel on the slide, px; an annotation of the file
 
     Raises
     ------
@@ -137,13 +196,35 @@ def write_ome_tiff(segmentation: Segmentation, path: Path, mpp: float | None = N
         The file cannot be written.
     """
     labels = segmentation.labels
-    pixels = labels.astype(np.uint16 if labels.max(initial=0) <= 65_535 else np.int32)
-    metadata: dict[str, Any] = {"axes": "YX", "Name": "nuclei"}
+    wide = labels.max(initial=0) > _MAX_UINT16
+    origin = {key: str(int(value)) for key, value in zip(_ORIGIN, origin_yx_slide, strict=True)}
+    metadata: dict[str, Any] = {
+        "axes": "YX",
+        "Name": "nuclei",
+        "MapAnnotation": {"Namespace": _NAMESPACE, **origin},
+    }
     if mpp is not None:
         metadata |= {f"PhysicalSize{axis}": mpp for axis in "XY"}
         metadata |= {f"PhysicalSize{axis}Unit": "µm" for axis in "XY"}
-    with replacing(path) as part:
-        tifffile.imwrite(part, pixels, ome=True, metadata=metadata, **_layout(mpp))
+    _write_pyramid(path, labels.astype(np.int32 if wide else np.uint16), mpp, metadata)
+
+
+def _write_pyramid(
+    path: Path, pixels: npt.NDArray[Any], mpp: float | None, ome: dict[str, Any] | None
+) -> None:
+    """Write full resolution, and beneath it levels until one is small enough to look at."""
+    levels = [pixels]
+    while max(levels[-1].shape) > _LARGEST_TOP:
+        levels.append(levels[-1][::2, ::2])
+    with (
+        replacing(path) as part,
+        tifffile.TiffWriter(part, bigtiff=pixels.nbytes > _BIG, ome=ome is not None) as writer,
+    ):
+        for index, level in enumerate(levels):
+            step = None if mpp is None else mpp * 2**index
+            kind: dict[str, Any] = {"subfiletype": 1} if index else {"subifds": len(levels) - 1}
+            first = ome if index == 0 else None
+            writer.write(np.ascontiguousarray(level), metadata=first, **kind, **_layout(step))
 
 
 def _layout(mpp: float | None) -> dict[str, Any]:

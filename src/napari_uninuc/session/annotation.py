@@ -97,14 +97,14 @@ class AnnotationSession:
         return found
 
     def segmentation(self) -> Segmentation:
-        """Freeze what is visible now, for files: labels and a table with class and status."""
+        """Freeze what is visible now, for files: labels, classes, a table with class and status."""
         bare = Segmentation.from_labels(self.labels.pixels.copy())
         rows = [self.labels.nuclei[int(id_)] for id_ in bare.table["id"]]
         table = bare.table.copy()
         table["score"] = np.array([row.score for row in rows], dtype=np.float64)
         table["class"] = pd.Series([self.classes.name_of(r.class_id) for r in rows], dtype=str)
         table["status"] = pd.Series([str(row.status) for row in rows], dtype=str)
-        return Segmentation(bare.labels, table, {})
+        return Segmentation(bare.labels, table, {}, self.classes)
 
     # -- verbs ------------------------------------------------------------------------------
 

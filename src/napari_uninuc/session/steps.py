@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from psygnal import Signal
 
@@ -33,6 +34,10 @@ class Steps:
 
     Notes run parallel to the history's entries, aligned at the newest: where the history has
     dropped its oldest entries, the oldest notes are never looked at again.
+
+    Attributes
+    ----------
+    move : what the edit being applied is: something new, or a step taken back or made again
     """
 
     changed = Signal()
@@ -44,6 +49,7 @@ class Steps:
         self._done: list[_Note] = []
         self._undone: list[_Note] = []
         self._run = 0
+        self.move: Literal["do", "undo", "redo"] = "do"
 
     def do(self, edit: Edit) -> None:
         """Make an edit, one step."""
@@ -80,11 +86,19 @@ class Steps:
 
     def undo(self) -> bool:
         """Take the last step back; False where there is none."""
-        return self._walk(self.history.undo, self._done, self._undone, 0)
+        self.move = "undo"
+        try:
+            return self._walk(self.history.undo, self._done, self._undone, 0)
+        finally:
+            self.move = "do"
 
     def redo(self) -> bool:
         """Do the step taken back last again; False where there is none."""
-        return self._walk(self.history.redo, self._undone, self._done, 1)
+        self.move = "redo"
+        try:
+            return self._walk(self.history.redo, self._undone, self._done, 1)
+        finally:
+            self.move = "do"
 
     def _noted(self, note: _Note) -> None:
         self._done.append(note)

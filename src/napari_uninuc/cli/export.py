@@ -1,0 +1,120 @@
+"""``uninuc export``: a saved correction session as a file, or as a report."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from napari_uninuc.cli.messages import report_warning
+from napari_uninuc.cli.options import PathArgument
+from napari_uninuc.cli.outputs import plan_outputs, require_place
+from napari_uninuc.errors import OutputError
+
+if TYPE_CHECKING:
+    from napari_uninuc.io.formats import QuPathObjects
+    from napari_uninuc.session.keeping import Restored
+
+
+@click.command(short_help="Export a saved correction session, or report on it.")
+@click.argument("session", metavar="SESSION", type=PathArgument)
+@click.option(
+    "--output",
+    metavar="PATH",
+    type=PathArgument,
+    help="Nuclei; the suffix is the format, as in uninuc convert.",
+)
+@click.option(
+    "--report",
+    metavar="PATH",
+    type=PathArgument,
+    help="A page on what was changed, when and by whom: .html or .md.",
+)
+@click.option(
+    "--like",
+    metavar="IMAGE",
+    type=PathArgument,
+    help="The picture, for a session that was cut off before its picture was saved with it.",
+)
+@click.option("--only-reviewed", is_flag=True, help="Only nuclei that a person has reviewed.")
+@click.option("--only-class", metavar="NAME", help="Only nuclei of this class.")
+@click.option(
+    "--qupath-objects",
+    type=click.Choice(["detection", "annotation"]),
+    default="detection",
+    show_default=True,
+    help="What nuclei of a .geojson are in QuPath: detections are fast, annotations editable.",
+)
+def export(
+    session: Path,
+    output: Path | None,
+    report: Path | None,
+    like: Path | None,
+    only_reviewed: bool,
+    only_class: str | None,
+    qupath_objects: "QuPathObjects",
+) -> None:
+    """Export the nuclei of a saved session (a folder), write a report on it, or both.
+
+    The folder is only read, and needs nothing besides: it may have been copied from elsewhere.
+    After a crash or on a damaged disk, what is certain is exported and a warning says what is not.
+
+    \b
+    Examples:
+      uninuc export SESSION --output nuclei.geojson
+      uninuc export SESSION --output reviewed.csv --only-reviewed
+      uninuc export SESSION --report session.html
+    """
+    _plan(session, output, report)
+    from napari_uninuc.io.images import read_image
+    from napari_uninuc.session.keeping import restore
+
+    restored = restore(session, None if like is None else read_image(like))
+    if restored.problem is not None:
+        report_warning(restored.problem)
+    if output is not None:
+        count = _write_nuclei(restored, output, only_reviewed, only_class, qupath_objects)
+        click.echo(f"{session} -> {output}: {count} nuclei")
+    if report is not None:
+        _write_report(session, restored, report)
+        click.echo(f"{session} -> {report}: {restored.changes} changes")
+
+
+def _plan(session: Path, output: Path | None, report: Path | None) -> None:
+    """Refuse what cannot be written, before anything is read."""
+    from napari_uninuc.journal.report import report_suffix
+
+    if output is None and report is None:
+        raise click.UsageError("expected --output or --report, got neither; name a file")
+    if report is not None:
+        report_suffix(report)
+        require_place(report)
+    if output is not None:
+        plan_outputs([session], output, None)
+    for target in filter(None, (output, report)):
+        if session.resolve() in target.resolve().parents:
+            raise OutputError(
+                f"{target}: would be written into the session itself; name a place outside it"
+            )
+
+
+def _write_nuclei(
+    restored: "Restored",
+    output: Path,
+    only_reviewed: bool,
+    only_class: str | None,
+    qupath_objects: "QuPathObjects",
+) -> int:
+    from napari_uninuc.core.nuclei import Status
+    from napari_uninuc.io.formats import write_segmentation
+
+    nuclei = restored.session.segmentation()
+    kept = nuclei.only(Status.REVIEWED if only_reviewed else None, only_class)
+    write_segmentation(kept, output, restored.session.tile, qupath_objects=qupath_objects)
+    return len(kept.table)
+
+
+def _write_report(session: Path, restored: "Restored", report: Path) -> None:
+    from napari_uninuc.journal.folder import read_heading
+    from napari_uninuc.journal.report import write_report
+
+    write_report(session, read_heading(session), restored.session.tile, report)

@@ -1,0 +1,147 @@
+"""Rows of nuclei and their masks as plain bytes, column by column, so that they pack well."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_uninuc.core.instances import InstanceMask
+from napari_uninuc.core.nuclei import Nucleus, Status
+from napari_uninuc.errors import SessionError
+from napari_uninuc.io.sources import MAX_SIDE
+
+__all__ = [
+    "MASK",
+    "ROW",
+    "mask_bits",
+    "mask_bytes_limit",
+    "masks_of",
+    "rows_of",
+    "table_of_masks",
+    "table_of_rows",
+    "to_bytes",
+    "to_table",
+]
+
+ROW = np.dtype(
+    [
+        ("id", "<i4"),
+        ("class", "<i8"),
+        ("score", "<f8"),
+        ("iou", "<f8"),
+        ("status", "u1"),  # place in _STATUSES + 1; 0 where there is no such nucleus
+        ("boxed", "u1"),
+        ("box_yxyx", "<f8", (4,)),
+    ]
+)
+MASK = np.dtype(
+    [
+        ("id", "<i4"),
+        ("y", "<i4"),
+        ("x", "<i4"),
+        ("height", "<u4"),
+        ("width", "<u4"),
+        ("class", "<i8"),
+        ("score", "<f8"),
+        ("iou", "<f8"),
+    ]
+)
+
+_STATUSES = (Status.AUTOMATIC, Status.EDITED, Status.REVIEWED, Status.HIDDEN)
+_CODES = {status: code for code, status in enumerate(_STATUSES, start=1)}
+_NO_BOX = (0.0, 0.0, 0.0, 0.0)
+
+
+def to_bytes(table: npt.NDArray[Any]) -> bytes:
+    """Write a table byte column by byte column: what is alike comes to lie together."""
+    size = table.dtype.itemsize
+    return np.ascontiguousarray(table).view(np.uint8).reshape(-1, size).T.tobytes()
+
+
+def to_table(raw: bytes, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Read what `to_bytes` wrote; `raw` must be a whole number of rows."""
+    columns = np.frombuffer(raw, np.uint8).reshape(dtype.itemsize, -1)
+    return np.ascontiguousarray(columns.T).view(dtype).reshape(-1)
+
+
+def table_of_rows(rows: Iterable[tuple[int, Nucleus | None]]) -> npt.NDArray[Any]:
+    """Put (id, row) pairs into a table of `ROW`."""
+    return np.array([_cells(id_, row) for id_, row in rows], dtype=ROW)
+
+
+def _cells(id_: int, row: Nucleus | None) -> tuple[Any, ...]:
+    if row is None:
+        return id_, 0, 0.0, 0.0, 0, 0, _NO_BOX
+    box = row.detected_box_yxyx
+    code = _CODES[row.status]
+    return id_, row.class_id, row.score, row.predicted_iou, code, box is not None, box or _NO_BOX
+
+
+def rows_of(table: npt.NDArray[Any]) -> dict[int, Nucleus | None]:
+    """Read a table of `ROW`.
+
+    Raises
+    ------
+    SessionError
+        An id twice, or a status that there is not.
+    LabelsError
+        An id or class out of range.
+    """
+    if table.size and int(table["status"].max()) > len(_STATUSES):
+        raise SessionError(f"a row has the unknown status {table['status'].max()}")
+    rows = {cells[0]: _row(cells) for cells in table.tolist()}
+    if len(rows) != len(table):
+        raise SessionError("a nucleus has two rows")
+    return rows
+
+
+def _row(cells: tuple[Any, ...]) -> Nucleus | None:
+    id_, class_id, score, iou, code, boxed, box = cells
+    if not code:
+        return None
+    box_yxyx = tuple(float(side) for side in box) if boxed else None
+    return Nucleus(id_, class_id, score, iou, _STATUSES[code - 1], box_yxyx)  # type: ignore[arg-type]
+
+
+def table_of_masks(masks: Mapping[int, InstanceMask]) -> npt.NDArray[Any]:
+    """Put everything about masks but their pixels into a table of `MASK`."""
+    cells = [
+        (id_, *mask.origin_yx, *mask.mask.shape, mask.class_id, mask.score, mask.predicted_iou)
+        for id_, mask in masks.items()
+    ]
+    return np.array(cells, dtype=MASK)
+
+
+def mask_bits(masks: Iterable[InstanceMask]) -> bytes:
+    """Write the pixels of masks, eight a byte, each mask from a new byte on."""
+    return b"".join(np.packbits(mask.mask).tobytes() for mask in masks)
+
+
+def mask_bytes_limit(count: int, shape: Sequence[int]) -> int:
+    """Bytes of `mask_bits` that so many masks of a picture of (H, W) px may take."""
+    return count + 8 * shape[0] * shape[1]
+
+
+def masks_of(table: npt.NDArray[Any], bits: bytes) -> dict[int, InstanceMask]:
+    """Read a table of `MASK` and what `mask_bits` wrote.
+
+    Raises
+    ------
+    SessionError
+        More, fewer or larger masks than there are bits.
+    """
+    if table.size and max(int(table["height"].max()), int(table["width"].max())) > 2 * MAX_SIDE:
+        raise SessionError(f"a mask is more than {2 * MAX_SIDE} px a side")
+    sizes = table["height"].astype(np.int64) * table["width"]
+    ends = np.cumsum((sizes + 7) // 8)
+    if (int(ends[-1]) if ends.size else 0) != len(bits):
+        raise SessionError("masks and their pixels do not fit together")
+    raw = np.frombuffer(bits, np.uint8)
+    masks = {}
+    for cells, size, end in zip(table.tolist(), sizes.tolist(), ends.tolist(), strict=True):
+        id_, y, x, height, width, class_id, score, iou = cells
+        packed = raw[end - (size + 7) // 8 : end]
+        mask = np.unpackbits(packed, count=size).astype(np.bool_).reshape(height, width)
+        masks[id_] = InstanceMask((y, x), mask, score, class_id, iou)
+    return masks

@@ -1,0 +1,275 @@
+"""What the journal of a session says: who did what, when, and what it was before."""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
+
+from napari_uninuc.core.classes import ClassPalette, NucleusClass
+from napari_uninuc.core.edits import Edit
+from napari_uninuc.core.instances import InstanceMask
+from napari_uninuc.errors import SessionError
+from napari_uninuc.journal.edit_records import EditSizes, read_edit, write_edit
+
+__all__ = [
+    "Actor",
+    "ClassesChanged",
+    "Closed",
+    "EditDone",
+    "FilterChanged",
+    "Gap",
+    "Move",
+    "Note",
+    "Record",
+    "RunStarted",
+    "ScaleChanged",
+    "now",
+    "pack_edit",
+    "pack_note",
+]
+
+_LEVEL = 1  # level 6 takes three times as long for a few percent
+_MAX_HEAD_BYTES = 2**24
+
+Move = Literal["do", "undo", "redo"]
+_Count = Annotated[int, Field(ge=0)]
+_Score = Annotated[float, Field(allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A model that changes nuclei by itself.
+
+    Attributes
+    ----------
+    model : its id
+    weights_sha256 : of the weights file; empty where they are in no file
+    settings : what it was run with, by name
+    """
+
+    model: str
+    weights_sha256: str = ""
+    settings: Mapping[str, str | bool | int | float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        plain = {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in self.settings.items()
+        }
+        object.__setattr__(self, "settings", plain)
+
+
+@dataclass(frozen=True, slots=True)
+class EditDone:
+    """An edit was applied.
+
+    Attributes
+    ----------
+    at : when, UTC
+    by : the model that did it by itself, None for a person
+    move : whether it was done, taken back or done again
+    verb : as beside "Undo"; of the step taken back where `move` is "undo"
+    sizes : of the edit's bytes
+    nuclei : visible ones afterwards
+    threshold, min_area_px : of the filter in force afterwards
+    """
+
+    at: AwareDatetime
+    by: Actor | None
+    move: Move
+    verb: str
+    sizes: EditSizes
+    nuclei: _Count
+    threshold: _Score
+    min_area_px: int
+    what: Literal["edit"] = "edit"
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A person let a model outline the picture."""
+
+    at: AwareDatetime
+    by: Actor
+    what: Literal["run"] = "run"
+
+
+@dataclass(frozen=True, slots=True)
+class ClassesChanged:
+    """Classes were added, renamed or coloured; (name, colour) by class id."""
+
+    at: AwareDatetime
+    classes: tuple[tuple[str, str], ...]
+    what: Literal["classes"] = "classes"
+
+    @property
+    def palette(self) -> ClassPalette:
+        """The classes; LabelsError where there can be no such ones."""
+        return ClassPalette(tuple(NucleusClass(*each) for each in self.classes))
+
+
+@dataclass(frozen=True, slots=True)
+class FilterChanged:
+    """The filter was moved, and no nucleus came or went; see `session.steps.Filter`."""
+
+    at: AwareDatetime
+    threshold: _Score
+    min_area_px: int
+    what: Literal["filter"] = "filter"
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleChanged:
+    """The picture was given another scale, micrometres per px."""
+
+    at: AwareDatetime
+    mpp: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    what: Literal["scale"] = "scale"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """So many changes could not be recorded; the snapshot of this journal holds their outcome."""
+
+    at: AwareDatetime
+    missing: _Count
+    what: Literal["gap"] = "gap"
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The session was closed in good order."""
+
+    at: AwareDatetime
+    what: Literal["closed"] = "closed"
+
+
+Note = RunStarted | ClassesChanged | FilterChanged | ScaleChanged | Gap | Closed
+
+_HEADS: TypeAdapter[EditDone | Note] = TypeAdapter(
+    Annotated[EditDone | Note, Field(discriminator="what")]
+)
+_EDIT, _NOTE = b"E", b"N"
+
+
+def now() -> datetime:
+    """Tell the time as records keep it."""
+    return datetime.now(UTC)
+
+
+def pack_edit(
+    edit: Edit,
+    candidates: Mapping[int, InstanceMask],
+    *,
+    at: datetime,
+    by: Actor | None,
+    move: Move,
+    nuclei: int,
+    threshold: float,
+    min_area_px: int,
+) -> bytes:
+    """Turn an edit into the payload of a record; see `EditDone` and `write_edit`.
+
+    Raises
+    ------
+    SessionError
+        What is said about it takes more than 16 MiB.
+    """
+    sizes, raw = write_edit(edit, candidates)
+    shown = float(threshold), int(min_area_px)  # numpy's numbers do not go into JSON
+    head = EditDone(at, by, move, edit.verb, sizes, nuclei, *shown)
+    return _pack(_EDIT, head, raw)
+
+
+def pack_note(note: Note) -> bytes:
+    """Turn a note into the payload of a record; SessionError as `pack_edit`."""
+    return _pack(_NOTE, note, b"")
+
+
+def _pack(kind: bytes, head: EditDone | Note, raw: bytes) -> bytes:
+    said = _HEADS.dump_json(head)
+    if len(said) > _MAX_HEAD_BYTES:
+        raise SessionError(
+            f"names and settings of a change may take {_MAX_HEAD_BYTES} bytes, got {len(said)}; "
+            "shorten them"
+        )
+    return kind + zlib.compress(len(said).to_bytes(4, "little") + said + raw, _LEVEL)
+
+
+class Record:
+    """One record of a journal, read as far as it is asked about; may come from anybody.
+
+    Parameters
+    ----------
+    payload : as `pack_edit` and `pack_note` made it
+    """
+
+    def __init__(self, payload: bytes) -> None:
+        self.is_edit = payload[:1] == _EDIT
+        self._packed = payload[1:]
+
+    @property
+    def head(self) -> EditDone | Note:
+        """What was done; SessionError where it cannot be read."""
+        return self._open()[0]
+
+    def edit(self, pixels: npt.NDArray[np.int32]) -> tuple[Edit, dict[int, InstanceMask]]:
+        """Read the edit and the candidates it brought.
+
+        Parameters
+        ----------
+        pixels : (H, W) int32, the label map before it
+
+        Raises
+        ------
+        SessionError
+            Not an edit, damaged, or larger than an edit of these pixels can be.
+        LabelsError
+            Rows out of range.
+        """
+        head, unpacker = self._open()
+        if not isinstance(head, EditDone):
+            raise SessionError("expected a change of nuclei, got a note")
+        shape = pixels.shape[0], pixels.shape[1]
+        raw = _take(unpacker, unpacker.unconsumed_tail, head.sizes.nbytes(shape))
+        if not unpacker.eof and _inflate(unpacker, unpacker.unconsumed_tail, 1):
+            raise SessionError("a change is followed by bytes that are not its own")
+        return read_edit(head.verb, head.sizes, raw, pixels)
+
+    def _open(self) -> "tuple[EditDone | Note, zlib._Decompress]":
+        unpacker = zlib.decompressobj()
+        length = int.from_bytes(_take(unpacker, self._packed, 4), "little")
+        if length > _MAX_HEAD_BYTES:
+            raise SessionError(f"a record begins with {length} bytes of text")
+        said = _take(unpacker, unpacker.unconsumed_tail, length)
+        try:
+            head = _HEADS.validate_json(said)
+        except ValidationError as problem:
+            raise SessionError(f"a record says what cannot be ({_first(problem)})") from None
+        if isinstance(head, EditDone) != self.is_edit:
+            raise SessionError("a record is of another kind than it says")
+        return head, unpacker
+
+
+def _take(unpacker: "zlib._Decompress", packed: bytes, size: int) -> bytes:
+    raw = _inflate(unpacker, packed, size) if size else b""
+    if len(raw) != size:
+        raise SessionError(f"a record holds {len(raw)} bytes where it announces {size}")
+    return raw
+
+
+def _inflate(unpacker: "zlib._Decompress", packed: bytes, limit: int) -> bytes:
+    try:
+        return unpacker.decompress(packed, limit)
+    except zlib.error as problem:
+        raise SessionError(f"a record cannot be unpacked ({problem})") from None
+
+
+def _first(problem: ValidationError) -> str:
+    error = problem.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}"

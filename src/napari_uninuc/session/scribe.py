@@ -1,0 +1,215 @@
+"""Writing a session down beside the work: at once, in order, and on after a failure."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+
+from napari_uninuc.core.tile import Tile
+from napari_uninuc.errors import SessionError
+from napari_uninuc.journal.framing import JournalWriter
+from napari_uninuc.journal.picture import write_picture
+from napari_uninuc.journal.records import Closed, Gap, now, pack_note
+from napari_uninuc.journal.snapshot import SessionState, write_snapshot
+from napari_uninuc.journal.writer import SessionWriter
+from napari_uninuc.session.lane import Lane
+
+__all__ = ["Scribe"]
+
+_log = logging.getLogger("napari_uninuc")
+
+_PATIENCE_S = 0.25
+"""How long the next change waits for the one before to be written; a second is never lost so."""
+
+_SYNC_EVERY_S = 0.3
+_SNAPSHOT_AFTER_BYTES = 2 * 2**20
+_RETRY_AFTER_S = 1.0
+_MAX_RETRY_S = 60.0
+
+
+class Scribe:
+    """Lanes: one hands records over at once, one waits for the disk, one saves the picture.
+
+    Parameters
+    ----------
+    writer : of the session's folder
+    tile : the picture
+    start : the state before the first record
+    on_problem : called once, in a lane, when writing begins to fail; and once more if it fails
+        again after it had gone on
+
+    Attributes
+    ----------
+    wants_state : the next record should come with the state after it
+    """
+
+    def __init__(
+        self,
+        writer: SessionWriter,
+        tile: Tile,
+        start: SessionState,
+        on_problem: Callable[[Exception], None],
+    ) -> None:
+        self._writer, self._tile, self._on_problem = writer, tile, on_problem
+        self._start: SessionState | None = start
+        self._writing, self._disk = Lane("uninuc journal"), Lane("uninuc disk")
+        self._picture = Lane("uninuc picture")
+        self._closing = threading.Event()
+        self._sync_planned = self._stalled = self._broken = self._told = False
+        self._telling = threading.Lock()
+        self._missing = 0
+        self._retry_s, self._retry_at = _RETRY_AFTER_S, 0.0
+        self._snapshot_after = max(_SNAPSHOT_AFTER_BYTES, start.pixels.size // 8)
+        self.wants_state = False
+
+    # -- in the thread of the session -------------------------------------------------------
+
+    def write(self, make: Callable[[], bytes], state: SessionState | None) -> None:
+        """Write a record soon; waits for the one before, and but once for a disk that hangs.
+
+        Parameters
+        ----------
+        make : makes the record's payload, in the lane
+        state : after this record; None unless `wants_state`
+        """
+        if not self._writing.busy:
+            self._stalled = False
+        elif not self._stalled:
+            self._stalled = not self._writing.drain(_PATIENCE_S)
+        if state is not None:
+            self.wants_state = False
+        self._writing.put(partial(self._write, make, state))
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether records are not being written at present."""
+        return self._broken
+
+    def close(self, timeout_s: float, state: SessionState | None = None) -> bool:
+        """Write what waits, wait for the disk, let go of the folder; False if it takes longer.
+
+        Parameters
+        ----------
+        state : the last one, for a last try where writing had failed
+        """
+        until = time.monotonic() + timeout_s
+        self._closing.set()
+        self._writing.put(partial(self._finish, state))
+        done = self._writing.close(timeout_s)
+        for lane in (self._disk, self._picture):
+            done = lane.close(max(0.0, until - time.monotonic())) and done
+        self._writer.release()
+        return done
+
+    # -- in the lane that writes ------------------------------------------------------------
+
+    def _write(self, make: Callable[[], bytes], state: SessionState | None) -> None:
+        try:
+            if self._broken:
+                self._resume(state)
+            else:
+                self._begin_once()
+                self._writer.journal.append(make())
+                self._follow_up(state)
+        except Exception as problem:  # a thread has nobody above it to tell
+            self._fail(problem)
+
+    def _begin_once(self) -> None:
+        if self._start is not None:
+            self._writer.begin(self._start)
+            self._start = None
+            self._save_picture()
+
+    def _follow_up(self, state: SessionState | None) -> None:
+        journal = self._writer.journal
+        if state is not None:
+            path = self._writer.go_on()
+            self._retire(journal)
+            self._later(partial(write_snapshot, state, path))
+        elif journal.size > self._snapshot_after:
+            self.wants_state = True
+        self._sync_soon()
+
+    def _resume(self, state: SessionState | None) -> None:
+        """Go on after a failure, where the state is known; else count one more that is missed."""
+        if state is None:
+            self._missing += 1
+            self.wants_state = time.monotonic() >= self._retry_at
+            return
+        self._begin_anew(state, self._missing + 1)
+
+    def _begin_anew(self, state: SessionState, missing: int) -> None:
+        self._writer.begin(state)
+        self._writer.journal.append(pack_note(Gap(now(), missing)))
+        self._missing, self._broken, self._told = 0, False, False
+        self._save_picture()
+        self._sync_soon()
+
+    def _fail(self, problem: Exception) -> None:
+        self._broken, self._start = True, None
+        self._missing += 1
+        self._retry_at = time.monotonic() + self._retry_s
+        self._retry_s = min(2 * self._retry_s, _MAX_RETRY_S)
+        journal = self._writer.leave_journal()
+        if journal is not None:
+            self._retire(journal)
+        self._tell(problem)
+
+    def _finish(self, state: SessionState | None) -> None:
+        try:
+            if self._broken and state is not None:
+                self._begin_anew(state, self._missing)
+            if self._start is None and not self._broken:
+                self._writer.journal.append(pack_note(Closed(now())))
+                self._save_picture()
+                self._retire(self._writer.journal)
+        except Exception as problem:  # a thread has nobody above it to tell
+            self._fail(problem)
+
+    # -- in the lanes that wait for the disk ------------------------------------------------
+
+    def _sync_soon(self) -> None:
+        if not self._sync_planned:
+            self._sync_planned = True
+            self._later(partial(self._sync, self._writer.journal))
+
+    def _sync(self, journal: JournalWriter) -> None:
+        self._closing.wait(_SYNC_EVERY_S)
+        self._sync_planned = False
+        journal.sync()
+
+    def _retire(self, journal: JournalWriter) -> None:
+        self._later(journal.sync)
+        self._later(journal.close)
+
+    def _save_picture(self) -> None:
+        path = self._writer.path
+        assert path is not None
+        save = partial(write_picture, path, self._tile.rgb)
+        self._picture.put(partial(self._guarded, save))
+
+    def _later(self, job: Callable[[], None]) -> None:
+        self._disk.put(partial(self._guarded, job))
+
+    def _guarded(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except Exception as problem:  # a thread has nobody above it to tell
+            self._tell(problem)
+
+    def _tell(self, problem: Exception) -> None:
+        with self._telling:
+            if self._told:
+                return
+            self._told = True
+        reason = (isinstance(problem, OSError) and problem.strerror) or str(problem)
+        told = SessionError(
+            f"{self._writer.path or 'the session'}: changes are not being saved ({reason}); work "
+            "goes on: make room there or export the nuclei, saving is tried again by itself"
+        )
+        told.__cause__ = problem
+        try:
+            self._on_problem(told)
+        except Exception:  # the lane must not end with it
+            _log.exception("telling failed: %s", told)

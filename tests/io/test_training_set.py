@@ -1,0 +1,126 @@
+import json
+import tomllib
+
+import numpy as np
+import pytest
+
+from napari_uninuc.core.segmentation import Segmentation
+from napari_uninuc.core.tile import Tile
+from napari_uninuc.datasets.folder import read_folder
+from napari_uninuc.datasets.recipes import DatasetSpec
+from napari_uninuc.errors import LabelsError, OutputError
+from napari_uninuc.io.training_set import CARD_NAME, write_training_set
+
+
+def with_status(segmentation, *statuses):
+    table = segmentation.table.assign(status=list(statuses))
+    return Segmentation(segmentation.labels, table, {})
+
+
+def card_of(folder):
+    return tomllib.loads((folder / CARD_NAME).read_text(encoding="utf-8"))
+
+
+def specs_of(folder):
+    return [DatasetSpec.model_validate(entry) for entry in card_of(folder)["datasets"]]
+
+
+@pytest.fixture
+def reviewed(two_nuclei, tile_40x60):
+    return tile_40x60, with_status(two_nuclei, "reviewed", "reviewed")
+
+
+@pytest.fixture
+def partly(two_nuclei, tile_40x60):
+    return tile_40x60, with_status(two_nuclei, "reviewed", "automatic")
+
+
+def test_training_reads_the_folder_as_it_is(reviewed, tmp_path):
+    folder = write_training_set([reviewed], tmp_path / "new" / "mine")
+    (image,) = read_folder(folder)
+    stored = image.read(mpp=0.25)
+    assert image.name == "noise"
+    np.testing.assert_array_equal(stored.tile.rgb, reviewed[0].rgb)
+    np.testing.assert_array_equal(stored.labels, reviewed[1].labels)
+    assert stored.classes == {2: "epithelial", 7: "inflammatory"}
+    (spec,) = specs_of(folder)
+    assert (spec.name, spec.exhaustive, spec.mpp) == ("mine", True, 0.25)
+    assert [each.name for each in spec.images()] == ["noise"]
+    assert list((tmp_path / "new").iterdir()) == [folder]
+
+
+def test_nuclei_nobody_reviewed_are_left_out_and_the_card_says_so(partly, tmp_path):
+    folder = write_training_set([partly], tmp_path / "mine")
+    (image,) = read_folder(folder)
+    assert np.unique(image.read().labels).tolist() == [0, 2]
+    assert json.loads((folder / "classes" / "noise.json").read_text()) == {"2": "epithelial"}
+    (spec,) = specs_of(folder)
+    assert spec.exhaustive is False
+    (picture,) = card_of(folder)["pictures"]
+    assert (picture["nuclei"], picture["left_out"], picture["exhaustive"]) == (1, 1, False)
+
+
+def test_labels_nobody_reviewed_are_never_exhaustive(partly, tmp_path):
+    folder = write_training_set([partly], tmp_path / "all", keep=("reviewed", "automatic"))
+    assert np.unique(read_folder(folder)[0].read().labels).tolist() == [0, 2, 7]
+    assert [spec.exhaustive for spec in specs_of(folder)] == [False]
+
+
+def test_a_picture_without_nuclei_is_not_exhaustive(tile_40x60, tmp_path):
+    empty = with_status(Segmentation.from_labels(np.zeros((40, 60), np.int32)))
+    folder = write_training_set([(tile_40x60, empty)], tmp_path / "mine")
+    assert [spec.exhaustive for spec in specs_of(folder)] == [False]
+
+
+def test_exhaustive_pictures_and_others_are_two_data_sets(reviewed, partly, tmp_path):
+    folder = write_training_set([reviewed, partly, reviewed], tmp_path / "mine")
+    whole, part = specs_of(folder)
+    assert (whole.exhaustive, [each.name for each in whole.images()]) == (
+        True,
+        ["noise", "noise-3"],
+    )
+    assert (part.exhaustive, [each.name for each in part.images()]) == (False, ["noise-2"])
+
+
+def test_more_ids_than_16_bits_are_kept(tile_40x60, tmp_path):
+    labels = np.zeros((40, 60), np.int32)
+    labels[3:5, 3:5] = 70_000
+    nuclei = with_status(Segmentation.from_labels(labels), "reviewed")
+    folder = write_training_set([(tile_40x60, nuclei)], tmp_path / "mine")
+    np.testing.assert_array_equal(read_folder(folder)[0].read().labels, labels)
+
+
+def test_names_of_pictures_may_be_anything(reviewed, tmp_path):
+    tile, nuclei = reviewed
+    names = ["../../evil", "a b.ome.tif", "A b.png", "", "x" * 300, "...", "a[1]*"]
+    pictures = [(Tile.from_array(tile.rgb, 0.25, name=name), nuclei) for name in names]
+    folder = write_training_set(pictures, tmp_path / "mine")
+    stored = [path.name for path in (folder / "images").iterdir()]
+    assert len(stored) == len(names)
+    assert all(len(spec.images()) == len(names) for spec in specs_of(folder))
+    assert {path.name for path in tmp_path.iterdir()} == {"mine"}
+
+
+def test_what_cannot_be_a_set_is_refused(reviewed, two_nuclei, tmp_path):
+    tile, nuclei = reviewed
+    other = Tile.from_array(tile.rgb, 0.5)
+    with pytest.raises(OutputError, match=r"one scale, got 0\.25 and 0\.5"):
+        write_training_set([reviewed, (other, nuclei)], tmp_path / "mine")
+    with pytest.raises(OutputError, match="got none"):
+        write_training_set([], tmp_path / "mine")
+    with pytest.raises(LabelsError, match="a table without"):
+        write_training_set([(tile, two_nuclei)], tmp_path / "mine")
+    small = with_status(Segmentation.from_labels(np.ones((3, 3), int)), "reviewed")
+    with pytest.raises(OutputError, match="one shape"):
+        write_training_set([(tile, small)], tmp_path / "mine")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "precious").touch()
+    with pytest.raises(OutputError, match="a new folder"):
+        write_training_set([reviewed], tmp_path / "mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["precious"]
+
+
+def test_an_unknown_scale_is_said(reviewed, tmp_path):
+    folder = write_training_set([(Tile.from_array(reviewed[0].rgb), reviewed[1])], tmp_path / "m")
+    assert [spec.mpp for spec in specs_of(folder)] == [None]
