@@ -1,5 +1,7 @@
 """Fixtures that more than one part of the tests needs."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,14 @@ from napari_uninuc.core.tile import Tile
 # Timings of a shared machine say nothing about the code.
 settings.register_profile("uninuc", deadline=None, max_examples=50)
 settings.load_profile("uninuc")
+
+
+@pytest.fixture(autouse=True)
+def sessions_root(tmp_path_factory, monkeypatch) -> Path:
+    """Where sessions are kept in tests: never among a person's own."""
+    root = tmp_path_factory.mktemp("sessions")
+    monkeypatch.setenv("UNINUC_SESSIONS", str(root))
+    return root
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QApplication
 from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.labels import LabelMap
 from napari_uninuc.core.nuclei import Nucleus, Status
+from napari_uninuc.gui import notices
 from napari_uninuc.gui.actions import Actions
 from napari_uninuc.gui.asking import Asker
 from napari_uninuc.gui.jobs import Worker
@@ -215,8 +216,11 @@ class Room:
         self.until(lambda: self.bench.run is None)
 
     def close(self):
-        self.widget.close_desks()
-        assert self.bench.worker.join(20)
+        """Take the widget out of the window, as closing the dock for good does."""
+        if self.bench.worker.is_open:
+            self.widget.close_desks()
+            assert self.bench.worker.join(20)
+            self.viewer.window.remove_dock_widget(self.widget)
 
 
 @pytest.fixture
@@ -230,7 +234,6 @@ def make_room(canvas, qtbot):
     yield make
     for room in rooms:
         room.close()
-        room.viewer.window.remove_dock_widget(room.widget)
         vars(room).clear()
     QApplication.processEvents()
     gc.collect()  # widgets are cycles, and napari looks for what still knows its viewer
@@ -239,3 +242,12 @@ def make_room(canvas, qtbot):
 @pytest.fixture
 def room(make_room):
     return make_room()
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """What the person was told."""
+    heard = []
+    for name in ("show_error", "show_info", "show_warning"):
+        monkeypatch.setattr(notices, name, heard.append)
+    return heard

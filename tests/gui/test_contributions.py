@@ -4,13 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 from npe2 import PluginManager, PluginManifest
 
 import napari_uninuc
+from napari_uninuc.core.classes import ClassPalette, NucleusClass
+from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.errors import LabelsError
-from napari_uninuc.gui.contributions import open_sample, write_labels_layer
-from napari_uninuc.io.formats import FORMATS
+from napari_uninuc.gui.contributions import open_sample, read_nuclei_file, write_labels_layer
+from napari_uninuc.io.formats import FORMATS, write_segmentation
+from napari_uninuc.io.labels import read_segmentation
 
 
 @pytest.fixture
@@ -75,3 +78,126 @@ def test_stacks_are_refused(tmp_path):
     with pytest.raises(LabelsError, match="one channel"):
         write(Labels(np.zeros((3, 4, 5), dtype=int)), tmp_path / "a.tif")
     assert not list(tmp_path.iterdir())
+
+
+# -- what a layer says goes into the file ---------------------------------------------------
+
+
+def test_status_and_place_go_along(two_nuclei, tmp_path):
+    features = two_nuclei.table[["id", "class", "score"]].assign(status=["reviewed", "automatic"])
+    layer = Labels(
+        two_nuclei.labels,
+        scale=(0.25, 0.25),
+        translate=(25.0, 50.05),
+        units=("um", "um"),
+        features=features,
+    )
+    for name in ("a.geojson", "a.coco.json", "a.ome.zarr"):
+        write(layer, tmp_path / name)
+        stored = read_segmentation(tmp_path / name)
+        assert stored.origin_yx_slide == (100, 200)
+        assert stored.mpp == 0.25
+        assert stored.segmentation.table["status"].tolist() == ["reviewed", "automatic"]
+        np.testing.assert_array_equal(stored.segmentation.labels, two_nuclei.labels)
+
+
+def test_without_a_column_of_ids_row_i_is_nucleus_i(two_nuclei, tmp_path):
+    names = pd.DataFrame({"class": [f"class {k}" for k in range(9)]})
+    write(Labels(two_nuclei.labels, features=names), tmp_path / "a.csv")
+    assert pd.read_csv(tmp_path / "a.csv")["class"].tolist() == ["class 2", "class 7"]
+
+
+def classes_in(path):
+    stored = read_segmentation(path).segmentation.classes.classes
+    return {each.name: each.colour for each in stored}
+
+
+def test_colours_of_a_layer_are_those_of_its_classes_where_they_can_be(two_nuclei, tmp_path):
+    features = two_nuclei.table[["id", "class"]]
+    colours = {0: "transparent", 2: "#ff0080", 7: "#102030", None: "white"}
+    write(Labels(two_nuclei.labels, features=features, colormap=colours), tmp_path / "a.geojson")
+    assert classes_in(tmp_path / "a.geojson") == {
+        "epithelial": "#ff0080",
+        "inflammatory": "#102030",
+    }
+    one_class = features.assign(**{"class": "nucleus"})
+    write(Labels(two_nuclei.labels, features=one_class, colormap=colours), tmp_path / "b.geojson")
+    assert classes_in(tmp_path / "b.geojson") == {"nucleus": "#ffd400"}, "two colours, one class"
+
+
+# -- files into layers ----------------------------------------------------------------------
+
+
+def opened(path):
+    reader = read_nuclei_file(str(path))
+    assert reader is not None
+    return [Layer.create(*each) for each in reader(str(path))]
+
+
+@pytest.mark.parametrize("name", ["a.geojson", "a.geojson.gz", "a.coco.json", "a.ome.zarr"])
+def test_what_we_write_opens_as_it_was(two_nuclei, tile_40x60, tmp_path, name):
+    table = two_nuclei.table.assign(status=["reviewed", "automatic"])
+    palette = ClassPalette(
+        (NucleusClass("inflammatory", "#102030"), NucleusClass("epithelial", "#ff0080"))
+    )
+    tile = tile_40x60 if name == "a.ome.zarr" else None
+    write_segmentation(
+        Segmentation(two_nuclei.labels, table, {}, palette),
+        tmp_path / name,
+        tile,
+        0.25,
+        origin_yx_slide=(100, 200),
+    )
+    *pictures, layer = opened(tmp_path / name)
+    assert isinstance(layer, Labels)
+    np.testing.assert_array_equal(layer.data, two_nuclei.labels)
+    assert layer.scale.tolist() == [0.25, 0.25]
+    assert layer.translate.tolist() == [25, 50]
+    assert [str(unit) for unit in layer.units] == ["micrometer"] * 2
+    assert layer.features["index"].tolist() == [2, 7]
+    assert layer.features["class"].tolist() == ["epithelial", "inflammatory"]
+    assert layer.features["status"].tolist() == ["reviewed", "automatic"]
+    np.testing.assert_allclose(layer.get_color(2), [1, 0, 128 / 255, 1], atol=1e-6)
+    assert len(pictures) == (tile is not None)
+    for picture in pictures:
+        np.testing.assert_array_equal(picture.data, tile.rgb)
+        assert picture.rgb
+        assert picture.translate.tolist() == [25, 50]
+    write(layer, tmp_path / "again.geojson")
+    assert classes_in(tmp_path / "again.geojson") == {
+        "inflammatory": "#102030",
+        "epithelial": "#ff0080",
+    }
+
+
+def test_an_ome_tiff_of_ours_opens_as_labels(two_nuclei, tmp_path):
+    path = write_segmentation(two_nuclei, tmp_path / "a.ome.tif", mpp=0.25, origin_yx_slide=(8, 4))
+    (layer,) = opened(path)
+    assert isinstance(layer, Labels)
+    assert layer.translate.tolist() == [2, 1]
+    assert layer.features["index"].tolist() == [2, 7]
+
+
+def test_files_of_others_are_left_to_others(two_nuclei, tile_40x60, tmp_path):
+    tifffile.imwrite(tmp_path / "a.ome.tif", two_nuclei.labels, metadata={"axes": "YX"})
+    write_segmentation(two_nuclei, tmp_path / "a.tif")
+    write_segmentation(two_nuclei, tmp_path / "a.csv")
+    write_segmentation(two_nuclei, tmp_path / "b.ome.zarr")
+    attributes = tmp_path / "b.ome.zarr" / ".zattrs"
+    attributes.write_text(attributes.read_text().replace('"nuclei"', '"cells"'))
+    (tmp_path / "folder.zarr").mkdir()
+    (tmp_path / "damaged.zarr").mkdir()
+    (tmp_path / "damaged.zarr" / ".zgroup").write_text("{no")
+    for name in ("a.ome.tif", "a.tif", "a.csv", "b.ome.zarr", "folder.zarr", "damaged.zarr", "no"):
+        assert read_nuclei_file(str(tmp_path / name)) is None
+    assert read_nuclei_file([str(tmp_path / "a.geojson")]) is None
+
+
+def test_npe2_finds_our_reader(manifest):
+    manager = PluginManager()
+    manager.register(manifest)
+    for name in ("a.geojson", "a.geojson.gz", "a.coco.json", "a.ome.tif", "a.ome.zarr"):
+        assert [each.command for each in manager.iter_compatible_readers(name)] == [
+            "napari-uninuc.read_nuclei_file"
+        ]
+    assert not list(manager.iter_compatible_readers("a.tif"))

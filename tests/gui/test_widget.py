@@ -1,7 +1,6 @@
 """The whole widget in a real window, with an annotator that needs no torch."""
 
 import numpy as np
-import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
@@ -9,15 +8,6 @@ from napari_uninuc.errors import DeviceError
 from napari_uninuc.gui import notices
 from napari_uninuc.io.labels import read_labels
 from napari_uninuc.testing import make_tile
-
-
-@pytest.fixture
-def said(monkeypatch):
-    """What the person was told."""
-    heard = []
-    for name in ("show_error", "show_info", "show_warning"):
-        monkeypatch.setattr(notices, name, heard.append)
-    return heard
 
 
 def test_one_button_outlines_all_nuclei_and_one_undo_takes_them_back(room):

@@ -48,6 +48,11 @@ class AnnotatorCard(Protocol):
         ...
 
     @property
+    def sha256(self) -> str:
+        """Of the weights, hexadecimal; empty where they are in no file."""
+        ...
+
+    @property
     def mpp(self) -> float | None:
         """Micrometres per px the model was taught at; None where it knows no scale."""
         ...

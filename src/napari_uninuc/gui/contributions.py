@@ -1,22 +1,36 @@
-"""What the manifest names: sample data and writers. Loaded by napari on first use."""
+"""What the manifest names: sample data, readers and writers. Loaded by napari on first use."""
 
 import math
+import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from napari_uninuc.core.classes import ClassPalette, NucleusClass
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.datasets.sample import immunohistochemistry_tile
+from napari_uninuc.io.colours import hex_of
 from napari_uninuc.io.formats import write_segmentation
+from napari_uninuc.io.labels import read_segmentation
+from napari_uninuc.io.ome_zarr_labels import read_zarr_picture, zarr_holds_our_labels
+from napari_uninuc.io.stored import StoredSegmentation
+from napari_uninuc.io.tiff import tiff_holds_our_labels
 
-__all__ = ["open_sample", "write_labels_layer"]
+__all__ = ["open_sample", "read_nuclei_file", "write_labels_layer"]
 
 _ID_COLUMNS = ("id", "index", "label")
+_CLASSES_KEY = "uninuc_classes"
+_SHAPES = (".geojson", ".geojson.gz", ".coco.json")
+_MOST_COLOURED = 20_000
+"""Nuclei up to which a layer read shows its classes: napari builds a dictionary of all ids."""
+
+LayerData = tuple[Any, dict[str, Any], str]
 
 
-def open_sample() -> list[tuple[npt.NDArray[np.uint8], dict[str, Any], str]]:
+def open_sample() -> list[LayerData]:
     """Open scikit-image's immunohistochemistry tile as one RGB image layer.
 
     Returns
@@ -27,6 +41,62 @@ def open_sample() -> list[tuple[npt.NDArray[np.uint8], dict[str, Any], str]]:
     return [(tile.rgb, {"name": tile.name, "rgb": True}, "image")]
 
 
+# -- files into layers ----------------------------------------------------------------------
+
+
+def read_nuclei_file(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
+    """Offer to read a file of nuclei; None, quickly, for what is not certain to be one.
+
+    Parameters
+    ----------
+    path : ``.geojson``, ``.geojson.gz`` or ``.coco.json``; ``.ome.tif`` and ``.ome.zarr`` only
+        where we wrote them. Other label images are napari's own to open
+    """
+    if not isinstance(path, str):
+        return None
+    name = path.rstrip("/\\").lower()
+    if name.endswith(_SHAPES):
+        return _layers
+    if name.endswith((".ome.tif", ".ome.tiff")) and tiff_holds_our_labels(Path(path)):
+        return _layers
+    return _layers if name.endswith(".zarr") and zarr_holds_our_labels(Path(path)) else None
+
+
+def _layers(path: str) -> list[LayerData]:
+    """Read one file; raises LabelsError as `read_segmentation` does."""
+    source = Path(path)
+    stored = read_segmentation(source)
+    placed = _placed(stored)
+    rgb = read_zarr_picture(source) if source.is_dir() else None
+    picture = [] if rgb is None else [(rgb, {"name": source.name, "rgb": True, **placed}, "image")]
+    table = stored.segmentation.table
+    features = table.rename(columns={"id": "index"}).drop(columns=["y0", "x0", "y1", "x1"])
+    colours = {each.name: each.colour for each in stored.segmentation.palette.classes}
+    described: dict[str, Any] = {
+        "name": "nuclei",
+        "features": features,
+        "metadata": {_CLASSES_KEY: colours},
+    }
+    if len(table) <= _MOST_COLOURED:
+        ids = zip(table["id"].tolist(), table["class"], strict=True)
+        described["colormap"] = {
+            0: "transparent",
+            None: "transparent",
+            **{id_: colours[str(name)] for id_, name in ids},
+        }
+    return [*picture, (stored.segmentation.labels, {**described, **placed}, "labels")]
+
+
+def _placed(stored: StoredSegmentation) -> dict[str, Any]:
+    step = 1.0 if stored.mpp is None else stored.mpp
+    y, x = stored.origin_yx_slide
+    unit = "pixel" if stored.mpp is None else "micrometer"
+    return {"scale": (step, step), "translate": (y * step, x * step), "units": (unit, unit)}
+
+
+# -- layers into files ----------------------------------------------------------------------
+
+
 def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write one labels layer in the format the path's suffix names.
 
@@ -34,8 +104,9 @@ def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     ----------
     path : where to; its suffix is a key of `napari_uninuc.io.formats.FORMATS`
     data : (H, W) integers, 0 background
-    meta : the layer's attributes. A scale in micrometres becomes the file's; the feature
-        columns class and score are kept where a column id, index or label names the nucleus
+    meta : the layer's attributes. A scale in micrometres becomes the file's, the translation
+        the place on the slide in whole px; the feature columns class, score and status are
+        kept. A column id, index or label names the nucleus, else row i is nucleus i
 
     Returns
     -------
@@ -52,20 +123,52 @@ def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     features = meta.get("features")
     if features is not None and not features.empty:
         segmentation = _with_features(segmentation, features)
-    return [str(write_segmentation(segmentation, path, mpp=_layer_mpp(meta)))]
+    palette = _layer_classes(segmentation, meta)
+    segmentation = Segmentation(segmentation.labels, segmentation.table, {}, palette)
+    written = write_segmentation(
+        segmentation, path, mpp=_layer_mpp(meta), origin_yx_slide=_layer_origin(meta)
+    )
+    return [str(written)]
 
 
 def _with_features(segmentation: Segmentation, features: pd.DataFrame) -> Segmentation:
     key = next((name for name in _ID_COLUMNS if name in features.columns), None)
     if key is None:
-        return segmentation
-    rows = features.drop_duplicates(key).set_index(key)
+        rows = features.reset_index(drop=True)
+    else:
+        rows = features.drop_duplicates(key).set_index(key)
     table = segmentation.table.copy()
+    ids = table["id"]
     if "class" in rows.columns:
-        table["class"] = table["id"].map(rows["class"]).fillna(table["class"]).astype(str)
+        table["class"] = ids.map(rows["class"]).fillna(table["class"]).astype(str)
     if "score" in rows.columns:
-        table["score"] = pd.to_numeric(table["id"].map(rows["score"]), errors="coerce")
+        table["score"] = pd.to_numeric(ids.map(rows["score"]), errors="coerce").astype(float)
+    if "status" in rows.columns:
+        table["status"] = ids.map(rows["status"]).fillna("").astype(str)
     return Segmentation(segmentation.labels, table, segmentation.timings)
+
+
+def _layer_classes(segmentation: Segmentation, meta: dict[str, Any]) -> ClassPalette | None:
+    """Take colours of classes from what our reader left, else from the layer's colours.
+
+    The layer's count only where it has one colour a class, and not the same for all.
+    """
+    stored = (meta.get("metadata") or {}).get(_CLASSES_KEY)
+    if isinstance(stored, dict):
+        listed = {str(name): str(colour) for name, colour in stored.items() if str(name).strip()}
+        if listed and all(re.fullmatch("#[0-9a-f]{6}", each) for each in listed.values()):
+            return ClassPalette(tuple(NucleusClass(*each) for each in listed.items()))
+    colormap: Any = meta.get("colormap")
+    if not hasattr(colormap, "color_dict") or segmentation.table.empty:
+        return None
+    table = segmentation.table
+    shown = np.rint(255 * np.asarray(colormap.map(table["id"].to_numpy(np.int32)))[:, :3])
+    colours = [hex_of(each) for each in shown.astype(int).tolist()]
+    pairs = dict.fromkeys(zip(table["class"].astype(str), colours, strict=True))
+    names = [name for name, _ in pairs if name.strip()]
+    if len(names) != len(pairs) or len(set(names)) != len(names):
+        return None
+    return ClassPalette(tuple(NucleusClass(name, str(colour)) for name, colour in pairs))
 
 
 def _layer_mpp(meta: dict[str, Any]) -> float | None:
@@ -75,3 +178,12 @@ def _layer_mpp(meta: dict[str, Any]) -> float | None:
     if len(scale) != 2 or units != ["micrometer"] * 2 or not math.isclose(*scale):
         return None
     return scale[0] if scale[0] > 0 else None
+
+
+def _layer_origin(meta: dict[str, Any]) -> tuple[int, int]:
+    """Divide a layer's translation by its scale: its first pixel on the slide, whole px."""
+    scale = [float(value) for value in meta.get("scale", ())]
+    offset = [float(value) for value in meta.get("translate", ())]
+    if len(scale) != 2 or len(offset) != 2 or not all(scale):
+        return 0, 0
+    return round(offset[0] / scale[0]), round(offset[1] / scale[1])

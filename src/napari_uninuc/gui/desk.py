@@ -33,7 +33,7 @@ class Desk:
 
     Attributes
     ----------
-    session, bridge, tools, reviewing : its parts
+    session, placement, bridge, tools, reviewing : its parts
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Desk:
     ) -> None:
         self._viewer, self._window, self._on_problem = viewer, window, on_problem
         self._worker, self._annotator, self._more = worker, annotator, more_handlers
-        self.session = session
+        self.session, self.placement = session, placement
         self.bridge = LayerBridge(viewer, session, image, placement, on_problem=on_problem)
         self.tools = Tools(viewer, window, session, self.bridge, on_problem=on_problem)
         self.reviewing = Reviewing(viewer, session, self.bridge)

@@ -29,8 +29,8 @@ _open_workers: "weakref.WeakSet[Worker]" = weakref.WeakSet()
 class Worker(QObject):
     """The thread, its queue, and the way back to the thread the worker was made in.
 
-    All methods are for the window's thread and none of them waits. All signals and callbacks
-    arrive there. An exception in the work arrives as such; the thread goes on.
+    All methods but one are for the window's thread, and none of them waits. All signals and
+    callbacks arrive there. An exception in the work arrives as such; the thread goes on.
 
     Attributes
     ----------
@@ -118,6 +118,10 @@ class Worker(QObject):
         self.changed.emit()
         return task
 
+    def call_in_window(self, call: Callable[[], object]) -> None:
+        """Make a call in the window's thread, soon; the one method for any thread."""
+        self._post.call(call)
+
     def cancel_all(self) -> None:
         """Cancel every task that runs or waits, and forget all prompts."""
         self._queue.forget_prompts()
@@ -180,17 +184,20 @@ class _Post:
     def advanced(self, task: Task, state: TaskState, payload: Any) -> None:
         self._send(lambda worker: worker._advance(task, state, payload))
 
+    def call(self, call: Callable[[], object]) -> None:
+        self._send(lambda _worker: call())
+
     def stop(self) -> None:
         with self._lock:
             self._worker = None
 
-    def deliver(self, letter: Callable[[Worker], None]) -> None:
+    def deliver(self, letter: Callable[[Worker], object]) -> None:
         """Open a letter in the window's thread, unless the worker was closed meanwhile."""
         worker = self._worker
         if worker is not None:
             letter(worker)
 
-    def _send(self, letter: Callable[[Worker], None]) -> None:
+    def _send(self, letter: Callable[[Worker], object]) -> None:
         with self._lock:
             if self._worker is not None:
                 # Raised while Qt is taking the worker down, before it says so by `destroyed`.

@@ -11,6 +11,7 @@ from napari_uninuc.gui.model_slot import Loader, load_bundled
 from napari_uninuc.gui.notices import tell_problem
 from napari_uninuc.gui.panels import (
     ClassesPanel,
+    EarlierPanel,
     ModelPanel,
     OutlinePanel,
     PicturePanel,
@@ -48,6 +49,7 @@ class CorrectNucleiWidget(QWidget):
             on_problem=tell_problem,
         )
         self.picture = PicturePanel(napari_viewer, self.workbench)
+        self.earlier = EarlierPanel(self.workbench)
         self.outline = OutlinePanel(self.workbench)
         self.tools = ToolsPanel()
         self.classes = ClassesPanel()
@@ -56,6 +58,7 @@ class CorrectNucleiWidget(QWidget):
         self.model = ModelPanel(self.workbench)
         self._panels = [
             self.picture,
+            self.earlier,
             self.outline,
             self.tools,
             self.classes,

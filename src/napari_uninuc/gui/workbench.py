@@ -12,19 +12,21 @@ from psygnal import Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_uninuc.core.classes import ClassPalette
-from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.protocol import Annotator, FoundNucleus
-from napari_uninuc.errors import ImageError
+from napari_uninuc.errors import ImageError, SessionError
 from napari_uninuc.gui.desk import Desk
 from napari_uninuc.gui.idle import IdleQueue
 from napari_uninuc.gui.jobs import Task, Worker
+from napari_uninuc.gui.keeping import Keeping, actor_of
 from napari_uninuc.gui.model_slot import Loader, ModelSlot
 from napari_uninuc.gui.pictures import PictureSource, picture_source, plane_of
+from napari_uninuc.gui.placement import Placement
 from napari_uninuc.gui.preferences import preferences
 from napari_uninuc.io.formats import write_segmentation
+from napari_uninuc.journal.listing import FoundSession
 from napari_uninuc.session import AnnotationSession
-from napari_uninuc.session.hand import Box
+from napari_uninuc.session.keeping import Actor, Restored
 
 __all__ = ["RunState", "Workbench"]
 
@@ -78,6 +80,7 @@ class Workbench:
         self._handlers, self._on_problem = handlers, on_problem
         self.worker = Worker()
         self.models = ModelSlot(self.worker, load, on_problem=on_problem)
+        self.keeping = Keeping(self.worker, on_problem=on_problem)
         self._desks: dict[_Place, Desk] = {}
         self._desk: Desk | None = None
         self._left: Image | None = None
@@ -154,18 +157,45 @@ class Workbench:
         session = AnnotationSession(tile, ClassPalette.of_names(names))
         if annotator is not None:
             session.set_filter(annotator.card.score_threshold, 0)
+        self.keeping.begin(session)
+        self._set_up((layer, source.plane), session, source.placement)
+
+    def go_on_with(self, found: FoundSession) -> None:
+        """Bring earlier work on the picture back in the place of what is there now."""
+        desk = self._desk
+        if desk is not None:
+            self.keeping.bring_back(
+                found, desk.session.tile, lambda restored: self._brought_back(desk, found, restored)
+            )
+
+    def _brought_back(self, desk: Desk, found: FoundSession, restored: Restored) -> None:
+        place = next((place for place, each in self._desks.items() if each is desk), None)
+        if place is None or desk is not self._desk:  # another picture is worked at by now
+            return
+        layers = desk.bridge.layers
+        self._go_to(None)
+        self._close_desk(self._desks.pop(place))
+        for layer in layers:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        self.keeping.begin(restored.session, found.path)
+        self._set_up(place, restored.session, desk.placement)
+        if restored.problem is not None:
+            self._on_problem(SessionError(restored.problem))
+
+    def _set_up(self, place: _Place, session: AnnotationSession, placement: Placement) -> None:
         desk = Desk(
             self._viewer,
             self._window,
             self.worker,
             self.models.require,
             session,
-            layer,
-            source.placement,
+            place[0],
+            placement,
             more_handlers=self._handlers,
             on_problem=self._on_problem,
         )
-        self._desks[layer, source.plane] = desk
+        self._desks[place] = desk
         self._go_to(desk)
         self._prepare(desk)
 
@@ -219,7 +249,7 @@ class Workbench:
         for place in [each for each in self._desks if each[0] is event.value]:
             desk = self._desks.pop(place)
             if desk is not self._desk:
-                desk.close()
+                self._close_desk(desk)
 
     # -- long jobs --------------------------------------------------------------------------
 
@@ -230,21 +260,22 @@ class Workbench:
             return
         session, tile = desk.session, desk.session.tile
 
-        def find() -> Iterator[tuple[int, int, list[FoundNucleus]]]:
+        def find() -> Iterator[tuple[Actor, int, int, list[FoundNucleus]]]:
             annotator = self.models.require()
             floor = lowest_score(annotator)
+            actor = actor_of(annotator, floor)
             fields = annotator.fields(tile)
             for k, field in enumerate(fields):
-                yield k + 1, len(fields), annotator.segment_field(tile, field, floor)
+                yield actor, k + 1, len(fields), annotator.segment_field(tile, field, floor)
 
         session.hand.keep()
         self._running = self.worker.submit(
             "Outlining nuclei",
             find,
             on_yield=lambda part: self._found(session, *part),
-            on_done=lambda _: self._end_run(),
+            on_done=lambda _: self._idle.add(self._end_run),
             on_error=self._failed_run,
-            on_cancel=self._end_run,
+            on_cancel=lambda: self._idle.add(self._end_run),
         )
         self._set_run(RunState(0, 1, 0))
 
@@ -257,6 +288,7 @@ class Workbench:
         """Write the nuclei as they are now, in the format of the path's ending."""
         if self._desk is None:
             return
+        self._idle.flush()
         session = self._desk.session
         session.hand.keep()
         frozen, tile = session.segmentation(), session.tile
@@ -280,26 +312,37 @@ class Workbench:
             self._desk.session.replace_all(np.asarray(finest))
 
     def _found(
-        self, session: AnnotationSession, done: int, total: int, found: list[FoundNucleus]
+        self,
+        session: AnnotationSession,
+        actor: Actor,
+        done: int,
+        total: int,
+        found: list[FoundNucleus],
     ) -> None:
         """Put nuclei into the label map in portions, so that the window goes on.
 
         What an earlier run left goes only now: had the model failed, it would still be there.
         """
         if done == 1:
-            self._idle.add(session.begin_automatic)
+            self.keeping.begin_run(session, actor)
+            self._idle.add(partial(self._by, session, actor, session.begin_automatic))
         for start in range(0, len(found), _ADDED_AT_ONCE):
             part = found[start : start + _ADDED_AT_ONCE]
             masks, boxes = [mask for mask, _ in part], [box for _, box in part]
-            self._idle.add(partial(_add, session, masks, boxes))
+            add = partial(session.add_automatic, masks, boxes)
+            self._idle.add(partial(self._by, session, actor, add))
         self._idle.add(lambda: self._set_run(RunState(done, total, len(session.labels))))
 
+    def _by(self, session: AnnotationSession, actor: Actor, change: Callable[[], object]) -> None:
+        """Make a change that is the model's."""
+        with self.keeping.by(session, actor):
+            change()
+
     def _failed_run(self, problem: Exception) -> None:
-        self._end_run()
+        self._idle.add(self._end_run)
         self._on_problem(problem)
 
     def _end_run(self) -> None:
-        self._idle.flush()
         self._running = None
         self._set_run(None)
 
@@ -316,14 +359,14 @@ class Workbench:
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._viewer.dims.events.current_step.disconnect(self._on_plane)
         for desk in {*self._desks.values(), *([self._desk] if self._desk else [])}:
-            desk.close()
+            self._close_desk(desk)
         self._desks.clear()
         self._desk = None
         self.worker.close()
 
-
-def _add(session: AnnotationSession, masks: list[InstanceMask], boxes: list[Box]) -> None:
-    session.add_automatic(masks, boxes)
+    def _close_desk(self, desk: Desk) -> None:
+        desk.close()
+        self.keeping.end(desk.session)
 
 
 def lowest_score(annotator: Annotator) -> float:

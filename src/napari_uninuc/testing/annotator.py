@@ -42,6 +42,7 @@ class FakeCard:
     id: str = "fake"
     mpp: float | None = 0.25
     licence: str = "BSD-3-Clause"
+    sha256: str = ""
     score_threshold: float = 0.4
     classes: tuple[str, ...] = ("nucleus",)
 

@@ -1,8 +1,10 @@
 """Finding all nuclei, and which of those found are shown."""
 
+from time import perf_counter
+
 from napari.utils import progress
 from psygnal import SignalInstance
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QLabel, QProgressBar, QSlider
 
 from napari_uninuc.gui.desk import Desk
@@ -12,6 +14,9 @@ from napari_uninuc.gui.workbench import Workbench
 __all__ = ["OutlinePanel"]
 
 _MAX_AREA_UM2 = 60
+_QUICK_S = 0.05
+_REST_MS = 200
+"""Hiding takes 0.4 to 1.5 s with 10,000 nuclei on 4096 x 4096 px: then once, and not on the way."""
 
 
 class OutlinePanel(Panel):
@@ -38,6 +43,11 @@ class OutlinePanel(Panel):
         self.column.addWidget(row(QLabel("Larger than"), self.area, self.area_text))
         self.start.clicked.connect(workbench.outline_all)
         self.cancel.clicked.connect(workbench.cancel)
+        self._seconds = 0.0
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(_REST_MS)
+        self._rest.timeout.connect(self._filter)
         self.certainty.valueChanged.connect(self._on_slider)
         self.area.valueChanged.connect(self._on_slider)
         workbench.run_changed.connect(self._on_run)
@@ -69,10 +79,19 @@ class OutlinePanel(Panel):
         return float(mpp) ** 2
 
     def _on_slider(self) -> None:
+        """Follow at once; with so many nuclei that this takes long, once the slider rests."""
         self._show_values()
+        if self._seconds < _QUICK_S:
+            self._filter()
+        else:
+            self._rest.start()
+
+    def _filter(self) -> None:
         if self.desk is not None:
+            began = perf_counter()
             area_px = int(self.area.value() / self._um2_per_px())
             self.desk.session.set_filter(self.certainty.value() / 100, area_px)
+            self._seconds = perf_counter() - began
 
     def _show_values(self) -> None:
         self.certainty_text.setText(f"{self.certainty.value()} %")

@@ -15,7 +15,11 @@ _WORDS = {
     ".ome.zarr": "OME-Zarr, with picture and classes",
     ".ome.tif": "OME-TIFF labels",
     ".tif": "TIFF labels",
+    ".geojson": "GeoJSON for QuPath",
+    ".geojson.gz": "GeoJSON for QuPath, packed",
+    ".coco.json": "COCO annotations",
     ".csv": "Table, one row a nucleus",
+    ".parquet": "Parquet table, one row a nucleus",
 }
 
 

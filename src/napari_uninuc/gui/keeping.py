@@ -1,0 +1,127 @@
+"""What is kept on disk of the pictures worked at, and what earlier work there is to go on with."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from psygnal import Signal
+
+from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.protocol import Annotator
+from napari_uninuc.errors import SessionError
+from napari_uninuc.gui.jobs import Worker
+from napari_uninuc.gui.preferences import preferences
+from napari_uninuc.journal.listing import FoundSession, find_sessions
+from napari_uninuc.session import AnnotationSession
+from napari_uninuc.session.keeping import Actor, Keeper, Restored, restore
+
+__all__ = ["Keeping", "actor_of"]
+
+
+class Keeping:
+    """One keeper for every session that is open, and the earlier sessions of its picture.
+
+    Parameters
+    ----------
+    worker : looks for earlier sessions and brings them back
+    on_problem : told in the window's thread when something cannot be saved or brought back
+
+    Attributes
+    ----------
+    changed : earlier sessions were found or dismissed; see `earlier`
+    """
+
+    changed = Signal()
+
+    def __init__(self, worker: Worker, *, on_problem: Callable[[Exception], None]) -> None:
+        self._worker, self._on_problem = worker, on_problem
+        self._keepers: dict[AnnotationSession, Keeper] = {}
+        self._earlier: dict[AnnotationSession, list[FoundSession]] = {}
+
+    def begin(self, session: AnnotationSession, folder: Path | None = None) -> None:
+        """Keep a session from now on, and look for earlier ones of its picture.
+
+        Parameters
+        ----------
+        folder : of the session it was brought back from; then none is looked for
+        """
+        self._earlier[session] = []
+        if folder is None:
+            self._worker.submit(
+                f"Looking for earlier work on {session.tile.name}",
+                lambda: find_sessions(session.tile.digest),
+                on_done=lambda found: self._found(session, found),
+                on_error=self._on_problem,
+            )
+        if preferences().keep:
+            try:
+                self._keepers[session] = Keeper(session, folder, on_problem=self._tell)
+            except SessionError as problem:
+                self._on_problem(problem)
+
+    def end(self, session: AnnotationSession) -> None:
+        """Write what waits and let go of a session."""
+        self._earlier.pop(session, None)
+        keeper = self._keepers.pop(session, None)
+        if keeper is not None:
+            keeper.close()
+
+    def close(self) -> None:
+        """Let go of all sessions."""
+        for session in list(self._earlier):
+            self.end(session)
+
+    def folder_of(self, session: AnnotationSession) -> Path | None:
+        """Where a session is kept; None where it is not, or nothing has changed yet."""
+        keeper = self._keepers.get(session)
+        return None if keeper is None else keeper.folder
+
+    def earlier(self, session: AnnotationSession) -> list[FoundSession]:
+        """Earlier sessions of the same picture, the newest first."""
+        return self._earlier.get(session, [])
+
+    def dismiss(self, session: AnnotationSession) -> None:
+        """Offer the earlier sessions no more; they stay on disk."""
+        self._earlier[session] = []
+        self.changed.emit()
+
+    def bring_back(
+        self, found: FoundSession, tile: Tile, on_done: Callable[[Restored], None]
+    ) -> None:
+        """Read an earlier session in the worker."""
+        self._worker.submit(
+            "Bringing back earlier work",
+            lambda: restore(found.path, tile),
+            on_done=on_done,
+            on_error=self._on_problem,
+        )
+
+    def begin_run(self, session: AnnotationSession, actor: Actor) -> None:
+        """Note in a session's record that a model begins to outline the picture."""
+        if session in self._keepers:
+            self._keepers[session].begin_run(actor)
+
+    @contextmanager
+    def by(self, session: AnnotationSession, actor: Actor) -> Iterator[None]:
+        """Note in a session's record that the model does what happens inside."""
+        keeper = self._keepers.get(session)
+        if keeper is None:
+            yield
+        else:
+            with keeper.by(actor):
+                yield
+
+    def _found(self, session: AnnotationSession, found: list[FoundSession]) -> None:
+        own = self.folder_of(session)
+        if session in self._earlier:  # the picture may have been closed meanwhile
+            self._earlier[session] = [each for each in found if each.path != own]
+            self.changed.emit()
+
+    def _tell(self, problem: Exception) -> None:
+        self._worker.call_in_window(lambda: self._on_problem(problem))
+
+
+def actor_of(annotator: Annotator, lowest_score: float) -> Actor:
+    """Name a model and what it is run with, for the record."""
+    card = annotator.card
+    return Actor(card.id, card.sha256, {"score_at_least": lowest_score})

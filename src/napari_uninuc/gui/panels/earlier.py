@@ -1,0 +1,66 @@
+"""Earlier work on the same picture, to go on with."""
+
+from psygnal import SignalInstance
+from qtpy.QtWidgets import QComboBox, QLabel
+
+from napari_uninuc.gui.desk import Desk
+from napari_uninuc.gui.panels.frame import Panel, button, row
+from napari_uninuc.gui.workbench import Workbench
+from napari_uninuc.journal.listing import FoundSession
+
+__all__ = ["EarlierPanel"]
+
+
+class EarlierPanel(Panel):
+    """Seen only where there is earlier work; says when it was and how much."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        super().__init__("Corrected before")
+        self._workbench = workbench
+        self._shown: list[FoundSession] = []
+        self.words = QLabel("You have worked on this picture before.")
+        self.words.setWordWrap(True)
+        self.choice = QComboBox()
+        self.problem = QLabel()
+        self.problem.setWordWrap(True)
+        self.go_on = button("Go on with it", "Bring these nuclei back, as they were at the end.")
+        self.begin_anew = button("Begin anew", "Leave it on disk; it is offered again next time.")
+        for part in (self.words, self.choice, self.problem, row(self.go_on, self.begin_anew)):
+            self.column.addWidget(part)
+        self.choice.currentIndexChanged.connect(self._on_choice)
+        self.go_on.clicked.connect(self._on_go_on)
+        self.begin_anew.clicked.connect(self._on_begin_anew)
+
+    def signals(self, desk: Desk) -> list[SignalInstance]:
+        """Earlier work found, or dismissed."""
+        return [self._workbench.keeping.changed]
+
+    def refresh(self) -> None:
+        """List what there is, the newest first."""
+        found = [] if self.desk is None else self._workbench.keeping.earlier(self.desk.session)
+        if found != self._shown:
+            self._shown = list(found)
+            self.choice.clear()
+            self.choice.addItems([_words(each) for each in found])
+        self.setVisible(bool(found))
+
+    def _on_choice(self, place: int) -> None:
+        problem = self._shown[place].problem if 0 <= place < len(self._shown) else None
+        self.problem.setText("" if problem is None else f"Damaged: {problem}")
+        self.problem.setVisible(problem is not None)
+
+    def _on_go_on(self) -> None:
+        if self._shown:
+            self._workbench.go_on_with(self._shown[self.choice.currentIndex()])
+
+    def _on_begin_anew(self) -> None:
+        if self.desk is not None:
+            self._workbench.keeping.dismiss(self.desk.session)
+
+
+def _words(found: FoundSession) -> str:
+    when = found.changed.astimezone()
+    text = f"{when:%d %b %Y, %H:%M}: {found.nuclei} nuclei, {found.changes} changes"
+    if found.in_use:
+        return f"{text} (open in another window)"
+    return text if found.closed else f"{text} (napari ended unexpectedly)"
