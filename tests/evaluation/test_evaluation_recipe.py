@@ -82,6 +82,17 @@ def test_incomplete_labels_are_not_scored_automatically(data):
         recipe_of(data, "automatic = true", "exhaustive = false")
 
 
+def test_bundled_model_with_another_proposer_says_its_cost(data):
+    text = 'proposer = "peaks"\nflips = true\ndevice = "cpu"\n[interactive]\nkinds = ["box"]\n'
+    report = run_evaluation(recipe_of(data, text + "corrections = 1"))
+    assert report.automatic[0].f1_iou == 1.0
+    assert 1e6 < report.parameters < 1e8
+    assert 1 < report.encoder_gmacs < 1000
+    first = [row for row in report.calibration() if row.iteration == 0]
+    assert [(row.prompt, row.n_masks) for row in first] == [("automatic", 4), ("box", 4)]
+    assert all(0 <= row.error < 0.5 for row in first)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -92,6 +103,7 @@ def test_incomplete_labels_are_not_scored_automatically(data):
         ("[interactive]\nrounds = 3", r"'interactive\.rounds'; expected one of: .*corrections"),
         ("[interactive]\nmax_nuclei = 0", r"interactive\.max_nuclei: .*greater than or equal to 1"),
         ("seed = -1", "seed: "),
+        ('proposer = "nose"', "proposer: .*'detector', 'peaks' or 'both'"),
     ],
 )
 def test_mistakes_in_a_recipe_get_one_line(data, text, says):
@@ -105,6 +117,8 @@ def test_mistakes_in_a_recipe_get_one_line(data, text, says):
     [
         ('model = "otsu-watershed"\n[interactive]', "takes no prompts"),
         ('model = "box-ellipse"\nautomatic = false\n[interactive]', "needs boxes"),
+        ('model = "otsu-watershed"\nproposer = "peaks"', "no such choice"),
+        ('model = "otsu-watershed"\nflips = true', "no such choice"),
     ],
 )
 def test_baselines_are_not_asked_for_what_they_cannot_do(data, text, says):

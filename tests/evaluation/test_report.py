@@ -8,12 +8,15 @@ import pytest
 
 from napari_uninuc.errors import OutputError
 from napari_uninuc.evaluation.automatic import AutomaticRow
+from napari_uninuc.evaluation.calibration import Reliability
+from napari_uninuc.evaluation.curves import CURVE_NAMES, can_draw
 from napari_uninuc.evaluation.interactive import InteractiveRow
 from napari_uninuc.evaluation.report import Report, to_json, to_markdown, to_text, write_report
 from napari_uninuc.evaluation.summary import bootstrap_interval, summarise
 
 NAN = float("nan")
-ROW = AutomaticRow("monuseg-test", "a", 9, 8, 0.4, 0.6, 0.7, 0.8, NAN, 0.5, 0.7, 0.8, 2.0)
+SEEN = Reliability.of([0.92, 0.55], [0.82, 0.5])
+ROW = AutomaticRow("monuseg-test", "a", 9, 8, 0.4, 0.6, 0.7, 0.8, NAN, 0.5, 0.7, 0.8, 2.0, SEEN)
 CLICK = InteractiveRow("monuseg-test", "a", "point", True, 0, 9, 0.5, 0.7, 1.0, (5, 4, 2))
 
 
@@ -26,6 +29,8 @@ def make_report(**changes) -> Report:
         versions=("Python 3.11", "numpy 2"),
         automatic=(ROW, replace(ROW, image="b", msa=0.2)),
         interactive=(CLICK, replace(CLICK, iteration=7, msa=0.9, reached=(9, 8, 7))),
+        parameters=4_560_000,
+        encoder_gmacs=12.345,
     )
     return replace(report, **changes)
 
@@ -67,6 +72,10 @@ def test_json_is_strict_and_whole():
     msa = [row for row in stored["summary"] if row["metric"] == "msa"]
     assert msa[0]["mean"] == pytest.approx(0.3)
     assert [row["iou"] for row in stored["effort"]] == [0.8, 0.85, 0.9]
+    assert (stored["parameters"], stored["encoder_gmacs"]) == (4_560_000, 12.345)
+    assert [row["n_masks"] for row in stored["calibration"]] == [4]
+    assert stored["calibration"][0]["bins"][0] == [0, None, None]
+    assert stored["automatic"][0]["reliability"]["n"][9] == 1
 
 
 def test_markdown_shows_means_beside_reported_figures():
@@ -75,11 +84,15 @@ def test_markdown_shows_means_beside_reported_figures():
     assert "| monuseg-test | automatic | 0 | 0.3000 | 0.3948 | UniNuc" in text
     assert "| monuseg-test | point | 7 | 0.9000 | 0.9017 | UniNuc" in text
     assert "| monuseg-test | point | yes | 0.85 | 9 | 8.78 | 11.1% |" in text
+    assert "4.56 M parameters; 12.35 GMACs to encode 1024 x 1024 px." in text
+    assert "| monuseg-test | automatic | no | 4 | 0.7350 | 0.6600 | 0.0750 |" in text
+    assert "| monuseg-test | automatic | no | 0.9 to 1.0 | 2 | 0.920 | 0.820 |" in text
+    assert f"I7  0.9000  {'#' * 36}\n```" in text
     widths = {}
     for block in text.split("\n\n"):
         if block.startswith("|"):
             widths[block] = {line.count("|") for line in block.splitlines()}
-    assert len(widths) == 4
+    assert len(widths) == 6
     assert all(len(counts) == 1 for counts in widths.values())
 
 
@@ -88,6 +101,17 @@ def test_figures_of_a_subset_are_not_set_beside_those_of_all():
     assert "at most 20 nuclei" in text
     assert "0.3948" in text
     assert "0.9017" not in text
+
+
+def test_a_baseline_has_no_cost_and_may_expect_nothing():
+    plain = replace(ROW, reliability=None)
+    report = make_report(
+        parameters=None, encoder_gmacs=None, automatic=(plain,), interactive=(CLICK,)
+    )
+    text = to_text(report)
+    assert "GMACs" not in text
+    assert "Predicted IoU" not in text
+    assert "Clicks to reach an IoU" in text
 
 
 def test_other_data_sets_have_no_reported_figures():
@@ -106,11 +130,9 @@ def test_report_is_written_and_replaced_whole(tmp_path):
     folder = write_report(make_report(), tmp_path / "new" / "out")
     (folder / "mine.txt").write_text("kept")
     write_report(make_report(model="other"), folder)
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "mine.txt",
-        "report.json",
-        "report.md",
-    ]
+    drawn = CURVE_NAMES if can_draw() else ()
+    expected = sorted([*drawn, "mine.txt", "report.json", "report.md"])
+    assert sorted(path.name for path in folder.iterdir()) == expected
     assert json.loads((folder / "report.json").read_text())["model"] == "other"
     assert "`other`" in (folder / "report.md").read_text()
 

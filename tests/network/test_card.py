@@ -71,6 +71,8 @@ def test_card_is_found_from_folder_card_and_weights(card_file: Path) -> None:
             "score_threshold = 1.5",
             "score_threshold",
         ),
+        ('proposer = "detector"', 'proposer = "nose"', "proposer"),
+        ("box_margin = 0.0", "box_margin = -1.0", "box_margin"),
         ("mpp = 0.25", "mpp = -1.0", "mpp"),
         ("mpp = 0.25", "mpp = nan", "mpp"),
         ('sha256 = ""', 'sha256 = "abc"', "sha256"),

@@ -6,9 +6,20 @@ from typing import Any
 
 import click
 
-__all__ = ["DEFAULT_MODEL", "DEVICES", "FiniteFloat", "PathArgument", "device_option", "mpp_option"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "DEVICES",
+    "PROPOSERS",
+    "FiniteFloat",
+    "PathArgument",
+    "device_option",
+    "mpp_option",
+]
 
 DEFAULT_MODEL = "uninuc-n"
+
+PROPOSERS = ("detector", "peaks", "both")
+"""As in `napari_uninuc.network.card`, which takes a moment to import; a test compares them."""
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from napari_uninuc.cli.messages import progress_bar, report_error
 from napari_uninuc.cli.options import (
     DEFAULT_MODEL,
+    PROPOSERS,
     FiniteFloat,
     PathArgument,
     device_option,
@@ -59,6 +60,15 @@ def _known_suffix(context: click.Context, option: click.Parameter, value: str | 
     help="Keep nuclei with at least this score, 0 to 1.  [default: the model's own]",
 )
 @click.option(
+    "--proposer",
+    type=click.Choice(PROPOSERS),
+    help="What finds nuclei: the detector, peaks of the distance map, or both.  "
+    "[default: the model's own]",
+)
+@click.option(
+    "--flips", is_flag=True, help="See each field in a mirror too: better, and twice the time."
+)
+@click.option(
     "--format",
     "suffix",
     metavar="SUFFIX",
@@ -72,6 +82,8 @@ def segment(
     device: str,
     mpp: float | None,
     score_threshold: float | None,
+    proposer: str | None,
+    flips: bool,
     suffix: str | None,
 ) -> int:
     """Outline every nucleus of one image or many.
@@ -89,7 +101,7 @@ def segment(
     status is 2.
     """
     pairs = plan_outputs(images, output, suffix)
-    work = _Worker(model, device, mpp, score_threshold)
+    work = _Worker(model, device, mpp, _Choices(score_threshold, proposer, flips))
     if len(pairs) == 1:
         click.echo(work.segment(*pairs[0]))
         return 0
@@ -108,14 +120,20 @@ def _done(segment_one: Callable[[Path, Path], str], source: Path, target: Path) 
     return True
 
 
+class _Choices(NamedTuple):
+    """What `Predictor.segment` is told; None leaves it to the model's card."""
+
+    score_threshold: float | None
+    proposer: str | None
+    flips: bool
+
+
 class _Worker:
     """Segments file after file with one predictor, loaded when the first image was readable."""
 
-    def __init__(
-        self, model: str, device: str, mpp: float | None, score_threshold: float | None
-    ) -> None:
+    def __init__(self, model: str, device: str, mpp: float | None, choices: _Choices) -> None:
         self._model, self._device = model, device
-        self._mpp, self._score_threshold = mpp, score_threshold
+        self._mpp, self._choices = mpp, choices
         self._predictor: Predictor | None = None
 
     def segment(self, source: Path, target: Path) -> str:
@@ -127,7 +145,7 @@ class _Worker:
         predictor = self._loaded()
         with progress_bar(source.name, "field") as progress:
             predictor.set_image(tile)
-            segmentation = predictor.segment(self._score_threshold, progress=progress)
+            segmentation = predictor.segment(**self._choices._asdict(), progress=progress)
         write_segmentation(segmentation, target, tile)
         return f"{source} -> {target}: {len(segmentation.table)} nuclei"
 

@@ -1,7 +1,7 @@
-"""Every nucleus of a field: detect, prompt with the boxes, decode."""
+"""Every nucleus of a field: propose boxes, prompt with them, decode."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -13,9 +13,12 @@ from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.instances import InstanceMask, cut_to_picture
 from napari_uninuc.core.outline import tight_crop
 from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.embedding import TileEmbedding
+from napari_uninuc.engine.mirror import Mirror, fused, mean_of
 from napari_uninuc.engine.owners import owned_by
 from napari_uninuc.engine.postprocess import instances_of
-from napari_uninuc.engine.protocol import FoundNucleus
+from napari_uninuc.engine.proposers import proposers_of
+from napari_uninuc.engine.protocol import FoundNucleus, Proposer
 from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.errors import PromptError
@@ -31,6 +34,9 @@ def find_in_field(
     field: Field,
     score_threshold: float,
     timings: dict[str, float] | None = None,
+    *,
+    proposer: str | None = None,
+    flips: bool = False,
 ) -> list[FoundNucleus]:
     """Outline the nuclei whose box has its centre in the field's inner part, or close to it.
 
@@ -41,6 +47,8 @@ def find_in_field(
     ----------
     score_threshold : in [0, 1]; less likely ones are not decoded
     timings : seconds of ``encode``, ``detect`` and ``masks`` are added to it
+    proposer : where boxes come from, one of `PROPOSERS`; None takes the card's
+    flips : look at the mirrored field too and average; better, and twice the work
 
     Returns
     -------
@@ -49,42 +57,89 @@ def find_in_field(
     Raises
     ------
     PromptError
-        A threshold outside [0, 1].
+        A threshold outside [0, 1], no such proposer, or one that the model has no maps for.
     """
     if not 0 <= score_threshold <= 1:
         raise PromptError(f"score threshold must lie in 0..1, got {score_threshold}; correct it")
     spent = {} if timings is None else timings
-    views = [_find(engine, view, field, score_threshold, spent) for view in engine.views.of(tile)]
+    sources = proposers_of(engine, engine.card.proposer if proposer is None else proposer)
+    views = []
+    for view in engine.views.of(tile):
+        seen = _look(engine, view, field, flips, spent)
+        views += [_find(engine, seen, source, score_threshold, spent) for source in sources]
     found = views[0] if len(views) == 1 else _without_doubles(views)
     return sorted(found, key=lambda one: -one.mask.score)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """A field of one view of a tile, encoded; and its mirror where that is looked at too."""
+
+    shape: tuple[int, int]
+    field: Field
+    embedding: TileEmbedding
+    mirror: tuple[Mirror, TileEmbedding] | None
+
+
+def _look(
+    engine: TorchEngine, tile: Tile, field: Field, flips: bool, spent: dict[str, float]
+) -> _Seen:
+    """Encode what will be needed of a field, or take it from the cache."""
+    embedding = engine.embed(tile, field)
+    seconds, mirrored = embedding.seconds, None
+    if flips:
+        mirror = Mirror.of(tile, field)
+        mirrored = (mirror, engine.embed(mirror.tile, mirror.field))
+        seconds += mirrored[1].seconds
+    spent["encode"] = spent.get("encode", 0.0) + seconds
+    return _Seen(tile.shape, field, embedding, mirrored)
+
+
 def _find(
     engine: TorchEngine,
-    tile: Tile,
-    field: Field,
+    seen: _Seen,
+    proposer: Proposer,
     score_threshold: float,
     spent: dict[str, float],
 ) -> list[FoundNucleus]:
-    """Find the nuclei of one view of a tile."""
-    embedding = engine.embed(tile, field)
-    spent["encode"] = spent.get("encode", 0.0) + embedding.seconds
+    """Find the nuclei that one proposer sees in one view of a tile."""
     began = perf_counter()
-    boxes = engine.propose(embedding)
-    owned = owned_by(field, boxes.boxes_yxyx, embedding.frame.scale_yx)
+    boxes = proposer.propose(seen.embedding)
+    if seen.mirror is not None:
+        mirror, embedding = seen.mirror
+        others = proposer.propose(embedding)
+        corners = mirror.boxes_out(others.boxes_yxyx)
+        boxes = fused(boxes, Detections(corners, others.scores, others.class_ids))
+    owned = owned_by(seen.field, boxes.boxes_yxyx, seen.embedding.frame.scale_yx)
     boxes = boxes.take(owned & (boxes.scores >= score_threshold))
     spent["detect"] = spent.get("detect", 0.0) + perf_counter() - began
     began = perf_counter()
     found: list[FoundNucleus] = []
     if len(boxes):
-        for index, answers in engine.decode(embedding, PromptBatch.of_boxes(boxes.boxes_yxyx)):
-            found += _outlined(answers, boxes.take(index), tile.shape)
+        for index, answers in _decode(engine, seen, boxes.boxes_yxyx):
+            found += _outlined(answers, boxes.take(index), seen.shape)
     spent["masks"] = spent.get("masks", 0.0) + perf_counter() - began
     return found
 
 
+def _decode(
+    engine: TorchEngine, seen: _Seen, boxes_yxyx: npt.NDArray[np.float32]
+) -> Iterator[tuple[npt.NDArray[np.int64], DecodedMasks]]:
+    """Answer boxes grown by the card's margin; with a mirror, the mean of both answers."""
+    margin = np.tile(engine.card.box_margin / seen.embedding.frame.scale_yx, 2)
+    grown = (boxes_yxyx + margin * (-1, -1, 1, 1)).astype(np.float32)
+    for index, answers in engine.decode(seen.embedding, PromptBatch.of_boxes(grown)):
+        if seen.mirror is None:
+            yield index, answers
+            continue
+        mirror, embedding = seen.mirror
+        turned = PromptBatch.of_boxes(mirror.boxes_in(grown[index]))
+        for some, others in engine.decode(embedding, turned):
+            yield index[some], mean_of(answers.take(some), mirror.masks_out(others))
+
+
 def _without_doubles(views: list[list[FoundNucleus]]) -> list[FoundNucleus]:
-    """Of nuclei found in two views, keep the one of better score.
+    """Of nuclei found in two views or by two proposers, keep the one of better score.
 
     One view may see the nucleus and the other the cell around it: boxes count as one nucleus when
     they share half of the smaller.

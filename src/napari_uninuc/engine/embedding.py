@@ -22,5 +22,6 @@ class TileEmbedding:
     @property
     def nbytes(self) -> int:
         """Bytes of the features."""
-        tensors = [*self.embedding.maps, *(self.embedding.detection or ())]
-        return sum(tensor.nbytes for tensor in tensors)
+        parts = self.embedding
+        tensors = [*parts.maps, *(parts.detection or ()), parts.auxiliary]
+        return sum(tensor.nbytes for tensor in tensors if tensor is not None)

@@ -7,7 +7,7 @@ and a grid of logits as large as the image of each nucleus, which costs more tha
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +17,14 @@ from napari_uninuc.evaluation.crops import Crop, crop_of
 
 Logits = np.ndarray | MaskWindows
 """What is fed back: (B, 1, h, w) logits of `predict`, or windows of them."""
+
+
+class Asked(NamedTuple):
+    """Answers to B prompts: masks cut to the image, what to feed back, (B,) predicted IoU."""
+
+    crops: list[Crop]
+    logits: Logits
+    ious: np.ndarray
 
 
 class InteractivePredictor(Protocol):
@@ -56,7 +64,7 @@ def ask(
     shape: tuple[int, int],
     *,
     candidates: bool,
-) -> tuple[list[Crop], Logits]:
+) -> Asked:
     """Answer B prompts with the mask of best predicted IoU each.
 
     Parameters
@@ -69,7 +77,7 @@ def ask(
 
     Returns
     -------
-    crops, logits : B masks, cut to the image, and what to feed back
+    asked : see `Asked`
     """
     if not isinstance(predictor, CroppingPredictor):
         return _ask_images(predictor, prompts, previous, candidates)
@@ -77,17 +85,19 @@ def ask(
     batch = PromptBatch(prompts.points_yx, prompts.labels, prompts.boxes_yxyx, previous)
     crops: dict[int, Crop] = {}
     logits: dict[int, np.ndarray] = {}
+    ious = np.zeros(len(batch))
     corners = np.zeros((len(batch), 2), np.int64)
     for rows, answers in predictor.answer(batch, candidates=candidates):
         corners[rows] = answers.low_res_corners_yx
         for k, (row, best) in enumerate(zip(rows.tolist(), answers.ious.argmax(1), strict=True)):
             crops[row] = _inside(answers.logits[k, best] > 0, answers.origins_yx[k], shape)
+            ious[row] = answers.ious[k, best]
             logits[row] = answers.low_res[k, best].clip(-LOGIT_LIMIT, LOGIT_LIMIT)
     in_order = range(len(batch))
     windows = MaskWindows(
         tuple(logits[row] for row in in_order), corners, predictor.logit_grid(batch)
     )
-    return [crops[row] for row in in_order], windows
+    return Asked([crops[row] for row in in_order], windows, ious)
 
 
 def _inside(mask: np.ndarray, origin_yx: np.ndarray, shape: tuple[int, int]) -> Crop:
@@ -101,7 +111,7 @@ def _inside(mask: np.ndarray, origin_yx: np.ndarray, shape: tuple[int, int]) -> 
 
 def _ask_images(
     predictor: InteractivePredictor, prompts: PromptBatch, previous: Any, candidates: bool
-) -> tuple[list[Crop], np.ndarray]:
+) -> Asked:
     clicked = prompts.points_yx.shape[1] > 0
     boxes = prompts.boxes_yxyx
     answer = predictor.predict(
@@ -117,4 +127,5 @@ def _ask_images(
         masks, ious, logits = masks[None], ious[None], logits[None]
     best = ious.argmax(axis=1).tolist()
     crops = [crop_of(mask[k].astype(bool, copy=False)) for mask, k in zip(masks, best, strict=True)]
-    return crops, logits[np.arange(len(masks)), best][:, None]
+    rows = np.arange(len(masks))
+    return Asked(crops, logits[rows, best][:, None], ious[rows, best])

@@ -12,7 +12,11 @@ import numpy as np
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.datasets.folder import LabelledImage, LabelledTile
 from napari_uninuc.evaluation import metrics
-from napari_uninuc.evaluation.overlaps import match
+from napari_uninuc.evaluation.calibration import Reliability, best_ious
+from napari_uninuc.evaluation.overlaps import Overlaps, match
+
+PREDICTED_IOU = "predicted_iou"
+"""Column of a segmentation's table."""
 
 
 class AutomaticPredictor(Protocol):
@@ -35,6 +39,8 @@ class AutomaticRow:
     msa, bpq, dq, sq, mpq, aji, f1_iou, f1_centroid : in [0, 1], see `metrics`
         `mpq` is NaN unless truth and model name classes alike.
     seconds : encoding and segmenting, wall time; the first image may include warming up
+    reliability : predicted IoU of the masks found against their best true IoU; None where the
+        predictor does not say what it expects
     """
 
     dataset: str
@@ -50,6 +56,7 @@ class AutomaticRow:
     f1_iou: float
     f1_centroid: float
     seconds: float
+    reliability: Reliability | None = None
 
 
 def evaluate_automatic(
@@ -59,6 +66,7 @@ def evaluate_automatic(
     dataset: str = "",
     mpp: float | None = None,
     progress: Callable[[int, int], None] | None = None,
+    segment: Callable[[], Segmentation] | None = None,
 ) -> list[AutomaticRow]:
     """Segment each image and score it against its labels.
 
@@ -69,6 +77,7 @@ def evaluate_automatic(
     dataset : name written into the rows
     mpp : micrometres per pixel of all the images; None leaves it to the predictor
     progress : called with (images done, images in all)
+    segment : called for the predictor's own `segment`, where options are wanted
 
     Raises
     ------
@@ -76,11 +85,12 @@ def evaluate_automatic(
         A file cannot be read.
     """
     rows = []
+    segment = segment or predictor.segment
     for done, image in enumerate(images, start=1):
         labelled = image.read(mpp)
         start = time.perf_counter()
         predictor.set_image(labelled.tile.rgb, mpp=mpp)
-        found = predictor.segment()
+        found = segment()
         seconds = time.perf_counter() - start
         rows.append(score_automatic(labelled, found, seconds, dataset))
         if progress is not None:
@@ -117,7 +127,17 @@ def score_automatic(
         f1_iou=metrics.detection_by_iou(overlaps).f1,
         f1_centroid=metrics.detection_by_centroid(labelled.labels, found.labels).f1,
         seconds=seconds,
+        reliability=_reliability(overlaps, found),
     )
+
+
+def _reliability(overlaps: Overlaps, found: Segmentation) -> Reliability | None:
+    """Count masks by predicted IoU, where the table has it."""
+    if PREDICTED_IOU not in found.table.columns:
+        return None
+    expected = dict(zip(found.table["id"].tolist(), found.table[PREDICTED_IOU], strict=True))
+    predicted = [expected[id_] for id_ in overlaps.predicted_ids.tolist()]
+    return Reliability.of(predicted, best_ious(overlaps))
 
 
 def _class_quality(labelled: LabelledTile, found: Segmentation) -> float:

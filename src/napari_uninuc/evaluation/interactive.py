@@ -20,6 +20,7 @@ from napari_uninuc.datasets.folder import LabelledImage, LabelledTile
 from napari_uninuc.engine.requests import PromptBatch
 from napari_uninuc.errors import RecipeError
 from napari_uninuc.evaluation.answers import InteractivePredictor, Logits, ask
+from napari_uninuc.evaluation.calibration import Reliability
 from napari_uninuc.evaluation.clicks import centre_click, correction_clicks
 from napari_uninuc.evaluation.crops import Crop, crop_iou, targets_of
 from napari_uninuc.evaluation.metrics import mean_segmentation_accuracy, split_components
@@ -81,6 +82,7 @@ class InteractiveRow:
     seconds : prompting of this round, wall time, all nuclei; encoding is not in it
     reached : nuclei that came to each of `REACHED_IOUS` in this round or an earlier one, by their
         own mask before merging
+    reliability : predicted against true IoU of each nucleus' own mask
     """
 
     dataset: str
@@ -93,6 +95,7 @@ class InteractiveRow:
     mean_iou: float
     seconds: float
     reached: tuple[int, ...]
+    reliability: Reliability | None = None
 
 
 @dataclass(slots=True)
@@ -101,6 +104,7 @@ class _Round:
 
     crops: list[Crop] = field(default_factory=list)
     ious: list[float] = field(default_factory=list)
+    expected: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -175,6 +179,7 @@ def score_interactive(
             mean_iou=float(np.mean(part.ious)) if targets else float("nan"),
             seconds=part.seconds,
             reached=reached[iteration],
+            reliability=Reliability.of(part.expected, part.ious),
         )
         for iteration, part in enumerate(rounds)
     ]
@@ -209,9 +214,10 @@ def _correct_chunk(
     for iteration, part in enumerate(rounds):
         start = time.perf_counter()
         candidates = protocol.multimask and protocol.prompt == "point" and iteration == 0
-        crops, answered = ask(predictor, prompts, logits, shape, candidates=candidates)
+        crops, answered, expected = ask(predictor, prompts, logits, shape, candidates=candidates)
         part.seconds += time.perf_counter() - start
         part.crops += crops
+        part.expected += expected.tolist()
         part.ious += [crop_iou(target, crop) for target, crop in zip(targets, crops, strict=True)]
         if iteration < len(rounds) - 1:
             logits = answered if protocol.with_mask else None

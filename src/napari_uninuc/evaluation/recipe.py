@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.datasets.folder import LabelledImage
 from napari_uninuc.datasets.recipes import DatasetSpec, load_toml_recipe
 from napari_uninuc.errors import RecipeError
@@ -21,6 +23,7 @@ from napari_uninuc.evaluation.interactive import (
     evaluate_interactive,
 )
 from napari_uninuc.evaluation.report import Report
+from napari_uninuc.network.card import ProposerName
 
 BASELINES: dict[str, type[OtsuWatershed] | type[BoxEllipse]] = {
     "otsu-watershed": OtsuWatershed,
@@ -78,6 +81,9 @@ class EvaluationRecipe(BaseModel):
     device : "auto", "cpu", "cuda" or "mps"
     datasets : at least one; `weight` means nothing here
     automatic : segment and score; data sets not labelled exhaustively are passed over
+    proposer : where automatic prompts come from: "detector", "peaks" or "both"; None takes the
+        card's. Baselines have no choice
+    flips : see each field in a mirror too and average both
     interactive : protocols to run, or none
     seed : of clicks and subsets
     output : folder for the report
@@ -89,6 +95,8 @@ class EvaluationRecipe(BaseModel):
     device: str = "auto"
     datasets: Annotated[tuple[DatasetSpec, ...], Field(min_length=1)]
     automatic: bool = True
+    proposer: ProposerName | None = None
+    flips: bool = False
     interactive: InteractiveSpec | None = None
     seed: int = Field(default=0, ge=0)
     output: Path
@@ -139,13 +147,19 @@ def run_evaluation(
     for spec, images in selected:
         if recipe.automatic and spec.exhaustive:
             automatic += evaluate_automatic(
-                predictor, images, dataset=spec.name, mpp=spec.mpp, progress=counter.step
+                predictor,
+                images,
+                dataset=spec.name,
+                mpp=spec.mpp,
+                progress=counter.step,
+                segment=_segment(recipe, predictor),
             )
         if protocols:
             interactive += evaluate_interactive(
                 predictor, images, protocols, dataset=spec.name, mpp=spec.mpp, progress=counter.step
             )
     card = getattr(predictor, "card", None)
+    parameters, gmacs = _cost(predictor)
     return Report(
         model=getattr(card, "id", None) or Path(recipe.model).name,
         model_sha256=getattr(card, "sha256", None) or "",
@@ -154,7 +168,27 @@ def run_evaluation(
         versions=_versions(),
         automatic=tuple(automatic),
         interactive=tuple(interactive),
+        parameters=parameters,
+        encoder_gmacs=gmacs,
     )
+
+
+def _segment(recipe: EvaluationRecipe, predictor: Any) -> Callable[[], Segmentation] | None:
+    """Segment with the recipe's choices; None where it makes none."""
+    if recipe.proposer is None and not recipe.flips:
+        return None
+    return partial(predictor.segment, proposer=recipe.proposer, flips=recipe.flips)
+
+
+def _cost(predictor: Any) -> tuple[int | None, float | None]:
+    """Parameters in all, and GMACs to encode 1024 x 1024 px; None for a baseline."""
+    engine = getattr(predictor, "engine", None)
+    if engine is None:
+        return None, None
+    from napari_uninuc.network.cost import encoder_cost
+
+    parameters = sum(part.numel() for part in engine.model.parameters())
+    return parameters, encoder_cost(engine.config).macs / 1e9
 
 
 class _Counter:
@@ -188,6 +222,8 @@ def _predictor(recipe: EvaluationRecipe) -> Any:
 
         return load_predictor(recipe.model, device=recipe.device)
     baseline = BASELINES[recipe.model]
+    if recipe.proposer is not None or recipe.flips:
+        raise RecipeError(f"proposer, flips: {recipe.model} has no such choice; remove them")
     kinds = () if recipe.interactive is None else recipe.interactive.kinds
     if recipe.automatic and not hasattr(baseline, "segment"):
         raise RecipeError(f"automatic: {recipe.model} answers boxes only; set automatic = false")

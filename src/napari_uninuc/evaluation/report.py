@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from napari_uninuc.evaluation.automatic import AutomaticRow
+from napari_uninuc.evaluation.calibration import CalibrationRow, Key, Reliability, calibration_of
+from napari_uninuc.evaluation.curves import curves_text, write_curves
 from napari_uninuc.evaluation.effort import EffortRow, effort_of
 from napari_uninuc.evaluation.interactive import InteractiveRow
-from napari_uninuc.evaluation.published import ReferenceRow, references_for
 from napari_uninuc.evaluation.summary import SummaryRow, summarise
+from napari_uninuc.evaluation.tables import Table, report_tables
 from napari_uninuc.io.targets import replacing
-
-_SHOWN_FIRST = ("msa",)
-_SECONDS = "seconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +31,9 @@ class Report:
         With a limit, interactive figures are set beside nobody else's.
     versions : "package version" lines
     automatic, interactive : rows of images; either may be empty
+    parameters : of the whole network; None for a baseline
+    encoder_gmacs : 10^9 multiply-accumulates to encode 1024 x 1024 input px, once an image, as
+        `network.cost` counts them; None for a baseline
     """
 
     model: str
@@ -42,6 +43,8 @@ class Report:
     versions: tuple[str, ...]
     automatic: tuple[AutomaticRow, ...]
     interactive: tuple[InteractiveRow, ...]
+    parameters: int | None = None
+    encoder_gmacs: float | None = None
 
     def summary(self) -> list[SummaryRow]:
         """Average over images, see `summarise`."""
@@ -51,10 +54,39 @@ class Report:
         """Count the clicks an outline costs, see `effort_of`."""
         return effort_of(self.interactive)
 
+    def calibration(self) -> list[CalibrationRow]:
+        """Set predicted beside true IoU, see `calibration_of`."""
+        counted: list[tuple[Key, Reliability | None]] = [
+            ((row.dataset, "automatic", False, 0), row.reliability) for row in self.automatic
+        ]
+        counted += [
+            ((row.dataset, row.prompt, row.with_mask, row.iteration), row.reliability)
+            for row in self.interactive
+        ]
+        return calibration_of((key, one) for key, one in counted if one is not None)
+
+    def tables(self) -> list[Table]:
+        """Lay out what was found, see `report_tables`."""
+        return report_tables(
+            *(self.summary(), self.effort(), self.calibration()),
+            subset=self.max_nuclei is not None,
+        )
+
+    @property
+    def cost(self) -> str:
+        """Parameters and GMACs in words; empty for a baseline."""
+        if self.parameters is None or self.encoder_gmacs is None:
+            return ""
+        return (
+            f"{self.parameters / 1e6:.2f} M parameters; {self.encoder_gmacs:.2f} GMACs to encode "
+            "1024 x 1024 px"
+        )
+
 
 def write_report(report: Report, folder: str | Path) -> Path:
     """Write ``report.json`` and ``report.md`` into a folder, made if missing.
 
+    Where matplotlib is installed and there were corrections, their curves too (see `curves`).
     Each file is written beside its place and renamed; other files there are left alone.
 
     Returns
@@ -71,6 +103,7 @@ def write_report(report: Report, folder: str | Path) -> Path:
     for name, text in texts.items():
         with replacing(target / name) as part:
             part.write_text(text, encoding="utf-8")
+    write_curves(report.summary(), target)
     return target
 
 
@@ -83,6 +116,9 @@ def to_json(report: Report) -> str:
         "settings": json.loads(report.settings),
         "summary": [asdict(row) for row in report.summary()],
         "effort": [asdict(row) for row in report.effort()],
+        "parameters": report.parameters,
+        "encoder_gmacs": report.encoder_gmacs,
+        "calibration": [asdict(row) for row in report.calibration()],
         "automatic": [asdict(row) for row in report.automatic],
         "interactive": [asdict(row) for row in report.interactive],
     }
@@ -94,6 +130,8 @@ def to_markdown(report: Report) -> str:
     parts = [f"# Evaluation of `{report.model}`"]
     if report.model_sha256:
         parts.append(f"Weights sha256 `{report.model_sha256}`.")
+    if report.cost:
+        parts.append(f"{report.cost}.")
     parts.append(
         "Means over images; in brackets the 95 % bootstrap interval over images. "
         "Seconds are wall time an image."
@@ -105,18 +143,21 @@ def to_markdown(report: Report) -> str:
             "Clicks to reach an IoU: means over nuclei, two clicks a correction and one for a "
             "first click; a first box counts none, a nucleus that never gets there counts all."
         )
-    for title, header, cells in _tables(report):
+    for title, header, cells in report.tables():
         lines = ["| " + " | ".join(row) + " |" for row in [header, *cells]]
         lines.insert(1, "|" + "---|" * len(header))
         parts += [f"## {title}", "\n".join(lines)]
+    drawn = curves_text(report.summary())
+    if drawn:
+        parts.append(f"```text\n{drawn}\n```")
     parts.append("Run with " + ", ".join(report.versions) + ".")
     return "\n\n".join(parts) + "\n"
 
 
 def to_text(report: Report) -> str:
     """Lay the same tables out in columns for a terminal."""
-    parts = [f"model {report.model}"]
-    for title, header, cells in _tables(report):
+    parts = ["\n".join(filter(None, (f"model {report.model}", report.cost)))]
+    for title, header, cells in report.tables():
         rows = [header, *cells]
         widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
         lines = [
@@ -127,90 +168,9 @@ def to_text(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
-
-
-def _tables(report: Report) -> list[Table]:
-    """Lay out title, header and cells of each table that has rows."""
-    summary = report.summary()
-    scores = _metric_table(
-        "Automatic", [row for row in summary if row.prompt == "automatic"], ("data set",)
-    )
-    corrected = _metric_table(
-        "Interactive",
-        [row for row in summary if row.prompt != "automatic"],
-        ("data set", "prompt", "mask fed back", "corrections"),
-    )
-    effort = _effort_table(report.effort())
-    comparable = [row for row in summary if row.prompt == "automatic" or report.max_nuclei is None]
-    tables = (scores, corrected, effort, _reference_table(comparable))
-    return [table for table in tables if table[2]]
-
-
-def _metric_table(title: str, rows: Sequence[SummaryRow], keys: tuple[str, ...]) -> Table:
-    metrics = list(dict.fromkeys(row.metric for row in rows))
-    lines: dict[tuple[str, ...], dict[str, SummaryRow]] = {}
-    for row in rows:
-        names = (row.dataset, row.prompt, "yes" if row.with_mask else "no", str(row.iteration))
-        lines.setdefault(names[: len(keys)], {})[row.metric] = row
-    cells = [
-        (
-            *names,
-            str(max(row.n_images for row in found.values())),
-            *(_cell(found.get(metric)) for metric in metrics),
-        )
-        for names, found in lines.items()
-    ]
-    return title, (*keys, "images", *metrics), cells
-
-
-def _effort_table(rows: Sequence[EffortRow]) -> Table:
-    """Lay out how many clicks an IoU costs, means over nuclei."""
-    cells: list[tuple[str, ...]] = [
-        (
-            row.dataset,
-            row.prompt,
-            "yes" if row.with_mask else "no",
-            f"{row.iou:g}",
-            str(row.n_nuclei),
-            f"{row.clicks:.2f}",
-            f"{row.never:.1%}",
-        )
-        for row in rows
-    ]
-    header = ("data set", "prompt", "mask fed back", "IoU", "nuclei", "clicks", "never")
-    return "Clicks to reach an IoU", header, cells
-
-
-def _cell(row: SummaryRow | None) -> str:
-    if row is None:
-        return "-"
-    if row.metric == _SECONDS:
-        return f"{row.mean:.1f}"
-    if row.metric in _SHOWN_FIRST:
-        return f"{row.mean:.4f} [{row.low:.3f}, {row.high:.3f}]"
-    return f"{row.mean:.4f}"
-
-
-def _reference_table(summary: Sequence[SummaryRow]) -> Table:
-    """Set each mSA beside the figures reported for the same data set and protocol."""
-    cells: list[tuple[str, ...]] = [
-        (row.dataset, row.prompt, str(row.iteration), f"{row.mean:.4f}", *_reference_cells(known))
-        for row in summary
-        if row.metric == "msa"
-        for known in references_for(row.dataset, row.prompt, row.iteration)
-    ]
-    header = ("data set", "prompt", "corrections", "this model", "reported", "by", "source")
-    return "mSA beside reported figures", header, cells
-
-
-def _reference_cells(known: ReferenceRow) -> tuple[str, str, str]:
-    return f"{known.msa:.4g}", known.method, known.source
-
-
 def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

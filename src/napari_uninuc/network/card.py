@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal, get_args
 
 import tomli_w
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -26,6 +26,9 @@ CARD_NAME = "card.toml"
 WEIGHTS_NAME = "model.safetensors"
 DEFAULT_SCORE_THRESHOLD = 0.4
 """Until ``uninuc evaluate`` on validation images says better; scores are taught to be the IoU."""
+ProposerName = Literal["detector", "peaks", "both"]
+PROPOSERS: tuple[str, ...] = get_args(ProposerName)
+"""Where automatic prompts come from; `napari_uninuc.engine.proposers` says how."""
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
 """Ids are typed in commands and name folders: no spaces, no slashes."""
 
@@ -53,6 +56,9 @@ class ModelCard:
     logit_shift : added to every mask logit; moves outlines by a fraction of a pixel, chosen on
         validation pictures like the threshold. Below `network.hints.OBEY_LOGIT`, so that clicks
         stay obeyed
+    proposer : one of `PROPOSERS`, whichever measured best on validation pictures
+    box_margin : input px by which boxes of a proposer are grown on each side before they become
+        prompts, likewise chosen; boxes of people are taken as they are
     created : date, YYYY-MM-DD
     training_hours : hours of training by us; None where not known
     metrics : measured figures by name
@@ -73,6 +79,8 @@ class ModelCard:
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
     score_threshold: Annotated[float, Field(ge=0, le=1)] = DEFAULT_SCORE_THRESHOLD
     logit_shift: Annotated[float, Field(ge=-0.5, le=0.5)] = 0.0
+    proposer: ProposerName = "detector"
+    box_margin: Annotated[float, Field(ge=0, le=8)] = 0.0
     created: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
     training_hours: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)

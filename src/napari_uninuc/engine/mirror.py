@@ -1,0 +1,104 @@
+"""A field seen a second time in a mirror, and what both views say put together.
+
+Left and right mean nothing in tissue, so that two answers to one picture differ by the network's
+errors only, and their mean has less of them. It costs everything twice.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_uninuc.core.detections import Detections
+from napari_uninuc.core.geometry import Field, box_iou
+from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.requests import DecodedMasks
+
+__all__ = ["Mirror", "fused", "mean_of"]
+
+_HALF = np.float32(0.5)
+_SAME_BOX = 0.5
+"""IoU above which two boxes are of one nucleus."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mirror:
+    """One field of a tile, left and right exchanged, as a tile of its own.
+
+    Attributes
+    ----------
+    tile : the mirrored pixels, no more than the field's
+    field : all of that tile
+    origin_yx : first pixel of the field in the tile it was cut from, px
+    """
+
+    tile: Tile
+    field: Field
+    origin_yx: tuple[int, int]
+
+    @classmethod
+    def of(cls, tile: Tile, field: Field) -> "Mirror":
+        """Mirror a field with its halo; copies its pixels."""
+        y0, x0, y1, x1 = field.outer_yxyx
+        pixels = np.ascontiguousarray(tile.rgb[y0:y1, x0:x1][:, ::-1])
+        whole = (0, 0, y1 - y0, x1 - x0)
+        return cls(
+            Tile.from_array(pixels, tile.mpp, name=tile.name), Field(0, whole, whole), (y0, x0)
+        )
+
+    @property
+    def width(self) -> int:
+        """Columns of the field, px."""
+        return self.field.outer_yxyx[3]
+
+    def boxes_in(self, boxes_yxyx: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Boxes (N, 4) of the tile, as they lie in the mirror."""
+        y0, x0, y1, x1 = (boxes_yxyx - np.tile(self.origin_yx, 2)).T
+        return np.stack([y0, self.width - x1, y1, self.width - x0], axis=1).astype(np.float32)
+
+    def boxes_out(self, boxes_yxyx: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Boxes (N, 4) of the mirror, as they lie in the tile."""
+        y0, x0, y1, x1 = boxes_yxyx.T
+        turned = np.stack([y0, self.width - x1, y1, self.width - x0], axis=1)
+        boxes: npt.NDArray[np.float32] = turned + np.tile(self.origin_yx, 2).astype(np.float32)
+        return boxes
+
+    def masks_out(self, answers: DecodedMasks) -> DecodedMasks:
+        """Answers in the mirror, as they lie in the tile; their low-resolution logits do not."""
+        y, x = answers.origins_yx.T
+        last = self.width - x - answers.logits.shape[-1]
+        origins = np.stack([y + self.origin_yx[0], last + self.origin_yx[1]], axis=1)
+        return replace(answers, origins_yx=origins, logits=answers.logits[..., ::-1])
+
+
+def fused(boxes: Detections, others: Detections) -> Detections:
+    """Boxes seen in both views get mean scores and corners between both; other scores are halved.
+
+    Boxes of ``others`` alone are left out: half a score seldom reaches a threshold.
+    """
+    if not len(boxes) or not len(others):
+        return Detections(boxes.boxes_yxyx, boxes.scores * _HALF, boxes.class_ids)
+    ious = box_iou(boxes.boxes_yxyx, others.boxes_yxyx)
+    best = ious.argmax(axis=1)
+    seen = ious.max(axis=1) > _SAME_BOX
+    second = np.where(seen, others.scores[best], np.float32(0))
+    share = (second / np.maximum(boxes.scores + second, 1e-9))[:, None]
+    corners = boxes.boxes_yxyx * (1 - share) + others.boxes_yxyx[best] * share
+    return Detections(corners, (boxes.scores + second) * _HALF, boxes.class_ids)
+
+
+def mean_of(answers: DecodedMasks, others: DecodedMasks) -> DecodedMasks:
+    """Average logits and predicted IoU of the same N prompts, where both views have logits.
+
+    Crops may lie some pixels apart; what only the first has stays as it is.
+    """
+    logits = answers.logits.copy()
+    shape = np.array(logits.shape[-2:])
+    for k, shift in enumerate(others.origins_yx - answers.origins_yx):
+        low = np.clip(shift, 0, shape)
+        high = np.clip(shift + others.logits.shape[-2:], low, shape)
+        (y0, x0), (y1, x1), (dy, dx) = low, high, shift
+        here = logits[k, :, y0:y1, x0:x1]
+        here += others.logits[k, :, y0 - dy : y1 - dy, x0 - dx : x1 - dx]
+        here /= 2
+    return replace(answers, logits=logits, ious=(answers.ious + others.ious) * _HALF)

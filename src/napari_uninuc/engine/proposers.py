@@ -1,0 +1,89 @@
+"""Where automatic prompts come from: the detector, peaks of the dense maps, or both.
+
+A proposer turns a field's embedding into boxes with scores (`engine.protocol.Proposer`). Whichever
+it is, the boxes go through the same mask decoder as a person's.
+"""
+
+import numpy as np
+import torch
+
+from napari_uninuc.core.detections import Detections
+from napari_uninuc.engine.embedding import TileEmbedding
+from napari_uninuc.engine.peaks import PeakSettings, find_basins
+from napari_uninuc.engine.protocol import Proposer
+from napari_uninuc.engine.torch_engine import TorchEngine
+from napari_uninuc.errors import PromptError
+from napari_uninuc.network.card import PROPOSERS
+
+__all__ = ["PeakProposer", "Scaled", "proposers_of"]
+
+_TRUST = 0.6
+"""Peaks beside the detector: a box of theirs is taken where the detector has nothing like it."""
+
+
+class PeakProposer:
+    """Boxes of the basins around the peaks of the dense maps, see `engine.peaks`.
+
+    Boxes did better than clicks at the peaks: mSA 0.327 and 0.305 on validation tiles.
+
+    Parameters
+    ----------
+    settings : lengths are in cells of the maps, whatever the model
+
+    Raises
+    ------
+    PromptError
+        When asked: a model without dense maps.
+    """
+
+    def __init__(self, settings: PeakSettings | None = None) -> None:
+        self.settings = PeakSettings() if settings is None else settings
+
+    def propose(self, embedding: TileEmbedding) -> Detections:
+        """All basins, in px of the tile, best score first; class 0."""
+        logits = embedding.embedding.auxiliary
+        if logits is None:
+            raise PromptError(
+                "this model has no dense maps to find peaks in, got proposer 'peaks' or 'both'; "
+                "use 'detector'"
+            )
+        maps = torch.sigmoid(logits[0].float()).cpu().numpy()
+        basins = find_basins(maps, self.settings)
+        cell = np.divide(embedding.frame.input_hw, maps.shape[1:], dtype=np.float64)
+        boxes = embedding.frame.boxes_to_picture(basins.boxes_yxyx * np.tile(cell, 2))
+        classes = np.zeros(len(basins), np.int64)
+        return Detections(boxes.astype(np.float32), basins.scores, classes)
+
+
+class Scaled:
+    """Another proposer's boxes, with scores times a factor in [0, 1]."""
+
+    def __init__(self, proposer: Proposer, factor: float) -> None:
+        self.proposer, self.factor = proposer, factor
+
+    def propose(self, embedding: TileEmbedding) -> Detections:
+        """All its boxes, in px of the tile."""
+        found = self.proposer.propose(embedding)
+        scores = found.scores * np.float32(self.factor)
+        return Detections(found.boxes_yxyx, scores, found.class_ids)
+
+
+def proposers_of(engine: TorchEngine, name: str) -> tuple[Proposer, ...]:
+    """The proposers behind a name; what several find is found once by whoever asks them.
+
+    Parameters
+    ----------
+    name : one of `PROPOSERS`
+
+    Raises
+    ------
+    PromptError
+        No such name.
+    """
+    if name == "detector":
+        return (engine,)
+    if name == "peaks":
+        return (PeakProposer(),)
+    if name == "both":
+        return engine, Scaled(PeakProposer(), _TRUST)
+    raise PromptError(f"proposer must be one of {', '.join(PROPOSERS)}, got {name!r}; correct it")

@@ -1,0 +1,98 @@
+"""Detector, peaks and both, with the bundled model on discs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_uninuc import load_predictor
+from napari_uninuc.engine.proposers import PeakProposer, Scaled, proposers_of
+from napari_uninuc.errors import PromptError
+
+
+def found_and_right(result, picture) -> tuple[int, int]:
+    """Nuclei found, and discs that one of them covers with an IoU above 0.6."""
+    right = 0
+    for index in range(1, len(picture.centres_yx) + 1):
+        truth = picture.labels == index
+        ids, counts = np.unique(result.labels[truth], return_counts=True)
+        mine = result.labels == ids[counts.argmax()]
+        right += bool(ids[counts.argmax()]) and (mine & truth).sum() / (mine | truth).sum() > 0.6
+    return len(result.table), right
+
+
+@pytest.mark.parametrize("flips", [False, True])
+@pytest.mark.parametrize("name", ["detector", "peaks", "both"])
+def test_each_proposer_finds_every_disc_once(predictor, discs, name, flips):
+    predictor.set_image(discs.rgb)
+    result = predictor.segment(proposer=name, flips=flips)
+    assert found_and_right(result, discs) == (12, 12)
+    ious = result.table["predicted_iou"]
+    assert ((ious > 0.3) & (ious <= 1)).all()
+
+
+@pytest.mark.parametrize("name", ["peaks", "both"])
+def test_fields_and_mirrors_of_fields_agree_on_where_things_are(small_fields, dense, name):
+    small_fields.set_image(dense.rgb)
+    assert len(small_fields._fields) > 4
+    result = small_fields.segment(proposer=name, flips=True)
+    assert found_and_right(result, dense) == (72, 72)
+
+
+def test_card_chooses_unless_asked(predictor, discs, monkeypatch):
+    monkeypatch.setattr(predictor.engine, "card", replace(predictor.card, proposer="peaks"))
+    predictor.set_image(discs.rgb)
+    with monkeypatch.context() as patch:
+        patch.setattr(predictor.engine, "propose", lambda _: pytest.fail("the detector was asked"))
+        assert len(predictor.segment().table) == 12
+    assert predictor.segment(proposer="detector").table["score"].max() > 0.35
+
+
+def test_margin_grows_the_prompt_and_not_the_box_told(predictor, discs, monkeypatch):
+    predictor.set_image(discs.rgb)
+    seen = []
+    decode = predictor.engine.decode
+
+    def watched(embedding, prompts):
+        seen.append(prompts.boxes_yxyx)
+        return decode(embedding, prompts)
+
+    monkeypatch.setattr(predictor.engine, "decode", watched)
+    for margin in (0.0, 2.0):
+        card = replace(predictor.card, box_margin=margin)
+        monkeypatch.setattr(predictor.engine, "card", card)
+        predictor.segment()
+    assert np.allclose(seen[1] - seen[0], [[-2, -2, 2, 2]], atol=1e-3)
+
+
+def test_scaled_scores_keep_boxes(predictor, discs):
+    predictor.set_image(discs.rgb)
+    embedding = predictor.engine.embed(predictor._tile, predictor._fields[0])
+    peaks = PeakProposer()
+    plain, scaled = peaks.propose(embedding), Scaled(peaks, 0.5).propose(embedding)
+    assert len(plain) >= 12
+    assert np.array_equal(plain.boxes_yxyx, scaled.boxes_yxyx)
+    assert np.allclose(scaled.scores, plain.scores / 2)
+
+
+def test_unknown_names_are_refused(predictor, discs):
+    predictor.set_image(discs.rgb)
+    with pytest.raises(PromptError, match="one of detector, peaks, both, got 'nose'"):
+        predictor.segment(proposer="nose")
+
+
+def test_models_without_maps_have_the_detector_only(predictor, discs):
+    predictor.set_image(discs.rgb)
+    embedding = predictor.engine.embed(predictor._tile, predictor._fields[0])
+    bare = replace(embedding, embedding=replace(embedding.embedding, auxiliary=None))
+    (peaks,) = proposers_of(predictor.engine, "peaks")
+    with pytest.raises(PromptError, match="no dense maps"):
+        peaks.propose(bare)
+    assert bare.nbytes < embedding.nbytes
+
+
+def test_random_weights_propose_something_finite():
+    predictor = load_predictor("uninuc-n", device="cpu", weights=None)
+    predictor.set_image(np.full((64, 96, 3), 200, np.uint8))
+    result = predictor.segment(0.0, proposer="both", flips=True)
+    assert result.labels.shape == (64, 96)
