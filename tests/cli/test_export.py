@@ -76,7 +76,8 @@ def test_a_session_without_its_picture_needs_it(uninuc, refused, session, tmp_pa
 
 
 def test_bad_use_is_one_line(refused, session, tmp_path):
-    assert "--output or --report" in refused("export", session)
+    assert "--output, --report or --training-set" in refused("export", session)
+    assert "one session" in refused("export", session, session, "--output", tmp_path / "a.csv")
     assert ".html or .md" in refused("export", session, "--report", tmp_path / "a.txt")
     assert "ends in" in refused("export", session, "--output", tmp_path / "a.txt")
     missing = refused("export", tmp_path / "none", "--output", tmp_path / "a.csv")
@@ -88,3 +89,17 @@ def test_bad_use_is_one_line(refused, session, tmp_path):
     line = refused("export", session, "--output", tmp_path / "a.csv", "--only-class", "x")
     assert "tumour" in line
     assert not (tmp_path / "a.csv").exists()
+
+
+def test_sessions_become_a_set_to_train_on(uninuc, refused, session, tmp_path):
+    from napari_uninuc.datasets.folder import read_folder
+
+    folder = tmp_path / "corrected"
+    status, out, err = uninuc("export", session, "--training-set", folder)
+    assert (status, err) == (0, "")
+    assert out == f"1 pictures -> {folder}\n"
+    (image,) = read_folder(folder)
+    labelled = image.read(0.5)
+    assert set(np.unique(labelled.labels)) == {0, 1}  # nucleus 2 was not reviewed
+    assert "exhaustive = false" in (folder / "card.toml").read_text()
+    assert "with files" in refused("export", session, "--training-set", folder)

@@ -24,7 +24,7 @@ def pixels(desk) -> np.ndarray:
 
 
 def camera(desk):
-    return desk.viewer.scene.camera
+    return getattr(desk.viewer, "scene", desk.viewer).camera  # moved in napari 0.9
 
 
 def test_clicking_a_nucleus_takes_it_in_hand_and_changes_nothing(desk):

@@ -1,6 +1,7 @@
 """The whole widget in a real window, with an annotator that needs no torch."""
 
 import numpy as np
+import pandas as pd
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
@@ -152,6 +153,37 @@ def test_nuclei_of_another_layer_are_taken_over_and_undone(room, said):
     room.widget.picture.labels.value = wrong
     room.widget.picture.take_labels.click()
     assert "got (9, 9)" in said[-1]
+
+
+def test_nuclei_of_another_layer_are_added_beside_mine(room):
+    room.open()
+    room.outline()
+    before = room.session.labels.pixels.copy()
+    labels = np.zeros((256, 256), np.uint16)
+    free = np.argwhere(before == 0)[0]
+    labels[free[0], free[1]] = 7
+    features = pd.DataFrame({"index": [7], "class": ["tumour"], "status": ["reviewed"]})
+    room.widget.picture.labels.value = room.viewer.add_labels(labels, features=features)
+    room.widget.picture.add_labels.click()
+    after = room.session.labels
+    np.testing.assert_array_equal(after.pixels[before > 0], before[before > 0])
+    new = after.nuclei[after.at(tuple(free))]
+    assert room.session.classes.name_of(new.class_id) == "tumour"
+    assert str(new.status) == "reviewed"
+
+
+def test_what_is_reviewed_and_a_training_set_are_saved(room, tmp_path, said):
+    room.open()
+    room.outline()
+    one, two = list(room.session.labels.nuclei)[:2]
+    room.session.review([one, two])
+    which = room.widget.save.which
+    assert [which.itemText(k) for k in range(which.count())][1] == "Only reviewed nuclei"
+    room.bench.save(tmp_path / "reviewed.tif", *which.itemData(1))
+    room.bench.save_training_set(tmp_path / "set")
+    room.idle()
+    assert set(np.unique(read_labels(tmp_path / "reviewed.tif"))) == {0, one, two}
+    assert (tmp_path / "set" / "card.toml").is_file()
 
 
 def test_saving_writes_what_is_seen(room, tmp_path, said):

@@ -321,3 +321,30 @@ def test_undoing_everything_gives_the_first_bytes(session: AnnotationSession) ->
     for _ in range(steps):
         session.redo()
     assert bytes_of(session) == after
+
+
+def test_nuclei_of_a_file_keep_class_score_and_status():
+    import pandas as pd
+
+    from napari_uninuc.core.segmentation import Segmentation
+
+    tile = Tile.from_array(np.zeros((64, 64, 3), np.uint8))
+    session = AnnotationSession(tile, ClassPalette.of_names(["nucleus"]))
+    labels = np.zeros(tile.shape, np.int32)
+    labels[4:9, 4:9], labels[20:25, 20:25], labels[40:45, 40:45] = 2, 5, 9
+    bare = Segmentation.from_labels(labels)
+    table = bare.table.assign(
+        **{"class": ["tumour", "nucleus", "tumour"], "score": [0.5, np.nan, 0.25]},
+        status=pd.Series(["reviewed", "", "automatic"]),
+    )
+    assert session.adopt(Segmentation(labels, table, {}))
+    assert session.classes.names == ("nucleus", "tumour")
+    rows = session.labels.nuclei
+    assert [rows[id_].class_id for id_ in (2, 5, 9)] == [1, 0, 1]
+    assert [str(rows[id_].status) for id_ in (2, 5, 9)] == ["reviewed", "edited", "automatic"]
+    assert rows[2].score == 0.5
+    again = session.segmentation()
+    np.testing.assert_array_equal(again.labels, labels)
+    assert list(again.table["class"]) == ["tumour", "nucleus", "tumour"]
+    assert session.undo()
+    assert len(session.labels) == 0

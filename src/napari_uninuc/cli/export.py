@@ -1,4 +1,4 @@
-"""``uninuc export``: a saved correction session as a file, or as a report."""
+"""``uninuc export``: saved correction sessions as a file, a report, or a set to train on."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Export a saved correction session, or report on it.")
-@click.argument("session", metavar="SESSION", type=PathArgument)
+@click.argument("sessions", metavar="SESSION...", type=PathArgument, nargs=-1, required=True)
 @click.option(
     "--output",
     metavar="PATH",
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     metavar="PATH",
     type=PathArgument,
     help="A page on what was changed, when and by whom: .html or .md.",
+)
+@click.option(
+    "--training-set",
+    metavar="FOLDER",
+    type=PathArgument,
+    help="Pictures and reviewed nuclei of all sessions, in a new folder for uninuc train.",
 )
 @click.option(
     "--like",
@@ -45,15 +51,18 @@ if TYPE_CHECKING:
     help="What nuclei of a .geojson are in QuPath: detections are fast, annotations editable.",
 )
 def export(
-    session: Path,
+    sessions: tuple[Path, ...],
     output: Path | None,
     report: Path | None,
+    training_set: Path | None,
     like: Path | None,
     only_reviewed: bool,
     only_class: str | None,
     qupath_objects: "QuPathObjects",
 ) -> None:
     """Export the nuclei of a saved session (a folder), write a report on it, or both.
+
+    With --training-set, several sessions become one set of corrected pictures.
 
     The folder is only read, and needs nothing besides: it may have been copied from elsewhere.
     After a crash or on a damaged disk, what is certain is exported and a warning says what is not.
@@ -63,7 +72,27 @@ def export(
       uninuc export SESSION --output nuclei.geojson
       uninuc export SESSION --output reviewed.csv --only-reviewed
       uninuc export SESSION --report session.html
+      uninuc export SESSION SESSION --training-set corrected
     """
+    if len(sessions) > 1 and (output is not None or report is not None):
+        raise click.UsageError(
+            f"expected one session for --output or --report, got {len(sessions)}; export each apart"
+        )
+    if training_set is None or output is not None or report is not None:
+        _export(sessions[0], output, report, like, only_reviewed, only_class, qupath_objects)
+    if training_set is not None:
+        _write_training_set(sessions, training_set)
+
+
+def _export(
+    session: Path,
+    output: Path | None,
+    report: Path | None,
+    like: Path | None,
+    only_reviewed: bool,
+    only_class: str | None,
+    qupath_objects: "QuPathObjects",
+) -> None:
     _plan(session, output, report)
     from napari_uninuc.io.images import read_image
     from napari_uninuc.session.keeping import restore
@@ -84,7 +113,9 @@ def _plan(session: Path, output: Path | None, report: Path | None) -> None:
     from napari_uninuc.journal.report import report_suffix
 
     if output is None and report is None:
-        raise click.UsageError("expected --output or --report, got neither; name a file")
+        raise click.UsageError(
+            "expected --output, --report or --training-set, got none; name a file"
+        )
     if report is not None:
         report_suffix(report)
         require_place(report)
@@ -95,6 +126,21 @@ def _plan(session: Path, output: Path | None, report: Path | None) -> None:
             raise OutputError(
                 f"{target}: would be written into the session itself; name a place outside it"
             )
+
+
+def _write_training_set(sessions: tuple[Path, ...], folder: Path) -> None:
+    from napari_uninuc.io.training_set import write_training_set
+    from napari_uninuc.session.keeping import restore
+
+    require_place(folder / "card.toml")
+    pictures = []
+    for session in sessions:
+        restored = restore(session)
+        if restored.problem is not None:
+            report_warning(restored.problem)
+        pictures.append((restored.session.tile, restored.session.segmentation()))
+    write_training_set(pictures, folder)
+    click.echo(f"{len(pictures)} pictures -> {folder}")
 
 
 def _write_nuclei(

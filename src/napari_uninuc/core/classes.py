@@ -77,6 +77,11 @@ class ClassPalette:
             self, classes=(*self.classes, NucleusClass(name.strip(), _colour(len(self))))
         )
 
+    def joined(self, other: "ClassPalette") -> Self:
+        """Append the classes of another palette that this one has no name for, colours kept."""
+        new = [each for each in other.classes if each.name not in self.names]
+        return replace(self, classes=(*self.classes, *new)) if new else self
+
     def with_renamed(self, class_id: int, name: str) -> Self:
         """Rename a class, which keeps its id and colour."""
         renamed = replace(self.classes[class_id], name=name.strip())

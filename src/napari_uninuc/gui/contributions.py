@@ -1,18 +1,12 @@
 """What the manifest names: sample data, readers and writers. Loaded by napari on first use."""
 
 import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from napari_uninuc.core.classes import ClassPalette, NucleusClass
-from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.datasets.sample import immunohistochemistry_tile
-from napari_uninuc.io.colours import hex_of
+from napari_uninuc.gui.layer_tables import CLASSES_KEY, segmentation_of
 from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.labels import read_segmentation
 from napari_uninuc.io.ome_zarr_labels import read_zarr_picture, zarr_holds_our_labels
@@ -21,8 +15,6 @@ from napari_uninuc.io.tiff import tiff_holds_our_labels
 
 __all__ = ["open_sample", "read_nuclei_file", "write_labels_layer"]
 
-_ID_COLUMNS = ("id", "index", "label")
-_CLASSES_KEY = "uninuc_classes"
 _SHAPES = (".geojson", ".geojson.gz", ".coco.json")
 _MOST_COLOURED = 20_000
 """Nuclei up to which a layer read shows its classes: napari builds a dictionary of all ids."""
@@ -75,7 +67,7 @@ def _layers(path: str) -> list[LayerData]:
     described: dict[str, Any] = {
         "name": "nuclei",
         "features": features,
-        "metadata": {_CLASSES_KEY: colours},
+        "metadata": {CLASSES_KEY: colours},
     }
     if len(table) <= _MOST_COLOURED:
         ids = zip(table["id"].tolist(), table["class"], strict=True)
@@ -119,56 +111,11 @@ def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     OutputError
         The file cannot be written.
     """
-    segmentation = Segmentation.from_labels(np.asarray(data))
-    features = meta.get("features")
-    if features is not None and not features.empty:
-        segmentation = _with_features(segmentation, features)
-    palette = _layer_classes(segmentation, meta)
-    segmentation = Segmentation(segmentation.labels, segmentation.table, {}, palette)
+    segmentation = segmentation_of(data, meta)
     written = write_segmentation(
         segmentation, path, mpp=_layer_mpp(meta), origin_yx_slide=_layer_origin(meta)
     )
     return [str(written)]
-
-
-def _with_features(segmentation: Segmentation, features: pd.DataFrame) -> Segmentation:
-    key = next((name for name in _ID_COLUMNS if name in features.columns), None)
-    if key is None:
-        rows = features.reset_index(drop=True)
-    else:
-        rows = features.drop_duplicates(key).set_index(key)
-    table = segmentation.table.copy()
-    ids = table["id"]
-    if "class" in rows.columns:
-        table["class"] = ids.map(rows["class"]).fillna(table["class"]).astype(str)
-    if "score" in rows.columns:
-        table["score"] = pd.to_numeric(ids.map(rows["score"]), errors="coerce").astype(float)
-    if "status" in rows.columns:
-        table["status"] = ids.map(rows["status"]).fillna("").astype(str)
-    return Segmentation(segmentation.labels, table, segmentation.timings)
-
-
-def _layer_classes(segmentation: Segmentation, meta: dict[str, Any]) -> ClassPalette | None:
-    """Take colours of classes from what our reader left, else from the layer's colours.
-
-    The layer's count only where it has one colour a class, and not the same for all.
-    """
-    stored = (meta.get("metadata") or {}).get(_CLASSES_KEY)
-    if isinstance(stored, dict):
-        listed = {str(name): str(colour) for name, colour in stored.items() if str(name).strip()}
-        if listed and all(re.fullmatch("#[0-9a-f]{6}", each) for each in listed.values()):
-            return ClassPalette(tuple(NucleusClass(*each) for each in listed.items()))
-    colormap: Any = meta.get("colormap")
-    if not hasattr(colormap, "color_dict") or segmentation.table.empty:
-        return None
-    table = segmentation.table
-    shown = np.rint(255 * np.asarray(colormap.map(table["id"].to_numpy(np.int32)))[:, :3])
-    colours = [hex_of(each) for each in shown.astype(int).tolist()]
-    pairs = dict.fromkeys(zip(table["class"].astype(str), colours, strict=True))
-    names = [name for name, _ in pairs if name.strip()]
-    if len(names) != len(pairs) or len(set(names)) != len(names):
-        return None
-    return ClassPalette(tuple(NucleusClass(name, str(colour)) for name, colour in pairs))
 
 
 def _layer_mpp(meta: dict[str, Any]) -> float | None:

@@ -104,14 +104,14 @@ class Desk:
         nuclei.selected_label = self.session.labels.next_id
         nuclei.mode = "paint"
 
-    def close(self) -> None:
-        """Let go of the window; the nuclei layer stays where it is."""
+    def close(self, *, remove_layers: bool = False) -> None:
+        """Let go of the window; the nuclei layer stays where it is unless told otherwise."""
         seen = self.bridge.nuclei.visible
         self.get_up()
         self.bridge.nuclei.visible = seen
         self.tools.changed.disconnect(self._on_tools, missing_ok=True)
         self.tools.close()
-        self.bridge.close()
+        self.bridge.close(remove_layers=remove_layers)
 
     def _on_tools(self) -> None:
         if self._keyboard is not None:

@@ -19,6 +19,7 @@ from napari_uninuc.core.edits import Edit
 from napari_uninuc.gui.colours import ColourBy, NucleusColours
 from napari_uninuc.gui.draft_marks import DraftMarks
 from napari_uninuc.gui.idle import IdleQueue
+from napari_uninuc.gui.layer_tables import CLASSES_KEY
 from napari_uninuc.gui.marks import Marks
 from napari_uninuc.gui.nuclei_layer import NucleiLayer
 from napari_uninuc.gui.placement import PLACED_BY, Placement
@@ -182,6 +183,13 @@ class LayerBridge:
     def _on_classes(self, _palette: Any) -> None:
         """Names may have changed; colours are fixed by class id."""
         self._features.touch(())
+        self._publish_classes()
+
+    def _publish_classes(self) -> None:
+        """Leave names and colours with the layer, so that napari's own saving keeps them."""
+        if self._nuclei is not None:
+            classes = self._session.classes.classes
+            self._nuclei.layer.metadata[CLASSES_KEY] = {one.name: one.colour for one in classes}
 
     def _publish_features(self, table: pd.DataFrame) -> None:
         if self._nuclei is not None:
@@ -209,6 +217,7 @@ class LayerBridge:
         )
         self._insert(self._nuclei.layer, self._image)
         self._features.flush()
+        self._publish_classes()
 
     def _make_marks_layer(
         self, array: npt.NDArray[np.uint8], colormap: DirectLabelColormap

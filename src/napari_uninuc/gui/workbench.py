@@ -6,12 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from napari.layers import Image, Labels
 from psygnal import Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_uninuc.core.classes import ClassPalette
+from napari_uninuc.core.nuclei import Status
+from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.protocol import Annotator, FoundNucleus
 from napari_uninuc.errors import ImageError, SessionError
@@ -19,11 +20,13 @@ from napari_uninuc.gui.desk import Desk
 from napari_uninuc.gui.idle import IdleQueue
 from napari_uninuc.gui.jobs import Task, Worker
 from napari_uninuc.gui.keeping import Keeping, actor_of
+from napari_uninuc.gui.layer_tables import segmentation_of
 from napari_uninuc.gui.model_slot import Loader, ModelSlot
 from napari_uninuc.gui.pictures import PictureSource, picture_source, plane_of
 from napari_uninuc.gui.placement import Placement
 from napari_uninuc.gui.preferences import preferences
 from napari_uninuc.io.formats import write_segmentation
+from napari_uninuc.io.training_set import write_training_set
 from napari_uninuc.journal.listing import FoundSession
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.session.keeping import Actor, Restored
@@ -172,12 +175,8 @@ class Workbench:
         place = next((place for place, each in self._desks.items() if each is desk), None)
         if place is None or desk is not self._desk:  # another picture is worked at by now
             return
-        layers = desk.bridge.layers
         self._go_to(None)
-        self._close_desk(self._desks.pop(place))
-        for layer in layers:
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
+        self._close_desk(self._desks.pop(place), remove_layers=True)
         self.keeping.begin(restored.session, found.path)
         self._set_up(place, restored.session, desk.placement)
         if restored.problem is not None:
@@ -284,8 +283,23 @@ class Workbench:
         if self._running is not None:
             self._running.cancel()
 
-    def save(self, path: Path) -> None:
-        """Write the nuclei as they are now, in the format of the path's ending."""
+    def save(self, path: Path, status: Status | None = None, class_name: str | None = None) -> None:
+        """Write the nuclei as they are now, in the format of the path's ending.
+
+        Parameters
+        ----------
+        status, class_name : only nuclei of that status, of that class; None asks for none
+        """
+        self._write(
+            path,
+            lambda nuclei, tile: write_segmentation(nuclei.only(status, class_name), path, tile),
+        )
+
+    def save_training_set(self, folder: Path) -> None:
+        """Write the picture and its reviewed nuclei as a new folder to train on."""
+        self._write(folder, lambda nuclei, tile: write_training_set([(tile, nuclei)], folder))
+
+    def _write(self, path: Path, write: Callable[[Segmentation, Tile], Path]) -> None:
         if self._desk is None:
             return
         self._idle.flush()
@@ -294,13 +308,13 @@ class Workbench:
         frozen, tile = session.segmentation(), session.tile
         self.worker.submit(
             f"Saving {path.name}",
-            lambda: write_segmentation(frozen, path, tile),
+            lambda: write(frozen, tile),
             on_done=self.saved.emit,
             on_error=self._on_problem,
         )
 
-    def import_labels(self, layer: Labels) -> None:
-        """Take over the nuclei of a labels layer; undo brings back what was there.
+    def import_labels(self, layer: Labels, *, beside: bool = False) -> None:
+        """Take over the nuclei of a labels layer, in the place of those there are or beside them.
 
         Raises
         ------
@@ -309,7 +323,8 @@ class Workbench:
         """
         if self._desk is not None:
             finest = layer.data[0] if layer.multiscale else layer.data
-            self._desk.session.replace_all(np.asarray(finest))
+            drawn = segmentation_of(finest, layer.as_layer_data_tuple()[1])
+            self._desk.session.adopt(drawn, beside=beside)
 
     def _found(
         self,
@@ -364,8 +379,8 @@ class Workbench:
         self._desk = None
         self.worker.close()
 
-    def _close_desk(self, desk: Desk) -> None:
-        desk.close()
+    def _close_desk(self, desk: Desk, *, remove_layers: bool = False) -> None:
+        desk.close(remove_layers=remove_layers)
         self.keeping.end(desk.session)
 
 

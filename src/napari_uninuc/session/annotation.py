@@ -1,7 +1,6 @@
 """One picture being annotated: nuclei, what was done to them, and the nucleus in hand."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +12,10 @@ from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.edits import Edit
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.labels import LabelMap
-from napari_uninuc.core.nuclei import MAX_ID, Status
+from napari_uninuc.core.nuclei import Nucleus, Status
 from napari_uninuc.core.review import ReviewQueue
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.errors import LabelsError
 from napari_uninuc.session.draft import NEW, Draft
 from napari_uninuc.session.hand import Box, Hand
 from napari_uninuc.session.steps import Filter, Steps
@@ -159,25 +157,27 @@ class AnnotationSession:
             lambda labels, chosen: verbs.split_by_points(labels, chosen[0], points_yx),
         )
 
-    def replace_all(self, labels: npt.NDArray[np.integer[Any]]) -> bool:
-        """Take over a label image of the tile, as if it had been painted: one step of undo.
+    def adopt(self, drawn: Segmentation, *, beside: bool = False) -> bool:
+        """Take over nuclei drawn elsewhere, with class, score and status: one step of undo.
+
+        Parameters
+        ----------
+        drawn : of this tile. A class that is not known here is added; a nucleus without status
+            counts as drawn by a person
+        beside : the nuclei there are stay, see `verbs.adopt`
 
         Raises
         ------
         LabelsError
-            Not (H, W) integers of the tile's size, or ids out of range.
+            Labels of another size, or ids out of range.
         """
-        if labels.shape != self.tile.shape or labels.dtype.kind not in "ui":
-            raise LabelsError(
-                f"labels must be {self.tile.shape} integers like the picture, got {labels.shape} "
-                f"{labels.dtype}; choose the labels of this picture"
-            )
-        if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) <= MAX_ID:
-            raise LabelsError(
-                f"label ids must be 0..{MAX_ID}, got {labels.min()}..{labels.max()}; relabel them"
-            )
         self.hand.keep()
-        return self.paint((0, 0, *self.tile.shape), labels.astype(np.int32))
+        classes = self._classes.joined(drawn.palette)
+        rows = _rows_of(drawn.table, classes)
+        edit = verbs.adopt(self.labels, drawn.labels, rows, beside=beside)
+        if classes != self._classes:
+            self.classes = classes
+        return self.do(edit)
 
     def paint(self, box_yxyx: tuple[int, int, int, int], after: npt.NDArray[np.int32]) -> bool:
         """Take over what a brush left in a crop of the tile."""
@@ -263,3 +263,20 @@ class AnnotationSession:
     def _follow(self, edit: Edit) -> None:
         self.queue.update(edit.ids)
         self.select(self._selection)
+
+
+def _rows_of(table: pd.DataFrame, classes: ClassPalette) -> dict[int, Nucleus]:
+    """Make the rows of a label map from the table of a segmentation."""
+    statuses = table["status"] if "status" in table.columns else pd.Series("", index=table.index)
+    known = {status.value: status for status in Status if status is not Status.HIDDEN}
+    columns = zip(table["id"], table["class"], table["score"], statuses, strict=True)
+    return {
+        int(id_): Nucleus(
+            int(id_),
+            classes.names.index(str(name)),
+            float(score),
+            float("nan"),
+            known.get(str(status), Status.EDITED),
+        )
+        for id_, name, score, status in columns
+    }

@@ -4,6 +4,7 @@ No verb changes a nucleus that it was not asked to change, save `paint`, which r
 brush has done. A nucleus that falls into pieces keeps them all. Nothing is applied here.
 """
 
+from napari_uninuc.core.verbs.adopt import adopt
 from napari_uninuc.core.verbs.automatic import add_automatic, delete_automatic, set_filter
 from napari_uninuc.core.verbs.nucleus import (
     add_nucleus,
@@ -24,6 +25,7 @@ from napari_uninuc.core.verbs.shape import (
 __all__ = [
     "add_automatic",
     "add_nucleus",
+    "adopt",
     "delete",
     "delete_automatic",
     "fill_holes",

@@ -39,14 +39,20 @@ class PicturePanel(Panel):
             "Take over",
             "Replace the nuclei by those of this labels layer. Undo brings yours back.",
         )
+        self.add_labels = button(
+            "Add",
+            "Keep your nuclei, and add those of this labels layer where there are none.",
+        )
         self.column.addWidget(row(self.image.native, self.open))
         self.column.addWidget(row(QLabel("Pixel size (um)"), self.mpp))
         self.column.addWidget(self.hint)
-        self.column.addWidget(row(QLabel("Nuclei from"), self.labels.native, self.take_labels))
+        self.column.addWidget(row(QLabel("Nuclei from"), self.labels.native))
+        self.column.addWidget(row(self.take_labels, self.add_labels))
         self.image.changed.connect(self._on_image)
         self.open.clicked.connect(lambda: self._on_image(self.image.value))
         self.mpp.editingFinished.connect(self._on_mpp)
-        self.take_labels.clicked.connect(self._on_take)
+        self.take_labels.clicked.connect(lambda: self._on_take(beside=False))
+        self.add_labels.clicked.connect(lambda: self._on_take(beside=True))
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
             event.connect(self._on_layers)
         workbench.models.changed.connect(self.refresh)
@@ -69,7 +75,7 @@ class PicturePanel(Panel):
         """Show scale and advice of the picture worked at; choosing works without a desk."""
         self.setEnabled(True)
         has_desk = self.desk is not None
-        for widget in (self.mpp, self.labels.native, self.take_labels):
+        for widget in (self.mpp, self.labels.native, self.take_labels, self.add_labels):
             widget.setEnabled(has_desk)
         self.hint.setText(self._advice())
         self.hint.setVisible(bool(self.hint.text()))
@@ -120,9 +126,9 @@ class PicturePanel(Panel):
         if value != self.desk.session.tile.mpp:
             self._workbench.reopen(layer, value)
 
-    def _on_take(self) -> None:
+    def _on_take(self, *, beside: bool) -> None:
         if self.labels.value is not None:
             try:
-                self._workbench.import_labels(self.labels.value)
+                self._workbench.import_labels(self.labels.value, beside=beside)
             except UniNucError as problem:
                 tell_problem(problem)
