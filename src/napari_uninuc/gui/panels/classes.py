@@ -59,7 +59,7 @@ class ClassesPanel(Panel):
     def _make_buttons(self) -> None:
         for old in self.buttons:
             self._list.removeWidget(old)
-            old.deleteLater()
+            old.setParent(None)  # gone with its last name, even where no event loop runs
         self.buttons = []
         for class_id in range(len(self._names)):
             made = button(

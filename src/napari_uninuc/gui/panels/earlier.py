@@ -18,14 +18,13 @@ class EarlierPanel(Panel):
         super().__init__("Corrected before")
         self._workbench = workbench
         self._shown: list[FoundSession] = []
-        self.words = QLabel("You have worked on this picture before.")
-        self.words.setWordWrap(True)
         self.choice = QComboBox()
-        self.problem = QLabel()
-        self.problem.setWordWrap(True)
+        self.choice.setToolTip("When you last changed something in this picture.")
+        self.words = QLabel()
+        self.words.setWordWrap(True)
         self.go_on = button("Go on with it", "Bring these nuclei back, as they were at the end.")
         self.begin_anew = button("Begin anew", "Leave it on disk; it is offered again next time.")
-        for part in (self.words, self.choice, self.problem, row(self.go_on, self.begin_anew)):
+        for part in (self.choice, self.words, row(self.go_on, self.begin_anew)):
             self.column.addWidget(part)
         self.choice.currentIndexChanged.connect(self._on_choice)
         self.go_on.clicked.connect(self._on_go_on)
@@ -41,13 +40,12 @@ class EarlierPanel(Panel):
         if found != self._shown:
             self._shown = list(found)
             self.choice.clear()
-            self.choice.addItems([_words(each) for each in found])
+            self.choice.addItems([_when(each) for each in found])
         self.setVisible(bool(found))
 
     def _on_choice(self, place: int) -> None:
-        problem = self._shown[place].problem if 0 <= place < len(self._shown) else None
-        self.problem.setText("" if problem is None else f"Damaged: {problem}")
-        self.problem.setVisible(problem is not None)
+        if 0 <= place < len(self._shown):
+            self.words.setText(_words(self._shown[place]))
 
     def _on_go_on(self) -> None:
         if self._shown:
@@ -58,9 +56,14 @@ class EarlierPanel(Panel):
             self._workbench.keeping.dismiss(self.desk.session)
 
 
+def _when(found: FoundSession) -> str:
+    return f"{found.changed.astimezone():%A, %d %B %Y, %H:%M}"
+
+
 def _words(found: FoundSession) -> str:
-    when = found.changed.astimezone()
-    text = f"{when:%d %b %Y, %H:%M}: {found.nuclei} nuclei, {found.changes} changes"
+    text = f"{found.nuclei} nuclei, {found.changes} changes."
     if found.in_use:
-        return f"{text} (open in another window)"
-    return text if found.closed else f"{text} (napari ended unexpectedly)"
+        text += " It is open in another window."
+    elif not found.closed:
+        text += " napari ended unexpectedly then."
+    return text if found.problem is None else f"{text} Damaged: {found.problem}"
