@@ -117,3 +117,13 @@ def test_a_disk_that_cannot_be_written_is_told_once_and_work_goes_on(room, said,
 def _middle(room, id_):
     y0, x0, y1, x1 = room.session.labels.box(id_)
     return (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2
+
+
+def test_closing_the_window_closes_the_record(room):
+    room.open(n_nuclei=5)
+    room.outline()
+    digest = room.session.tile.digest
+    room.widget._on_window_gone()  # what Qt calls when the main window is destroyed
+    (found,) = find_sessions(digest)
+    assert found.closed
+    assert not found.in_use

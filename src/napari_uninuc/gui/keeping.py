@@ -1,5 +1,7 @@
 """What is kept on disk of the pictures worked at, and what earlier work there is to go on with."""
 
+import atexit
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,8 @@ from napari_uninuc.session import AnnotationSession
 from napari_uninuc.session.keeping import Actor, Keeper, Restored, restore
 
 __all__ = ["Keeping", "actor_of"]
+
+_open: "weakref.WeakSet[Keeping]" = weakref.WeakSet()
 
 
 class Keeping:
@@ -37,6 +41,7 @@ class Keeping:
         self._worker, self._on_problem = worker, on_problem
         self._keepers: dict[AnnotationSession, Keeper] = {}
         self._earlier: dict[AnnotationSession, list[FoundSession]] = {}
+        _open.add(self)
 
     def begin(self, session: AnnotationSession, folder: Path | None = None) -> None:
         """Keep a session from now on, and look for earlier ones of its picture.
@@ -119,6 +124,13 @@ class Keeping:
 
     def _tell(self, problem: Exception) -> None:
         self._worker.call_in_window(lambda: self._on_problem(problem))
+
+
+@atexit.register
+def _close_all() -> None:
+    """Close all sessions in good order, for closing napari's last window ends Python."""
+    for keeping in list(_open):
+        keeping.close()
 
 
 def actor_of(annotator: Annotator, lowest_score: float) -> Actor:

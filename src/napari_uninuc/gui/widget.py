@@ -85,6 +85,7 @@ class CorrectNucleiWidget(QWidget):
             panel.follow(self.workbench.desk)
 
     def _on_window_gone(self) -> None:
+        self.workbench.keeping.close()
         self.workbench.worker.close()
 
     def closeEvent(self, event: Any) -> None:
