@@ -119,11 +119,11 @@ def _middle(room, id_):
     return (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2
 
 
-def test_closing_the_window_closes_the_record(room):
+def test_the_record_is_closed_in_good_order(room):
     room.open(n_nuclei=5)
     room.outline()
     digest = room.session.tile.digest
-    room.widget._on_window_gone()  # what Qt calls when the main window is destroyed
+    room.bench.keeping.close()  # as when the window is gone, and at the end of Python
     (found,) = find_sessions(digest)
     assert found.closed
     assert not found.in_use
