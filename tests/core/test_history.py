@@ -102,7 +102,7 @@ def test_a_drag_that_ends_where_it_began_leaves_no_entry(labels):
     history.do(verbs.add_automatic(labels, list(masks.values()), [None, None]))
     for threshold in (0.5, 0.9, 0.0):
         history.do(verbs.set_filter(labels, masks, threshold, 0), amend=True)
-    assert history.undo_name == "automatic"
+    assert history.undo_name == "outline all nuclei"
 
 
 def test_a_group_that_fails_takes_back_what_it_did(labels):

@@ -78,7 +78,7 @@ def test_a_page_says_what_happened_and_shows_it(kept, tmp_path):
         ("nucleus", "edited", 1),
     )
     assert {kind: (by, n) for kind, by, n in story.kinds} == {
-        "automatic": ("uninuc-n", 1),
+        "outline all nuclei": ("uninuc-n", 1),
         "delete": ("person", 1),
         "undo delete": ("person", 1),
         "paint": ("person", 1),

@@ -278,7 +278,7 @@ def test_records_say_who_did_what_and_how(tmp_path):
     assert run.by == MODEL
     told = [(edit.by, edit.move, edit.verb, edit.nuclei) for edit in edits]
     assert told == [
-        (MODEL, "do", "automatic", 2),
+        (MODEL, "do", "outline all nuclei", 2),
         (None, "do", "delete", 1),
         (None, "undo", "delete", 2),
         (None, "redo", "delete", 1),

@@ -62,7 +62,7 @@ class Steps:
 
     def do_run(self, edits: Iterable[Edit | None]) -> bool:
         """Make the edits of one part of an automatic run; False where nothing changed."""
-        if self.history.do_all(edits, "automatic") is None:
+        if self.history.do_all(edits, "outline all nuclei") is None:
             return False
         self._noted(_Note(run=self._run))
         return True

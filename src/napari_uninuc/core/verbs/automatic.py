@@ -63,7 +63,7 @@ def add_automatic(
     contest.settle(-math.inf, 0)
     contest.dismiss_hidden()
     contest.settle(threshold, min_area_px)
-    return contest.edit("automatic")
+    return contest.edit("outline all nuclei")
 
 
 def set_filter(
