@@ -1,8 +1,6 @@
 """The desks of one window, the model they share, and the long jobs."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +12,13 @@ from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.nuclei import Status
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.engine.protocol import Annotator, FoundNucleus
 from napari_uninuc.errors import ImageError, SessionError
 from napari_uninuc.gui.desk import Desk
-from napari_uninuc.gui.idle import IdleQueue
 from napari_uninuc.gui.jobs import Task, Worker
-from napari_uninuc.gui.keeping import Keeping, actor_of
+from napari_uninuc.gui.keeping import Keeping
 from napari_uninuc.gui.layer_tables import segmentation_of
 from napari_uninuc.gui.model_slot import Loader, ModelSlot
+from napari_uninuc.gui.outlining import Outlining, RunState
 from napari_uninuc.gui.pictures import PictureSource, picture_source, plane_of
 from napari_uninuc.gui.placement import Placement
 from napari_uninuc.gui.preferences import preferences
@@ -29,24 +26,12 @@ from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.training_set import write_training_set
 from napari_uninuc.journal.listing import FoundSession
 from napari_uninuc.session import AnnotationSession
-from napari_uninuc.session.keeping import Actor, Restored
+from napari_uninuc.session.keeping import Restored
 
-__all__ = ["RunState", "Workbench"]
+__all__ = ["Workbench"]
 
 _Place = tuple[Image, tuple[int, ...]]
 """An image layer, and which plane of it."""
-
-_ADDED_AT_ONCE = 64
-"""Nuclei put into the label map between two events of the window: a few milliseconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunState:
-    """How far an automatic run is: parts of the picture done, of all, and nuclei found."""
-
-    done: int
-    total: int
-    found: int
 
 
 class Workbench:
@@ -67,7 +52,6 @@ class Workbench:
     """
 
     desk_changed = Signal()
-    run_changed = Signal()
     saved = Signal(object)
 
     def __init__(
@@ -84,13 +68,14 @@ class Workbench:
         self.worker = Worker()
         self.models = ModelSlot(self.worker, load, on_problem=on_problem)
         self.keeping = Keeping(self.worker, on_problem=on_problem)
+        self._outlining = Outlining(
+            self.worker, self.models.require, self.keeping, on_problem=on_problem
+        )
+        self.run_changed = self._outlining.changed
         self._desks: dict[_Place, Desk] = {}
         self._desk: Desk | None = None
         self._left: Image | None = None
         self._opening: Task | None = None
-        self._running: Task | None = None
-        self._idle = IdleQueue()
-        self.run: RunState | None = None
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.dims.events.current_step.connect(self._on_plane)
 
@@ -100,6 +85,11 @@ class Workbench:
     def desk(self) -> Desk | None:
         """Where work is being done."""
         return self._desk
+
+    @property
+    def run(self) -> RunState | None:
+        """How far the automatic run is; None where there is none."""
+        return self._outlining.state
 
     @property
     def on_other_plane(self) -> bool:
@@ -253,35 +243,13 @@ class Workbench:
     # -- long jobs --------------------------------------------------------------------------
 
     def outline_all(self) -> None:
-        """Outline every nucleus of the picture, part by part."""
-        desk = self._desk
-        if desk is None or self._running is not None:
-            return
-        session, tile = desk.session, desk.session.tile
-
-        def find() -> Iterator[tuple[Actor, int, int, list[FoundNucleus]]]:
-            annotator = self.models.require()
-            floor = lowest_score(annotator)
-            actor = actor_of(annotator, floor)
-            fields = annotator.fields(tile)
-            for k, field in enumerate(fields):
-                yield actor, k + 1, len(fields), annotator.segment_field(tile, field, floor)
-
-        session.hand.keep()
-        self._running = self.worker.submit(
-            "Outlining nuclei",
-            find,
-            on_yield=lambda part: self._found(session, *part),
-            on_done=lambda _: self._idle.add(self._end_run),
-            on_error=self._failed_run,
-            on_cancel=lambda: self._idle.add(self._end_run),
-        )
-        self._set_run(RunState(0, 1, 0))
+        """Outline every nucleus of the picture, part by part; see `run`."""
+        if self._desk is not None:
+            self._outlining.start(self._desk.session)
 
     def cancel(self) -> None:
         """End the automatic run after the part under way; what has arrived stays."""
-        if self._running is not None:
-            self._running.cancel()
+        self._outlining.cancel()
 
     def save(self, path: Path, status: Status | None = None, class_name: str | None = None) -> None:
         """Write the nuclei as they are now, in the format of the path's ending.
@@ -302,7 +270,7 @@ class Workbench:
     def _write(self, path: Path, write: Callable[[Segmentation, Tile], Path]) -> None:
         if self._desk is None:
             return
-        self._idle.flush()
+        self._outlining.flush()
         session = self._desk.session
         session.hand.keep()
         frozen, tile = session.segmentation(), session.tile
@@ -326,51 +294,11 @@ class Workbench:
             drawn = segmentation_of(finest, layer.as_layer_data_tuple()[1])
             self._desk.session.adopt(drawn, beside=beside)
 
-    def _found(
-        self,
-        session: AnnotationSession,
-        actor: Actor,
-        done: int,
-        total: int,
-        found: list[FoundNucleus],
-    ) -> None:
-        """Put nuclei into the label map in portions, so that the window goes on.
-
-        What an earlier run left goes only now: had the model failed, it would still be there.
-        """
-        if done == 1:
-            self.keeping.begin_run(session, actor)
-            self._idle.add(partial(self._by, session, actor, session.begin_automatic))
-        for start in range(0, len(found), _ADDED_AT_ONCE):
-            part = found[start : start + _ADDED_AT_ONCE]
-            masks, boxes = [mask for mask, _ in part], [box for _, box in part]
-            add = partial(session.add_automatic, masks, boxes)
-            self._idle.add(partial(self._by, session, actor, add))
-        self._idle.add(lambda: self._set_run(RunState(done, total, len(session.labels))))
-
-    def _by(self, session: AnnotationSession, actor: Actor, change: Callable[[], object]) -> None:
-        """Make a change that is the model's."""
-        with self.keeping.by(session, actor):
-            change()
-
-    def _failed_run(self, problem: Exception) -> None:
-        self._idle.add(self._end_run)
-        self._on_problem(problem)
-
-    def _end_run(self) -> None:
-        self._running = None
-        self._set_run(None)
-
-    def _set_run(self, state: RunState | None) -> None:
-        if state is None or self._running is not None:
-            self.run = state
-            self.run_changed.emit()
-
     # -- the end ----------------------------------------------------------------------------
 
     def close(self) -> None:
         """Let go of everything; work under way ends by itself."""
-        self._idle.clear()
+        self._outlining.close()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._viewer.dims.events.current_step.disconnect(self._on_plane)
         for desk in {*self._desks.values(), *([self._desk] if self._desk else [])}:
@@ -382,8 +310,3 @@ class Workbench:
     def _close_desk(self, desk: Desk, *, remove_layers: bool = False) -> None:
         desk.close(remove_layers=remove_layers)
         self.keeping.end(desk.session)
-
-
-def lowest_score(annotator: Annotator) -> float:
-    """Score down to which nuclei are found at all, so that the slider has something to show."""
-    return max(0.1, annotator.card.score_threshold / 2)
