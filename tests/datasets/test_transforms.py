@@ -58,3 +58,11 @@ def test_blur_keeps_the_mean_of_the_middle_and_lowers_contrast():
     assert blurred.sum() == pytest.approx(1.0, abs=1e-5)
     assert blurred[0, 15, 15] == pytest.approx(0.159, abs=0.003)  # 1 / (2 pi)
     assert torch.allclose(blurred, blurred.transpose(1, 2))
+
+
+def test_two_equal_scales_are_always_taken():
+    rng = np.random.default_rng(0)
+    labels = np.zeros((200, 200), np.int32)
+    labels[:, 100:] = 1
+    image, ids = random_crop(np.dstack([labels] * 3).astype(np.uint8), labels, 64, rng, (4.0, 4.0))
+    assert (image.shape, ids.shape) == ((3, 64, 64), (64, 64))

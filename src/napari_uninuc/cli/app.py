@@ -12,6 +12,7 @@ import click
 
 from napari_uninuc import __version__
 from napari_uninuc.cli.convert import convert
+from napari_uninuc.cli.data import data
 from napari_uninuc.cli.demo import demo
 from napari_uninuc.cli.doctor import doctor
 from napari_uninuc.cli.evaluate import evaluate
@@ -19,6 +20,7 @@ from napari_uninuc.cli.export import export
 from napari_uninuc.cli.messages import one_line, report_error
 from napari_uninuc.cli.models import models
 from napari_uninuc.cli.segment import segment
+from napari_uninuc.cli.slide import slide
 from napari_uninuc.cli.train import train
 from napari_uninuc.errors import UniNucError
 
@@ -52,7 +54,7 @@ def uninuc(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (demo, segment, convert, export, train, evaluate, models, doctor):
+for _command in (demo, segment, slide, convert, export, train, evaluate, data, models, doctor):
     uninuc.add_command(_command)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -27,6 +28,8 @@ from napari_uninuc.io.labels import read_labels
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 LABEL_SUFFIXES = (".png", ".tif", ".tiff")
+
+Image = TypeVar("Image", bound="LabelledImage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ def read_folder(
             f"{root}: no images found; expected images/NAME{{{','.join(IMAGE_SUFFIXES)}}} "
             "with labels/NAME.png"
         )
-    kept = _select(images, include, exclude, root)
+    kept = select_images(images, include, exclude, root)
     return sorted(kept, key=lambda image: image.name)
 
 
@@ -160,12 +163,13 @@ def _labels_path(folder: Path, stem: str, image_path: Path) -> Path:
     )
 
 
-def _select(
-    images: list[LabelledImage],
+def select_images(
+    images: Sequence[Image],
     include: str | Sequence[str] | None,
-    exclude: Sequence[str],
+    exclude: str | Sequence[str],
     root: Path,
-) -> list[LabelledImage]:
+) -> list[Image]:
+    """Keep the images that patterns name, in their order; arguments and errors of `read_folder`."""
     included = (include,) if isinstance(include, str) else tuple(include or ())
     excluded = (exclude,) if isinstance(exclude, str) else tuple(exclude)
     for pattern in (*included, *excluded):
@@ -193,7 +197,7 @@ def _read_classes(path: Path) -> dict[int, str]:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         return {int(nucleus): str(name) for nucleus, name in stored.items()}
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise DatasetError(
             f'{path}: expected {{"nucleus id": "class name"}} as JSON, got {reason}; correct it'

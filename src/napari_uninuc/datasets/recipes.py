@@ -9,17 +9,35 @@ from __future__ import annotations
 
 import os
 import re
+import reprlib
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from napari_uninuc.datasets.folder import LabelledImage, read_folder
+from napari_uninuc.datasets.folder import LabelledImage, read_folder, select_images
+from napari_uninuc.datasets.public.registry import LAYOUTS, read_layout
 from napari_uninuc.errors import RecipeError
 
 Model = TypeVar("Model", bound=BaseModel)
+
+FOLDER_LAYOUT = "folder"
+"""The layout of `napari_uninuc.datasets.folder`: images/, labels/, classes/."""
+
+_MAX_BYTES = 2**20
+_SHORT = reprlib.Repr()
+"""Says what was got in one short line, however much it was."""
+_SHORT.maxstring = _SHORT.maxother = 100
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -37,18 +55,28 @@ class DatasetSpec(BaseModel):
     Attributes
     ----------
     name : how reports call it
-    path : folder that `napari_uninuc.datasets.folder.read_folder` reads
+    path : folder that `napari_uninuc.datasets.folder.read_folder` reads, or a public data set
+        as unzipped
+    layout : "folder", or a public data set's (``uninuc data list`` has them)
+    split : splits or folds of a public data set; empty takes all. ``SPLIT-val`` is a fifth of a
+        split, the same for everybody, ``SPLIT-fit`` the rest
+    partial : a part of a public data set is enough
     include, exclude : names or glob patterns; empty `include` takes all
     weight : how often training draws from it, relative to the others (> 0)
     exhaustive : every nucleus is labelled
         Where False, unlabelled nuclei exist: no detection loss, no automatic evaluation.
     mpp : micrometres per pixel; None is unknown. TOML has no null: write ``mpp = "unknown"``
+
+    A public layout brings its own `exhaustive` and `mpp`; what the recipe says wins.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1)
     path: Path
+    layout: str = FOLDER_LAYOUT
+    split: Patterns = ()
+    partial: bool = False
     include: Patterns = ()
     exclude: Patterns = ()
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
@@ -58,9 +86,44 @@ class DatasetSpec(BaseModel):
         BeforeValidator(lambda value: None if value == "unknown" else value),
     ] = 0.25
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_published(cls, values: Any) -> Any:
+        """Take from the layout what the recipe does not say."""
+        layout = LAYOUTS.get(str(values.get("layout"))) if isinstance(values, dict) else None
+        if layout is None:
+            return values
+        scale = "unknown" if layout.mpp is None else layout.mpp
+        return {"mpp": scale, "exhaustive": layout.exhaustive, **values}
+
+    @field_validator("layout")
+    @classmethod
+    def _known_layout(cls, name: str) -> str:
+        if name != FOLDER_LAYOUT and name not in LAYOUTS:
+            raise ValueError(f"expected one of {', '.join((FOLDER_LAYOUT, *LAYOUTS))}")
+        return name
+
+    @model_validator(mode="after")
+    def _only_public_sets_are_split(self) -> DatasetSpec:
+        if self.layout == FOLDER_LAYOUT and (self.split or self.partial):
+            raise ValueError(
+                "split and partial are for public layouts; a plain folder is split by include "
+                "and exclude"
+            )
+        return self
+
     def images(self) -> list[LabelledImage]:
-        """List the images this entry selects; raises DatasetError as `read_folder` does."""
-        return read_folder(self.path, self.include, self.exclude)
+        """List the images this entry selects.
+
+        Raises
+        ------
+        DatasetError
+            As `read_folder` and `read_layout`.
+        """
+        if self.layout == FOLDER_LAYOUT:
+            return read_folder(self.path, self.include, self.exclude)
+        images = read_layout(self.layout, self.path, self.split, partial=self.partial)
+        return list(select_images(images, self.include, self.exclude, self.path))
 
 
 def load_toml_recipe(path: str | Path, model: type[Model]) -> Model:
@@ -79,15 +142,26 @@ def load_toml_recipe(path: str | Path, model: type[Model]) -> Model:
     """
     file = Path(path)
     try:
-        stored = tomllib.loads(file.read_text(encoding="utf-8"))
+        with file.open("rb") as stream:
+            text = stream.read(_MAX_BYTES + 1)
+        if len(text) > _MAX_BYTES:
+            raise RecipeError(
+                f"{file}: expected a recipe of at most {_MAX_BYTES} bytes, got more; check the path"
+            )
+        stored = tomllib.loads(text.decode("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise RecipeError(f"{file}: cannot read the recipe: {reason}") from error
-    except tomllib.TOMLDecodeError as error:
+    except RecipeError:
+        raise
+    except ValueError as error:  # of TOML, and of numbers of too many digits
         raise RecipeError(f"{file}: not valid TOML: {error}") from error
-    values = _expand(stored, file, ())
+    except RecursionError as error:
+        raise RecipeError(f"{file}: brackets nested too deeply; correct it") from error
     try:
-        return model.model_validate(values)
+        return model.model_validate(_expand(stored, file, ()))
+    except RecursionError as error:
+        raise RecipeError(f"{file}: tables nested too deeply; correct it") from error
     except ValidationError as error:
         raise RecipeError(_one_line(file, model, error)) from error
 
@@ -124,7 +198,7 @@ def _one_line(file: Path, model: type[BaseModel], error: ValidationError) -> str
     elif first["type"] == "missing":
         text = f"{key}: expected a value, got none; add it"
     else:
-        text = f"{key}: {first['msg']}, got {first['input']!r}"
+        text = f"{key}: {first['msg']}, got {_SHORT.repr(first['input'])}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return " ".join(f"{file}: {text}{more}".split())
 

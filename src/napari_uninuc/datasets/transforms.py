@@ -30,7 +30,8 @@ def random_crop(
     ----------
     rgb : (H, W, 3) uint8
     labels : (H, W) int32
-    scale_range : output pixels per input pixel, drawn from a triangle in the logarithm
+    scale_range : output pixels per input pixel, drawn from a triangle in the logarithm; two
+        equal ones are always taken
         Raised where the image is too small for it; shorter sides are padded by reflection.
 
     Returns
@@ -40,7 +41,7 @@ def random_crop(
     """
     height, width = labels.shape
     low, high = np.log(scale_range)
-    scale = float(np.exp(rng.triangular(low, (low + high) / 2, high)))
+    scale = float(np.exp(rng.triangular(low, (low + high) / 2, high) if low < high else low))
     aspect = float(np.exp(rng.uniform(-0.1, 0.1)))
     side_y = min(round(size / scale * aspect), height)
     side_x = min(round(size / scale / aspect), width)
