@@ -127,3 +127,20 @@ def test_the_record_is_closed_in_good_order(room):
     (found,) = find_sessions(digest)
     assert found.closed
     assert not found.in_use
+
+
+def test_closing_the_window_keeps_what_is_in_hand(room):
+    from qtpy.QtGui import QCloseEvent
+    from qtpy.QtWidgets import QApplication
+
+    layer = room.open(n_nuclei=5)
+    place = tuple(np.argwhere(room.session.tile.rgb[..., 0] < 120)[0])  # a dark pixel: nucleus
+    room.canvas.click(place, layer)
+    room.until(lambda: room.session.hand.draft is not None and room.session.hand.draft.answered)
+    assert len(room.session.labels) == 0
+    closing = QCloseEvent()
+    room.widget.eventFilter(room.canvas.window, closing)
+    assert len(room.session.labels) == 1
+    QApplication.processEvents()
+    (found,) = kept(room)
+    assert found.nuclei == 1

@@ -3,7 +3,7 @@
 from typing import Any
 
 import napari
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_uninuc.gui.key_sheet import KeySheet
@@ -39,7 +39,7 @@ class CorrectNucleiWidget(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer, load: Loader = load_bundled) -> None:
         super().__init__()
-        window = _main_window(napari_viewer)
+        self._window = window = _main_window(napari_viewer)
         self._keys = KeySheet(window)
         self.workbench = Workbench(
             napari_viewer,
@@ -69,6 +69,7 @@ class CorrectNucleiWidget(QWidget):
         _stack(self, self._panels)
         self.workbench.desk_changed.connect(self._on_desk)
         self._on_desk()
+        window.installEventFilter(self)
         window.destroyed.connect(self._on_window_gone)
         self.model.begin()
         self.picture.choose_first()
@@ -77,8 +78,15 @@ class CorrectNucleiWidget(QWidget):
         """Let go of viewer and worker; may be called twice."""
         if self.workbench.worker.is_open:
             self.picture.close_panel()
+            self._window.removeEventFilter(self)
             self.workbench.close()
             self._keys.deleteLater()
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Make final what is in hand when the main window is about to close; called by Qt."""
+        if event is not None and event.type() == QEvent.Type.Close:
+            self.workbench.finish()
+        return False
 
     def _on_desk(self) -> None:
         for panel in self._panels:

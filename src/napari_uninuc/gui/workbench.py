@@ -296,6 +296,12 @@ class Workbench:
 
     # -- the end ----------------------------------------------------------------------------
 
+    def finish(self) -> None:
+        """Make final what is in hand and what has arrived, so that it is kept."""
+        self._outlining.flush()
+        if self._desk is not None:
+            self._desk.session.hand.keep()
+
     def close(self) -> None:
         """Let go of everything; work under way ends by itself."""
         self._outlining.close()
