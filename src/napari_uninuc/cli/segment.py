@@ -66,7 +66,9 @@ def _known_suffix(context: click.Context, option: click.Parameter, value: str | 
     "[default: the model's own]",
 )
 @click.option(
-    "--flips", is_flag=True, help="See each field in a mirror too: better, and twice the time."
+    "--flips/--no-flips",
+    default=None,
+    help="See each field in a mirror too: better, and twice the time.  [default: the model's own]",
 )
 @click.option(
     "--format",
@@ -83,7 +85,7 @@ def segment(
     mpp: float | None,
     score_threshold: float | None,
     proposer: str | None,
-    flips: bool,
+    flips: bool | None,
     suffix: str | None,
 ) -> int:
     """Outline every nucleus of one image or many.
@@ -125,7 +127,7 @@ class _Choices(NamedTuple):
 
     score_threshold: float | None
     proposer: str | None
-    flips: bool
+    flips: bool | None
 
 
 class _Worker:

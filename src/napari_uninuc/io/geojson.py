@@ -10,11 +10,11 @@ import gzip
 import hashlib
 import json
 import math
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
@@ -22,7 +22,17 @@ from napari_uninuc.io.colours import GREY, rgb_by_class
 from napari_uninuc.io.outlines import NucleusOutline, trace_nuclei
 from napari_uninuc.io.targets import replacing
 
-__all__ = ["AREA", "AREA_UM2", "HEADER", "ID", "SCORE", "STATUS", "write_geojson"]
+__all__ = [
+    "AREA",
+    "AREA_UM2",
+    "HEADER",
+    "ID",
+    "SCORE",
+    "STATUS",
+    "feature_collection",
+    "features_of",
+    "write_geojson",
+]
 
 HEADER = "uninuc"
 ID, SCORE, STATUS = "UniNuc: id", "UniNuc: score", "UniNuc: status"
@@ -59,16 +69,71 @@ def write_geojson(
     if origin_yx_slide is None:
         origin_yx_slide = (0, 0) if tile is None else tile.origin_yx_slide
     header = _header(segmentation, mpp, origin_yx_slide)
-    writer = _Features(segmentation, mpp, tile, origin_yx_slide, objects)
+    space = _space_of(segmentation, tile, origin_yx_slide)
+    with feature_collection(path, header) as write:
+        for feature in features_of(segmentation, space, mpp, origin_yx_slide, objects):
+            write(feature)
+
+
+@contextmanager
+def feature_collection(
+    path: Path, header: dict[str, Any]
+) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Write features one by one, as many as there are, in bounded memory.
+
+    Parameters
+    ----------
+    path : gzipped where it ends in ``.gz``; replaced whole or not at all
+    header : the member `HEADER` of the collection
+
+    Yields
+    ------
+    write : takes one feature
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
     with replacing(path) as part, ExitStack() as stack:
         file: Any = stack.enter_context(part.open("wb"))
         if path.name.lower().endswith(".gz"):
             file = stack.enter_context(gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=0))
         start = f'{{"type": "FeatureCollection", "{HEADER}": {json.dumps(header)}, "features": ['
         file.write(start.encode())
-        for count, feature in enumerate(writer.features()):
-            file.write(("," if count else "").encode() + b"\n" + json.dumps(feature).encode())
+        between = ""
+
+        def write(feature: dict[str, Any]) -> None:
+            nonlocal between
+            file.write(f"{between}\n{json.dumps(feature)}".encode())
+            between = ","
+
+        yield write
         file.write(b"\n]}\n")
+
+
+def features_of(
+    segmentation: Segmentation,
+    space: UUID,
+    mpp: float | None = None,
+    origin_yx_slide: tuple[int, int] = (0, 0),
+    objects: Literal["detection", "annotation"] = "detection",
+) -> Iterator[dict[str, Any]]:
+    """Make a QuPath object of every nucleus that has pixels, in the order of the table.
+
+    Parameters
+    ----------
+    space : of the picture or slide; with an id it gives the object's UUID
+    mpp, origin_yx_slide, objects : as for `write_geojson`
+    """
+    yield from _Features(segmentation, space, mpp, origin_yx_slide, objects).features()
+
+
+def _space_of(segmentation: Segmentation, tile: Tile | None, origin_yx: tuple[int, int]) -> UUID:
+    labels = segmentation.labels
+    picture = hashlib.sha256(labels.tobytes()).hexdigest() if tile is None else tile.digest
+    y, x = origin_yx
+    return uuid5(NAMESPACE_URL, f"uninuc:{picture}:{y}:{x}")
 
 
 def _header(
@@ -90,18 +155,14 @@ class _Features:
     def __init__(
         self,
         segmentation: Segmentation,
+        space: UUID,
         mpp: float | None,
-        tile: Tile | None,
         origin_yx: tuple[int, int],
         objects: str,
     ) -> None:
         self._segmentation, self._mpp, self._objects = segmentation, mpp, objects
-        self._origin_yx = origin_yx
+        self._space, self._origin_yx = space, origin_yx
         self._colours = rgb_by_class(segmentation)
-        labels = segmentation.labels
-        picture = hashlib.sha256(labels.tobytes()).hexdigest() if tile is None else tile.digest
-        y, x = origin_yx
-        self._space = uuid5(NAMESPACE_URL, f"uninuc:{picture}:{y}:{x}")
 
     def features(self) -> Iterator[dict[str, Any]]:
         table = self._segmentation.table

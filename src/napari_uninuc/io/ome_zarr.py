@@ -19,10 +19,10 @@ from napari_uninuc.io.colours import GREY, rgb_by_class
 from napari_uninuc.io.ome_zarr_labels import OUR_NAME
 from napari_uninuc.io.targets import replacing
 
-__all__ = ["write_ome_zarr"]
+__all__ = ["SMALLEST_LEVEL", "multiscales", "write_ome_zarr"]
 
 _CHUNK_SIDE = 512
-_SMALLEST_LEVEL = 256
+SMALLEST_LEVEL = 256
 """Longest side, px, at which the pyramid stops."""
 
 _COLOURS = {"Red": "FF0000", "Green": "00FF00", "Blue": "0000FF"}
@@ -84,7 +84,7 @@ def _write_image(
     version: str,
 ) -> dict[str, Any]:
     levels = [np.moveaxis(tile.rgb, -1, 0)]  # (3, H, W)
-    while max(levels[-1].shape) > _SMALLEST_LEVEL:
+    while max(levels[-1].shape) > SMALLEST_LEVEL:
         levels.append(_halved_by_mean(levels[-1]))
     _write_levels(group, levels, "cyx", version)
     channels = [
@@ -97,7 +97,7 @@ def _write_image(
         for name, colour in _COLOURS.items()
     ]
     name = tile.name or "image"
-    scales = _multiscales(name, "cyx", len(levels), mpp, origin_yx, version)
+    scales = multiscales(name, "cyx", len(levels), mpp, origin_yx, version)
     return {"multiscales": scales, "omero": {"channels": channels, "rdefs": {"model": "color"}}}
 
 
@@ -110,7 +110,7 @@ def _write_labels(
     image: str | None,
 ) -> dict[str, Any]:
     levels = [segmentation.labels]
-    while max(levels[-1].shape) > _SMALLEST_LEVEL:
+    while max(levels[-1].shape) > SMALLEST_LEVEL:
         levels.append(levels[-1][::2, ::2])
     _write_levels(group, levels, "yx", version)
     label: dict[str, Any] = {"version": version} if version == "0.4" else {}
@@ -120,7 +120,7 @@ def _write_labels(
         label["properties"] = properties
     if image is not None:
         label["source"] = {"image": image}
-    scales = _multiscales(OUR_NAME, "yx", len(levels), mpp, origin_yx, version)
+    scales = multiscales(OUR_NAME, "yx", len(levels), mpp, origin_yx, version)
     return {"multiscales": scales, "image-label": label}
 
 
@@ -147,7 +147,7 @@ def _write_levels(
         array[...] = level
 
 
-def _multiscales(
+def multiscales(
     name: str,
     axes: str,
     count: int,
@@ -155,7 +155,20 @@ def _multiscales(
     origin_yx: tuple[int, int],
     version: str,
 ) -> list[dict[str, Any]]:
-    """Describe a pyramid whose level i is 2**i times coarser in y and x."""
+    """Describe a pyramid whose level i is 2**i times coarser in y and x.
+
+    Parameters
+    ----------
+    axes : yx or cyx
+    count : number of levels
+    mpp : micrometres per px of level 0; None writes a scale of 1 without a unit
+    origin_yx : first pixel on the slide, px
+    version : of NGFF, 0.4 or 0.5
+
+    Returns
+    -------
+    multiscales : the NGFF attribute of that name
+    """
     unit = {} if mpp is None else {"unit": "micrometer"}
     step = 1.0 if mpp is None else mpp
     spatial = [{"name": axis, "type": "space", **unit} for axis in "yx"]

@@ -1,0 +1,211 @@
+"""A whole slide of real tissue through ``uninuc slide``, with a memory limit.
+
+    python benchmarks/slide_run.py --side 20000 --memory-gb 4
+    python benchmarks/slide_run.py --side 3000 --check
+
+Makes a pyramid of scikit-image's immunohistochemistry tile, mirrored where it repeats, with a
+rim of glass, and segments it in a process of its own. Prints what it took: seconds of wall and of
+CPU, tiles a second, peak memory, bytes of every output, and the same for the bare tile path
+(pixels in memory, `segment_field` alone) on a sample of the same tiles. Seconds of CPU can be
+compared on a busy machine, seconds of wall cannot. ``--check`` compares the nuclei with those of
+one run over the whole picture.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter, process_time
+
+import numpy as np
+import numpy.typing as npt
+
+GLASS = 243
+RIM = 0.1
+"""Of the side is glass, all around."""
+TILE = 512
+SAMPLE = 6
+"""Tiles of the bare tile path."""
+
+
+def main() -> None:
+    """Read the words, make the slide and run it in another process."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--side", type=int, default=20_000, help="px of the square slide")
+    parser.add_argument("--memory-gb", type=float, default=4.0)
+    parser.add_argument("--model", default="uninuc-n")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--check", action="store_true", help="against one run over the whole")
+    parser.add_argument("--folder", type=Path, help="kept; must be empty. Default: a temporary one")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    words = parser.parse_args()
+    if words.child:
+        print(json.dumps(measure(words)))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        words.folder = words.folder or Path(scratch)
+        began = perf_counter()
+        write_slide(words.folder / "slide.ome.tif", words.side)
+        print(f"slide of {words.side} px a side written in {perf_counter() - began:.1f} s")
+        report(json.loads(run_child(words)), words.memory_gb)
+        if words.check:
+            check(words)
+
+
+def run_child(words: argparse.Namespace) -> str:
+    """Run this file once more; the last line it prints is what it measured."""
+    given = [f"--{name}={getattr(words, name)}" for name in ("side", "model", "device", "folder")]
+    given += [f"--memory-gb={words.memory_gb}", "--child"]
+    done = subprocess.run(
+        [sys.executable, __file__, *given], stdout=subprocess.PIPE, text=True, check=True
+    )
+    return done.stdout.splitlines()[-1]
+
+
+def measure(words: argparse.Namespace) -> dict[str, object]:
+    """Segment the slide, and a sample of its tiles without any slide."""
+    from napari_uninuc.cli.messages import progress_bar
+    from napari_uninuc.cli.slide import ModelSource
+    from napari_uninuc.slides.jobs import held_annotator
+    from napari_uninuc.slides.opening import open_slide
+    from napari_uninuc.slides.run import segment_slide
+
+    limit = int(words.memory_gb * 2**30)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    source = ModelSource(words.model, words.device)
+    slide = open_slide(words.folder / "slide.ome.tif")
+    bare = bare_tiles(slide, held_annotator(source))
+    wall, cpu = perf_counter(), process_time()
+    with progress_bar("slide", "tile") as progress:
+        summary = segment_slide(slide, source, words.folder / "out", progress=progress)
+    wall, cpu = perf_counter() - wall, process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {
+        "tiles": summary.tiles,
+        "tiles_of_slide": summary.tiles_of_slide,
+        "nuclei": summary.count,
+        "wall": wall,
+        "cpu": cpu,
+        "bare_wall": bare[0],
+        "bare_cpu": bare[1],
+        "peak": peak,
+        "seconds": dict(summary.seconds),
+        "bytes": {each.name: size_of(each) for each in (words.folder / "out").iterdir()},
+    }
+
+
+def bare_tiles(slide: object, annotator: object) -> tuple[float, float]:
+    """Seconds of wall and of CPU a tile, without reading, keeping or putting together."""
+    from napari_uninuc.slides.plan import plan_slide
+    from napari_uninuc.slides.tiles import outline_tile, read_tile
+    from napari_uninuc.slides.tissue import find_tissue
+
+    plan = plan_slide(slide, find_tissue(slide), annotator)
+    chosen = np.linspace(0, len(plan.tiles) - 1, min(SAMPLE, len(plan.tiles))).astype(int)
+    fields = [plan.fields[plan.tiles[place]] for place in chosen]
+    tiles = [read_tile(slide, plan.level, plan.level_mpp, field) for field in fields]
+    outline_tile(annotator, tiles[0], fields[0], plan.score_threshold)  # warm
+    wall, cpu = perf_counter(), process_time()
+    for tile, field in zip(tiles, fields, strict=True):
+        outline_tile(annotator, tile, field, plan.score_threshold)
+    return (perf_counter() - wall) / len(tiles), (process_time() - cpu) / len(tiles)
+
+
+def report(found: dict[str, object], limit_gb: float) -> None:
+    """Print what was measured, one thing a line."""
+    tiles, nuclei = found["tiles"], max(1, found["nuclei"])
+    print(f"{tiles} of {found['tiles_of_slide']} tiles hold tissue, {found['nuclei']} nuclei")
+    print(
+        f"slide path  {found['wall'] / tiles:.3f} s wall, {found['cpu'] / tiles:.3f} s CPU a tile"
+    )
+    print(f"bare tiles  {found['bare_wall']:.3f} s wall, {found['bare_cpu']:.3f} s CPU a tile")
+    lost = found["cpu"] / tiles / found["bare_cpu"] - 1
+    print(
+        f"more CPU than bare tiles: {100 * lost:.1f} %; {tiles / found['wall']:.3f} tiles a second"
+    )
+    print(f"peak memory {found['peak'] / 2**20:.0f} MiB of {limit_gb * 1024:.0f}")
+    for step, seconds in found["seconds"].items():
+        print(f"  {step:14}{seconds:9.2f} s")
+    for name, size in sorted(found["bytes"].items()):
+        print(f"  {name:20}{size:12,} bytes{size / nuclei:9.1f} a nucleus")
+
+
+def check(words: argparse.Namespace) -> None:
+    """Compare with `Predictor.segment` over the whole picture."""
+    import zarr
+
+    from napari_uninuc import load_predictor
+    from napari_uninuc.slides.opening import open_slide
+
+    slide = open_slide(words.folder / "slide.ome.tif")
+    predictor = load_predictor(words.model, device=words.device)
+    predictor.set_image(slide.read(0, (0, 0, *slide.levels[0].shape)), mpp=slide.mpp)
+    whole = predictor.segment().labels
+    root = zarr.open_group(str(words.folder / "out" / "labels.ome.zarr"), mode="r")
+    ours = np.asarray(root["0"][...])
+    pairs, counts = np.unique(
+        np.stack([whole, ours], -1).reshape(-1, 2), axis=0, return_counts=True
+    )
+    areas = [np.bincount(labels.ravel()) for labels in (whole, ours)]
+    real = (pairs > 0).all(axis=1)
+    both = counts[real]
+    union = areas[0][pairs[real, 0]] + areas[1][pairs[real, 1]] - both
+    iou = both / union
+    print(
+        f"whole picture {whole.max()} nuclei, slide {ours.max()}; {int((iou == 1).sum())} equal to "
+        f"the pixel, {int((iou > 0.9).sum())} with IoU above 0.9"
+    )
+
+
+def write_slide(path: Path, side: int) -> None:
+    """Write a pyramid block by block; levels are every second pixel of the one before."""
+    import tifffile
+
+    sides = [side]
+    while sides[-1] > 1024:
+        sides.append(-(-sides[-1] // 2))
+    layout = {"tile": (TILE, TILE), "photometric": "rgb", "compression": "deflate"}
+    with tifffile.TiffWriter(path, bigtiff=True, ome=True) as writer:
+        for place, length in enumerate(sides):
+            kind = {"subfiletype": 1} if place else {"subifds": len(sides) - 1}
+            scale = {"axes": "YXS", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25}
+            writer.write(
+                blocks(side, length, 2**place),
+                shape=(length, length, 3),
+                dtype=np.uint8,
+                metadata=None if place else scale,
+                **kind,
+                **layout,
+            )
+
+
+def blocks(side: int, length: int, step: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """Tiles of a level, row by row."""
+    from skimage import data
+
+    piece = data.immunohistochemistry()
+    piece = np.concatenate([piece, piece[:, ::-1]], axis=1)
+    piece = np.concatenate([piece, piece[::-1]], axis=0)
+    low, high = RIM * side, (1 - RIM) * side
+    for y in range(0, length, TILE):
+        for x in range(0, length, TILE):
+            ys, xs = (np.arange(first, min(first + TILE, length)) * step for first in (y, x))
+            block = piece[np.ix_(ys % piece.shape[0], xs % piece.shape[1])].copy()
+            block[(ys < low) | (ys >= high)] = GLASS
+            block[:, (xs < low) | (xs >= high)] = GLASS
+            yield block
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,290 @@
+"""``uninuc slide``: outline every nucleus of whole slides."""
+
+import csv
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from napari_uninuc.cli.messages import progress_bar, report_error, report_warning
+from napari_uninuc.cli.options import (
+    DEFAULT_MODEL,
+    FiniteFloat,
+    PathArgument,
+    device_option,
+    mpp_option,
+)
+from napari_uninuc.errors import ImageError, OutputError
+from napari_uninuc.slides.summary import OUTPUTS, SlideSummary
+
+if TYPE_CHECKING:
+    from napari_uninuc.engine.annotator import TorchAnnotator
+    from napari_uninuc.slides.jobs import Runner
+
+_DOUBLE_SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.zarr")
+
+
+@click.command(short_help="Outline every nucleus of whole slides.")
+@click.argument("slides", nargs=-1, required=True, metavar="SLIDE...", type=PathArgument)
+@click.option(
+    "--output",
+    required=True,
+    metavar="OUT",
+    type=PathArgument,
+    help="Folder for the results; for several slides, one folder a slide in it.",
+)
+@click.option(
+    "--model",
+    default=DEFAULT_MODEL,
+    show_default=True,
+    metavar="ID|PATH",
+    help="Model id (see: uninuc models), model folder, or .safetensors file.",
+)
+@device_option
+@mpp_option
+@click.option(
+    "--score-threshold",
+    type=FiniteFloat(min=0, max=1),
+    metavar="F",
+    help="Keep nuclei with at least this score, 0 to 1.  [default: the model's own]",
+)
+@click.option(
+    "--without",
+    type=click.Choice(list(OUTPUTS)),
+    multiple=True,
+    help="Leave out an output; may be given several times.",
+)
+@click.option("--keep-tiles", is_flag=True, help="Leave the files of single tiles in OUT/tiles.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes on this machine, one model each.  [default: this process alone]",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Of a running dask.distributed cluster (tcp://host:8786), whose workers see slides and "
+    "OUT under the same paths.",
+)
+def slide(
+    slides: tuple[Path, ...],
+    output: Path,
+    model: str,
+    device: str,
+    mpp: float | None,
+    score_threshold: float | None,
+    without: tuple[str, ...],
+    keep_tiles: bool,
+    workers: int | None,
+    scheduler: str | None,
+) -> int:
+    """Outline every nucleus of whole slides, tile by tile, without seams.
+
+    SLIDE is an SVS, NDPI, MRXS, SCN, DICOM, TIFF or OME-TIFF file, an OME-Zarr folder, or a .csv
+    file with columns slide and, if need be, mpp. Glass is skipped. Whatever stops a run, the same
+    command goes on with the tiles that are not done yet.
+
+    \b
+    Examples:
+      uninuc slide scan.svs --output results
+      uninuc slide scan.tif --output results --mpp 0.25 --without geojson
+      uninuc slide *.svs --output results --workers 4
+      uninuc slide cohort.csv --output results --scheduler tcp://head:8786
+    """
+    if workers is not None and scheduler is not None:
+        raise click.UsageError("give --workers or --scheduler, not both")
+    wanted = plan_slides(slides, output, mpp)
+    choices = _Choices(
+        ModelSource(model, device),
+        score_threshold,
+        tuple(name for name in OUTPUTS if name not in without),
+        keep_tiles,
+    )
+    with _runner(workers, scheduler) as runner:
+        if len(wanted) == 1:
+            click.echo(_segment(wanted[0], choices, runner))
+            return 0
+        failed = [each for each in wanted if not _done(each, choices, runner)]
+    click.echo(f"{len(wanted) - len(failed)} of {len(wanted)} slides done")
+    return 2 if failed else 0
+
+
+class Wanted(NamedTuple):
+    """A slide, its scale where the user gave one, and the folder of its results."""
+
+    slide: Path
+    mpp: float | None
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Loads a model; travels to other processes."""
+
+    model: str
+    device: str
+
+    def __call__(self) -> "TorchAnnotator":
+        """Load it, on the GPU of this worker's turn where there are several."""
+        from napari_uninuc.engine.annotator import load_annotator
+        from napari_uninuc.engine.cache import EmbeddingCache
+
+        annotator = load_annotator(self.model, _device_here(self.device))
+        annotator.engine.cache = EmbeddingCache(0)  # no tile is looked at twice
+        return annotator
+
+
+class _Choices(NamedTuple):
+    source: ModelSource
+    score_threshold: float | None
+    outputs: tuple[str, ...]
+    keep_tiles: bool
+
+
+def plan_slides(slides: Sequence[Path], output: Path, mpp: float | None) -> list[Wanted]:
+    """List slides with the folder of each; a .csv stands for those it names.
+
+    Raises
+    ------
+    ImageError
+        A .csv without a column "slide", with an mpp that is none, or that cannot be read.
+    OutputError
+        Two slides of one name.
+    """
+    listed = [each for path in slides for each in _listed(path, mpp)]
+    if len(slides) == 1 and slides[0].suffix.lower() != ".csv":
+        return [Wanted(*listed[0], output)]
+    wanted = [Wanted(*each, output / _stem(each[0])) for each in listed]
+    first: dict[str, Path] = {}
+    for each in wanted:
+        other = first.setdefault(each.folder.name.casefold(), each.slide)
+        if other is not each.slide:
+            raise OutputError(
+                f"{each.slide} and {other} would both be written to {each.folder}; rename one, or "
+                "run them apart"
+            )
+    return wanted
+
+
+def _listed(path: Path, mpp: float | None) -> Iterator[tuple[Path, float | None]]:
+    if path.suffix.lower() != ".csv":
+        yield path, mpp
+        return
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+        raise ImageError(f"{path}: cannot be read ({problem}); check the file") from None
+    if not rows or not all(row.get("slide") for row in rows):
+        raise ImageError(
+            f"{path}: expected a column slide with a path in every row, got none; name it in the "
+            "first line"
+        )
+    for row in rows:
+        yield path.parent / row["slide"], _mpp(path, row.get("mpp")) or mpp
+
+
+def _mpp(path: Path, text: str | None) -> float | None:
+    """Read a cell of the column mpp; None where it is empty."""
+    if text is None or not text.strip():
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise ImageError(f"{path}: mpp must be a number above 0, got {text!r}; correct it")
+    return value
+
+
+def _stem(path: Path) -> str:
+    """Cut off the suffix, both parts of a double one."""
+    double = next((s for s in _DOUBLE_SUFFIXES if path.name.lower().endswith(s)), path.suffix)
+    return path.name[: -len(double)] if double else path.name
+
+
+@contextmanager
+def _runner(workers: int | None, scheduler: str | None) -> "Iterator[Runner]":
+    from napari_uninuc.slides.cluster import on_cluster, on_processes
+    from napari_uninuc.slides.jobs import run_here
+
+    if scheduler is not None:
+        with on_cluster(scheduler) as cluster:
+            yield cluster.run
+    elif workers is not None:
+        with on_processes(workers) as cluster:
+            yield cluster.run
+    else:
+        yield run_here
+
+
+def _done(wanted: Wanted, choices: _Choices, runner: "Runner") -> bool:
+    """Do one of many: what is wrong with this slide must not stop the others."""
+    try:
+        click.echo(_segment(wanted, choices, runner))
+    except (ImageError, OutputError) as problem:
+        report_error(str(problem))
+        return False
+    return True
+
+
+def _segment(wanted: Wanted, choices: _Choices, runner: "Runner") -> str:
+    """Segment a slide and say in one line what was found."""
+    from napari_uninuc.engine.settings import SegmentSettings
+    from napari_uninuc.slides.opening import open_slide
+    from napari_uninuc.slides.run import segment_slide
+
+    opened = open_slide(wanted.slide, wanted.mpp)
+    try:
+        if opened.notice:
+            report_warning(opened.notice)
+        with progress_bar(wanted.slide.name, "tile") as progress:
+            summary = segment_slide(
+                opened,
+                choices.source,
+                wanted.folder,
+                settings=SegmentSettings(score_threshold=choices.score_threshold),
+                outputs=choices.outputs,
+                keep_tiles=choices.keep_tiles,
+                runner=runner,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        report_warning(
+            f"{wanted.folder}: stopped; tiles that were done are kept, run the same command again "
+            "to go on"
+        )
+        raise
+    finally:
+        opened.close()
+    return f"{wanted.slide} -> {wanted.folder}: {_in_words(summary)}"
+
+
+def _in_words(summary: SlideSummary) -> str:
+    if not summary.tissue_mm2:
+        return "no tissue found, 0 nuclei"
+    density = summary.count / summary.tissue_mm2
+    return (
+        f"{summary.count} nuclei on {summary.tissue_mm2:.2f} mm2 of tissue, {density:.0f} per mm2"
+    )
+
+
+def _device_here(device: str) -> str:
+    """Spread the workers of one machine over its GPUs, by the number dask gave each."""
+    if device not in ("auto", "cuda"):
+        return device
+    try:
+        from distributed import get_worker
+
+        turn = int(get_worker().name)
+    except (ImportError, ValueError, TypeError):  # no worker, or one with a name of its own
+        return device
+    import torch
+
+    count = torch.cuda.device_count()
+    return f"cuda:{turn % count}" if count > 1 else device

@@ -1,0 +1,140 @@
+"""Tiles on many processes or machines, with dask.distributed; the result is the same."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from napari_uninuc.core.geometry import Field
+from napari_uninuc.errors import DeviceError, OutputError
+from napari_uninuc.slides.jobs import Done, TileJob, do_tile
+from napari_uninuc.slides.tiles import is_done, tile_path
+
+__all__ = ["Cluster", "on_cluster", "on_processes"]
+
+_PATIENCE_S = 20
+"""How long a scheduler may take to answer."""
+
+
+class Cluster:
+    """Runs tiles on whatever workers a dask client has.
+
+    Parameters
+    ----------
+    client : a ``distributed.Client``; not closed here
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def run(self, job: TileJob, fields: Sequence[Field], done: Done) -> None:
+        """Do tiles in any order, those of a lost worker again; a `Runner`.
+
+        Raises
+        ------
+        DeviceError
+            No worker, a scheduler that goes away, or a tile that ends every worker it is given
+            to.
+        OutputError
+            Workers write somewhere else than this process reads.
+        ImageError, CheckpointError
+            As `do_tile`.
+        """
+        as_completed = _distributed("a cluster").as_completed
+        self._require_workers()
+        futures = self.client.map(do_tile, [job] * len(fields), fields, pure=False)
+        try:
+            for future in as_completed(futures, loop=self.client.loop):
+                index = self._result(future)
+                if not is_done(tile_path(job.folder, index)):
+                    raise OutputError(
+                        f"{job.folder}: expected a tile that a worker wrote, got nothing; workers "
+                        "must see this folder under the same path"
+                    )
+                done(index)
+        finally:
+            if self.client.status == "running":
+                self.client.cancel(futures)
+
+    def _require_workers(self) -> None:
+        with suppress(TimeoutError):
+            self.client.wait_for_workers(1, timeout=_PATIENCE_S)
+            return
+        raise DeviceError(
+            f"expected a worker within {_PATIENCE_S} s, got none; start some with: dask worker "
+            "ADDRESS"
+        )
+
+    def _result(self, future: Any) -> int:
+        from distributed import CancelledError, KilledWorker
+
+        try:
+            return int(future.result())
+        except CancelledError:
+            raise DeviceError(
+                "expected the scheduler to stay, got none; tiles that were done are kept: run the "
+                "same command again once it is back"
+            ) from None
+        except KilledWorker:
+            raise DeviceError(
+                "a tile ended every worker it was given to, got no result; workers may have too "
+                "little memory: start fewer of them, or larger ones"
+            ) from None
+
+
+@contextmanager
+def on_cluster(address: str) -> Iterator[Cluster]:
+    """Use the workers of a running scheduler.
+
+    Raises
+    ------
+    DeviceError
+        It does not answer, or dask.distributed is not installed.
+    """
+    distributed = _distributed("--scheduler")
+    try:
+        client = distributed.Client(address, timeout=_PATIENCE_S, set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as problem:
+        reason = " ".join(str(problem).split()) or "no answer"
+        raise DeviceError(
+            f"expected a dask scheduler at {address}, got {reason}; check the address and that it "
+            "runs"
+        ) from None
+    try:
+        yield Cluster(client)
+    finally:
+        client.close()
+
+
+@contextmanager
+def on_processes(count: int) -> Iterator[Cluster]:
+    """Start workers on this machine, one model and one thread each; stopped in the end.
+
+    Raises
+    ------
+    DeviceError
+        dask.distributed is not installed.
+    """
+    distributed = _distributed("--workers")
+    with (
+        distributed.LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            memory_limit=0,
+            silence_logs=50,
+        ) as workers,
+        distributed.Client(workers, set_as_default=False) as client,
+    ):
+        yield Cluster(client)
+
+
+def _distributed(option: str) -> Any:
+    try:
+        import distributed
+    except ImportError:
+        raise DeviceError(
+            f"{option} needs the package distributed, got none; pip install "
+            "'napari-uninuc[cluster]'"
+        ) from None
+    return distributed

@@ -1,0 +1,73 @@
+"""Nuclei per square millimetre over the slide, of each class."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from napari_uninuc.io.targets import replacing
+from napari_uninuc.slides.blocks import Block
+from napari_uninuc.slides.plan import SlidePlan
+
+__all__ = ["CELL_UM", "Density"]
+
+CELL_UM = 64.0
+"""Side of a cell of the map, micrometres."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Density:
+    """Counts nuclei in square cells, by the middle of their box.
+
+    Attributes
+    ----------
+    counts : (classes, h, w) int64
+    classes : names
+    """
+
+    counts: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, plan: SlidePlan) -> "Density":
+        """Begin with no nuclei."""
+        rows, columns = (
+            max(1, int(np.ceil(side * plan.level_mpp / CELL_UM))) for side in plan.shape
+        )
+        return cls(np.zeros((len(plan.classes), rows, columns), np.int64), plan.classes)
+
+    def add(self, block: Block, mpp: float) -> None:
+        """Count the nuclei of a block whose px are `mpp` um."""
+        for each in block.nuclei:
+            y0, x0, y1, x1 = each.mask.box_yxyx
+            y, x = (int((a + b) / 2 * mpp / CELL_UM) for a, b in ((y0, y1), (x0, x1)))
+            self.counts[each.mask.class_id, y, x] += 1
+
+    @property
+    def per_mm2(self) -> npt.NDArray[np.float32]:
+        """(1 + classes, h, w) nuclei per mm2 of slide: all, then class by class."""
+        every = np.concatenate([self.counts.sum(axis=0, keepdims=True), self.counts])
+        return (every / (CELL_UM / 1000) ** 2).astype(np.float32)
+
+    def write(self, path: Path) -> None:
+        """Write `per_mm2` as OME-TIFF, one channel "all" and one a class.
+
+        Raises
+        ------
+        OutputError
+            The file cannot be written.
+        """
+        metadata = {
+            "axes": "CYX",
+            "Channel": {"Name": ["all", *self.classes]},
+            "PhysicalSizeX": CELL_UM,
+            "PhysicalSizeY": CELL_UM,
+            "PhysicalSizeXUnit": "µm",
+            "PhysicalSizeYUnit": "µm",
+        }
+        with replacing(path) as part, tifffile.TiffWriter(part, ome=True) as writer:
+            writer.write(
+                self.per_mm2, photometric="minisblack", compression="zlib", metadata=metadata
+            )

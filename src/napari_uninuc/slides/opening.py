@@ -1,0 +1,59 @@
+"""One door to every slide format."""
+
+import os
+from pathlib import Path
+from typing import cast
+
+from napari_uninuc.errors import ImageError
+from napari_uninuc.io.sources import is_tiff, require_file
+from napari_uninuc.slides.protocol import Slide
+from napari_uninuc.slides.tiff_slide import TiffSlide, require_whole_tiff
+from napari_uninuc.slides.vendor_slide import VendorSlide, vendor_of
+from napari_uninuc.slides.zarr_slide import ZarrSlide, is_zarr
+
+__all__ = ["open_slide"]
+
+
+def open_slide(path: str | os.PathLike[str], mpp: float | None = None) -> Slide:
+    """Open a slide; nothing but its directory is read.
+
+    Parameters
+    ----------
+    path : a pyramidal TIFF or OME-TIFF, an OME-Zarr folder, or a scanner's file (SVS, NDPI,
+        MRXS, SCN, DICOM and what else openslide knows; SVS, NDPI and SCN mostly without it too)
+    mpp : micrometres per px at full resolution; wins over what the file says
+
+    Raises
+    ------
+    ImageError
+        Missing, damaged, cut short, not 8-bit RGB, or without a plausible scale (0.05 to 5)
+        where `mpp` gives none.
+    """
+    source = Path(path)
+    slide = _open(source)
+    if mpp is not None:
+        slide.mpp = mpp
+    elif slide.mpp is None:
+        slide.close()
+        raise ImageError(
+            f"{source}: expected micrometres per pixel between 0.05 and 5 in the file, got none; "
+            "pass them by --mpp (0.25 is a 40x scan)"
+        )
+    return cast(Slide, slide)
+
+
+def _open(path: Path) -> TiffSlide | VendorSlide | ZarrSlide:
+    if path.is_dir() and is_zarr(path):
+        return ZarrSlide(path)
+    require_file(path, ImageError)
+    vendor = vendor_of(path)
+    if vendor is not None:
+        if is_tiff(path):
+            require_whole_tiff(path)
+        return VendorSlide(path)
+    if is_tiff(path):
+        return TiffSlide(path)
+    raise ImageError(
+        f"{path}: expected a slide (TIFF, OME-TIFF, OME-Zarr, SVS, NDPI, MRXS, SCN, DICOM), got "
+        "something else; scanners' own formats need pip install 'napari-uninuc[slides]'"
+    )

@@ -1,0 +1,149 @@
+"""What a run will do: at which level, in which tiles, and under which name it can be resumed."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from napari_uninuc.core.geometry import Field
+from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.protocol import Annotator
+from napari_uninuc.engine.settings import SegmentSettings
+from napari_uninuc.errors import ImageError
+from napari_uninuc.slides.protocol import Box, Slide, level_for
+from napari_uninuc.slides.tissue import Tissue
+
+__all__ = ["SlidePlan", "fingerprint_of", "plan_slide"]
+
+_LARGEST_FIELD = 2**25
+"""Px of a field; the model's own have 2**20, at 0.06 um per px about 2**24."""
+
+_SAMPLE = 2**20
+"""Bytes read from each end of a file to know it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlidePlan:
+    """Everything that decides the result of a run, save the pixels themselves.
+
+    Attributes
+    ----------
+    slide : name of the file, without its folder
+    fingerprint : hex; of sizes, scale, pixels seen from afar and both ends of the file
+    mpp : micrometres per px at full resolution
+    level, downsample, shape : the level that is segmented; its px are what positions are in
+    model, model_sha256 : whose outlines they are
+    classes : name of each class id
+    score_threshold, min_area_um2, max_overlap : as in `SegmentSettings`, none left open
+    fields : of the whole level, row-major
+    tiles : indices of the fields that hold tissue, ascending
+    """
+
+    slide: str
+    fingerprint: str
+    mpp: float
+    level: int
+    downsample: float
+    shape: tuple[int, int]
+    model: str
+    model_sha256: str
+    classes: tuple[str, ...]
+    score_threshold: float
+    min_area_um2: float
+    max_overlap: float
+    fields: tuple[Field, ...]
+    tiles: tuple[int, ...]
+
+    @property
+    def level_mpp(self) -> float:
+        """Micrometres per px of the level."""
+        return self.mpp * self.downsample
+
+    @property
+    def min_area_px(self) -> int:
+        """Fewest px of the level a nucleus may have."""
+        return max(1, int(np.ceil(self.min_area_um2 / self.level_mpp**2)))
+
+    def settings(self) -> dict[str, object]:
+        """All of it but the list of fields, as plain values for a state file and a report."""
+        values = asdict(self)
+        fields = values.pop("fields")
+        values["tiles"] = len(self.tiles)
+        values["plan"] = hashlib.blake2b(
+            json.dumps([fields, list(self.tiles)]).encode(), digest_size=16
+        ).hexdigest()
+        values["shape"], values["classes"] = list(self.shape), list(self.classes)
+        return values
+
+
+def plan_slide(
+    slide: Slide, tissue: Tissue, annotator: Annotator, settings: SegmentSettings | None = None
+) -> SlidePlan:
+    """Choose the level and the tiles, as the model would for one picture of the whole level.
+
+    Raises
+    ------
+    ImageError
+        Pixels far too coarse to show nuclei, or a model that takes a slide as one picture.
+    """
+    choices, card = settings or SegmentSettings(), annotator.card
+    level = level_for(slide, card.mpp or slide.mpp)
+    shape, step = slide.levels[level].shape, slide.levels[level].downsample
+    mpp = slide.mpp * step
+    fields = tuple(annotator.fields(_without_pixels(shape, mpp)))
+    _require_fields(slide, fields, card.id)
+    threshold = choices.score_threshold
+    return SlidePlan(
+        slide=slide.path.name,
+        fingerprint=fingerprint_of(slide, tissue),
+        mpp=slide.mpp,
+        level=level,
+        downsample=step,
+        shape=shape,
+        model=card.id,
+        model_sha256=card.sha256,
+        classes=tuple(card.classes),
+        score_threshold=card.score_threshold if threshold is None else threshold,
+        min_area_um2=choices.min_area_um2,
+        max_overlap=choices.max_overlap,
+        fields=fields,
+        tiles=tuple(
+            field.index for field in fields if tissue.touches(_in_um(field.inner_yxyx, mpp))
+        ),
+    )
+
+
+def _require_fields(slide: Slide, fields: Sequence[Field], model: str) -> None:
+    """Refuse a model that takes a picture as a whole, whatever its size."""
+    y0, x0, y1, x1 = fields[0].outer_yxyx
+    if (y1 - y0) * (x1 - x0) > _LARGEST_FIELD:
+        raise ImageError(
+            f"{slide.path}: expected a model that sees a slide in fields, got {model}, which takes "
+            f"{y1 - y0} x {x1 - x0} px at once; choose uninuc-n, or a model that knows its scale"
+        )
+
+
+def _in_um(box: Box, mpp: float) -> tuple[float, float, float, float]:
+    return box[0] * mpp, box[1] * mpp, box[2] * mpp, box[3] * mpp
+
+
+def _without_pixels(shape: tuple[int, int], mpp: float) -> Tile:
+    """Make a tile of a level's size that takes no memory; only its shape and scale are asked."""
+    nothing = np.broadcast_to(np.zeros(3, np.uint8), (*shape, 3))
+    return Tile(nothing, mpp, (0, 0), "", "")
+
+
+def fingerprint_of(slide: Slide, tissue: Tissue) -> str:
+    """Know a slide again wherever it lies, without reading all of it."""
+    hasher = hashlib.blake2b(repr((slide.levels, slide.mpp)).encode(), digest_size=16)
+    hasher.update(np.ascontiguousarray(tissue.overview).data)
+    if slide.path.is_file():
+        size = slide.path.stat().st_size
+        hasher.update(str(size).encode())
+        with slide.path.open("rb") as file:
+            hasher.update(file.read(_SAMPLE))
+            file.seek(max(0, size - _SAMPLE))
+            hasher.update(file.read(_SAMPLE))
+    return hasher.hexdigest()

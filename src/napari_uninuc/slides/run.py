@@ -1,0 +1,199 @@
+"""A slide from the first look at its tissue to the last output."""
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from napari_uninuc.engine.protocol import Annotator
+from napari_uninuc.engine.settings import SegmentSettings
+from napari_uninuc.errors import OutputError
+from napari_uninuc.slides.blocks import Block, blocks_of
+from napari_uninuc.slides.density import Density
+from napari_uninuc.slides.jobs import Runner, TileJob, held_annotator, run_here
+from napari_uninuc.slides.labels import label_canvas
+from napari_uninuc.slides.plan import SlidePlan, plan_slide
+from napari_uninuc.slides.protocol import Slide
+from napari_uninuc.slides.report import write_report
+from napari_uninuc.slides.seams import settle
+from napari_uninuc.slides.sinks import Sink, geojson_sink, parquet_sink
+from napari_uninuc.slides.state import RunFolder, claimed
+from napari_uninuc.slides.summary import OUTPUTS, SlideSummary
+from napari_uninuc.slides.tiles import TileResult, read_tile_file, tile_path
+from napari_uninuc.slides.tissue import Tissue, find_tissue
+
+__all__ = ["segment_slide"]
+
+Progress = Callable[[int, int], None]
+"""Called with (tiles done, tiles in all)."""
+
+
+def segment_slide(
+    slide: Slide,
+    load: Callable[[], Annotator],
+    folder: Path,
+    *,
+    settings: SegmentSettings | None = None,
+    outputs: Collection[str] = tuple(OUTPUTS),
+    keep_tiles: bool = False,
+    runner: Runner = run_here,
+    progress: Progress | None = None,
+) -> SlideSummary:
+    """Outline every nucleus of a slide, or carry on where an earlier run was stopped.
+
+    Each tile is kept as soon as it is done, so whatever ends a run costs one tile at most. Done
+    tiles are then put together row by row; memory does not grow with the slide.
+
+    Parameters
+    ----------
+    load : makes the annotator; picklable
+    folder : made if missing; belongs to this slide, model and settings alone
+    settings : None takes the model's and ours
+    outputs : names of `OUTPUTS`
+    keep_tiles : leave the files of single tiles, from which other outputs can be made later
+    runner : does the tiles; here by default
+    progress : told at the start and after every tile
+
+    Raises
+    ------
+    ImageError
+        Pixels that cannot be read, or are too coarse to show nuclei.
+    OutputError
+        The folder holds something else or another run, or cannot be written.
+    DeviceError, CheckpointError
+        As the model and the runner do.
+    """
+    with claimed(folder):
+        began = perf_counter()
+        tissue = find_tissue(slide)
+        annotator = held_annotator(load)
+        plan = plan_slide(slide, tissue, annotator, settings)
+        state = RunFolder(folder, plan)
+        earlier = _finished(state, outputs)
+        if earlier is not None:
+            return earlier
+        seconds = {"tissue": perf_counter() - began}
+        _do_tiles(slide, plan, state, load, runner, progress or _silent)
+        seconds |= {"read": 0.0, "outline": 0.0}
+        licence = annotator.card.licence
+        summary = _put_together(slide, tissue, plan, state, outputs, seconds, licence)
+        state.finish(_stored(summary), keep_tiles=keep_tiles)
+        return summary
+
+
+def _finished(state: RunFolder, outputs: Collection[str]) -> SlideSummary | None:
+    """What an earlier run left, where it left all that is asked for now."""
+    if state.finished is None:
+        return None
+    stored = dict(state.finished) | {"outputs": tuple(state.finished["outputs"])}
+    missing = [
+        name
+        for name in outputs
+        if name not in stored["outputs"] or not (state.path / OUTPUTS[name]).exists()
+    ]
+    if not missing:
+        return SlideSummary(**stored)
+    if state.todo():
+        raise OutputError(
+            f"{state.path}: expected {', '.join(missing)} among the outputs of a finished run, got "
+            "none and its tiles are gone; name another folder, or remove this one"
+        )
+    return None
+
+
+def _do_tiles(
+    slide: Slide,
+    plan: SlidePlan,
+    state: RunFolder,
+    load: Callable[[], Annotator],
+    runner: Runner,
+    progress: Progress,
+) -> None:
+    job = TileJob(
+        slide=slide.path.absolute(),
+        fingerprint=plan.fingerprint,
+        mpp=plan.mpp,
+        level=plan.level,
+        level_mpp=plan.level_mpp,
+        score_threshold=plan.score_threshold,
+        model_sha256=plan.model_sha256,
+        load=load,
+        folder=state.tiles.absolute(),
+    )
+    todo = state.todo()
+    count, total = len(plan.tiles) - len(todo), len(plan.tiles)
+
+    def done(index: int) -> None:
+        nonlocal count
+        count += 1
+        progress(count, total)
+
+    progress(count, total)
+    if todo:
+        runner(job, [plan.fields[index] for index in todo], done)
+
+
+def _put_together(
+    slide: Slide,
+    tissue: Tissue,
+    plan: SlidePlan,
+    state: RunFolder,
+    outputs: Collection[str],
+    seconds: dict[str, float],
+    licence: str,
+) -> SlideSummary:
+    """Settle the tiles and write every output but the state."""
+    began = perf_counter()
+    density = Density.of(plan)
+    places = {name: state.path / file for name, file in OUTPUTS.items()}
+    with ExitStack() as stack:
+        canvas = stack.enter_context(label_canvas(places["labels"], plan, kept="labels" in outputs))
+        sinks: list[Sink] = [lambda block: density.add(block, plan.level_mpp)]
+        if "parquet" in outputs:
+            sinks.append(stack.enter_context(parquet_sink(places["parquet"], plan)))
+        if "geojson" in outputs:
+            full = slide.levels[0].shape
+            sinks.append(stack.enter_context(geojson_sink(places["geojson"], plan, full)))
+        for settled in settle(_results(plan, state, seconds), plan, canvas):
+            for block in blocks_of(settled, plan):
+                _feed(block, sinks)
+    if "density" in outputs:
+        density.write(places["density"])
+    seconds["put together"] = perf_counter() - began
+    counts = density.counts.sum(axis=(1, 2)).tolist()
+    summary = SlideSummary(
+        nuclei=dict(zip(plan.classes, counts, strict=True)),
+        tissue_mm2=tissue.area_mm2,
+        tiles=len(plan.tiles),
+        tiles_of_slide=len(plan.fields),
+        seconds={step: round(value, 3) for step, value in seconds.items()},
+        outputs=tuple(name for name in OUTPUTS if name in outputs),
+        licence=licence,
+    )
+    if "report" in outputs:
+        write_report(places["report"], plan, summary, tissue, density)
+    return summary
+
+
+def _feed(block: Block, sinks: list[Sink]) -> None:
+    for sink in sinks:
+        sink(block)
+
+
+def _results(plan: SlidePlan, state: RunFolder, seconds: dict[str, float]) -> Iterator[TileResult]:
+    """Read the tiles in order, adding up what they took."""
+    for index in plan.tiles:
+        result = read_tile_file(tile_path(state.tiles, index))
+        for step, spent in result.seconds.items():
+            seconds[step] = seconds.get(step, 0.0) + spent
+        yield result
+
+
+def _stored(summary: SlideSummary) -> dict[str, Any]:
+    return asdict(summary) | {"outputs": list(summary.outputs)}
+
+
+def _silent(done: int, total: int) -> None:
+    """Tell nobody."""

@@ -1,0 +1,131 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from skimage import data
+
+
+@pytest.fixture
+def slide_file(tmp_path):
+    """Real tissue at 0.25 um/px in two levels, 300 x 420 px."""
+    path = tmp_path / "slides" / "tissue.ome.tif"
+    path.parent.mkdir()
+    write_slide(path, data.immunohistochemistry()[:300, :420])
+    return path
+
+
+def write_slide(path, rgb, mpp=0.25):
+    layout = {"tile": (128, 128), "photometric": "rgb", "compression": "deflate"}
+    scale = {} if mpp is None else {"PhysicalSizeX": mpp, "PhysicalSizeY": mpp}
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        writer.write(rgb, subifds=1, metadata={"axes": "YXS", **scale}, **layout)
+        writer.write(np.ascontiguousarray(rgb[::2, ::2]), subfiletype=1, metadata=None, **layout)
+
+
+def labels_of(folder):
+    return np.asarray(zarr.open_group(str(folder / "labels.ome.zarr"), mode="r")["0"][...])
+
+
+def test_a_slide_gives_what_the_picture_gives(uninuc, slide_file, random_model, tmp_path):
+    words = ("--model", random_model, "--device", "cpu")
+    status, out, err = uninuc("slide", slide_file, "--output", tmp_path / "out", *words)
+    assert (status, err) == (0, "")
+    labels = labels_of(tmp_path / "out")
+    count = len(np.unique(labels)) - 1
+    assert count > 3
+    assert out.startswith(f"{slide_file} -> {tmp_path / 'out'}: {count} nuclei on 0.01 mm2")
+    assert uninuc("segment", slide_file, "--output", tmp_path / "whole.tif", *words)[0] == 0
+    whole = tifffile.imread(tmp_path / "whole.tif")
+    # One field holds it all, so even the last digits of the network agree.
+    pairs = set(zip(labels.ravel().tolist(), whole.ravel().tolist(), strict=True))
+    assert len(pairs) == count + 1 == len(np.unique(whole))
+    assert uninuc("slide", slide_file, "--output", tmp_path / "out", *words)[:2] == (0, out)
+
+
+def test_outputs_can_be_left_out(uninuc, slide_file, random_model, tmp_path):
+    without = [word for name in ("labels", "report", "density") for word in ("--without", name)]
+    words = ("slide", slide_file, "--output", tmp_path / "out", "--model", random_model, *without)
+    assert uninuc(*words, "--keep-tiles")[0] == 0
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["nuclei.geojson.gz", "nuclei.parquet", "run.json", "tiles"]
+
+
+def test_many_slides_from_a_list(uninuc, slide_file, random_model, tmp_path):
+    folder = slide_file.parent
+    write_slide(folder / "bare.ome.tif", data.immunohistochemistry()[:200, :200], mpp=None)
+    write_slide(folder / "glass.ome.tif", np.full((300, 300, 3), 244, np.uint8))
+    cohort = folder / "cohort.csv"
+    cohort.write_text("slide,mpp\ntissue.ome.tif,\nbare.ome.tif,0.5\nglass.ome.tif,\n", "utf-8")
+    words = ("--output", tmp_path / "out", "--model", random_model, "--without", "geojson")
+    status, out, err = uninuc("slide", cohort, *words)
+    assert (status, err) == (0, "")
+    assert "no tissue found, 0 nuclei" in out
+    assert out.endswith("3 of 3 slides done\n")
+    settings = json.loads((tmp_path / "out" / "bare" / "run.json").read_text())["settings"]
+    assert settings["mpp"] == 0.5
+
+
+def test_one_bad_slide_does_not_stop_the_others(uninuc, slide_file, random_model, tmp_path):
+    words = ("--output", tmp_path / "out", "--model", random_model)
+    status, out, err = uninuc("slide", slide_file.parent / "gone.svs", slide_file, *words)
+    assert status == 2
+    assert err.count("\n") == 1
+    assert "gone.svs: expected a picture file, got nothing there" in err
+    assert out.endswith("1 of 2 slides done\n")
+
+
+def test_bad_words_are_refused_in_one_line(refused, slide_file, tmp_path):
+    def words(*more, source=slide_file):
+        return refused("slide", source, "--output", tmp_path / "out", *more)
+
+    assert "not both" in words("--workers", 2, "--scheduler", "tcp://x:1")
+    assert "a0" in words(source=listing(tmp_path, "slide,mpp\na.svs,a0\n"))
+    assert "column slide" in words(source=listing(tmp_path, "name\na.svs\n"))
+    assert "both be written" in words(source=listing(tmp_path, "slide\na/x.svs\nb/x.tif\n"))
+    assert "no model" in words("--model", "uninuc-x").lower()
+    bare = tmp_path / "bare.ome.tif"
+    write_slide(bare, np.zeros((200, 200, 3), np.uint8), mpp=None)
+    assert "--mpp" in words(source=bare)
+    assert not (tmp_path / "out" / "run.json").exists()
+
+
+def listing(folder, text):
+    path = folder / "list.csv"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_interrupted_goes_on(slide_file, random_model, tmp_path, uninuc):
+    """Ctrl+C in a real process, in the middle of a slide."""
+    rgb = np.tile(data.immunohistochemistry()[:200], (1, 8, 1))  # 5 tiles, cheap ones
+    path = tmp_path / "large.ome.tif"
+    write_slide(path, rgb)
+    out = tmp_path / "out"
+    words = ["slide", str(path), "--output", str(out), "--model", str(random_model)]
+    words += ["--device", "cpu", "--without", "geojson", "--without", "report"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "napari_uninuc.cli.app", *words, "--score-threshold", "0.99"],
+        stderr=subprocess.PIPE,
+        env=os.environ,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(out.glob("tiles/*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "tiles that were done are kept" in err
+    assert err.endswith("uninuc: error: interrupted\n")
+    kept = {each: each.stat().st_mtime_ns for each in out.glob("tiles/*.npz")}
+    assert 0 < len(kept) < 5
+    assert uninuc(*words, "--score-threshold", "0.99", "--keep-tiles")[0] == 0
+    assert {each: each.stat().st_mtime_ns for each in kept} == kept
+    assert len(list(out.glob("tiles/*.npz"))) == 5

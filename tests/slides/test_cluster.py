@@ -1,0 +1,109 @@
+import os
+import signal
+from functools import partial
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import zarr
+
+from napari_uninuc.errors import DeviceError
+from napari_uninuc.slides.cluster import Cluster, on_cluster, on_processes
+from napari_uninuc.slides.run import segment_slide
+from napari_uninuc.slides.summary import OUTPUTS
+from napari_uninuc.testing import FakeAnnotator, FakeCard, make_tile
+
+pytest.importorskip("distributed")
+
+FILES = ("labels", "parquet", "geojson")
+
+
+def source(seconds=0.0):
+    """A model that workers can make: importable there, unlike what stands in a test."""
+    options = {"field_size": 160, "halo": 30, "delays": {"segment": seconds}}
+    return partial(FakeAnnotator, FakeCard(), **options)
+
+
+def labels_of(folder):
+    return np.asarray(zarr.open_group(str(folder / OUTPUTS["labels"]), mode="r")["0"][...])
+
+
+def test_a_killed_worker_changes_nothing(make_slide, opened, tmp_path):
+    slide = opened(make_slide("ome-tiff", make_tile((420, 560), 250, seed=1).tile.rgb))
+    here = segment_slide(slide, source(), tmp_path / "here", outputs=FILES)
+    assert here.tiles > 12
+    killed = []
+    with on_processes(2) as own, on_cluster(own.client.scheduler.address) as cluster:
+        workers = list(cluster.client.run(os.getpid).values())
+
+        def kill_one(done, total):
+            if done == 3:
+                os.kill(workers[0], signal.SIGKILL)
+                killed.append(workers[0])
+
+        there = segment_slide(
+            slide,
+            source(0.1),
+            tmp_path / "there",
+            outputs=FILES,
+            runner=cluster.run,
+            progress=kill_one,
+        )
+        left = list(cluster.client.run(os.getpid).values())
+    assert killed
+    assert len(set(workers)) == 2
+    assert os.getpid() not in workers
+    assert workers[0] not in left
+    assert there.count == here.count > 150
+    assert (labels_of(tmp_path / "here") == labels_of(tmp_path / "there")).all()
+    for name in FILES[1:]:
+        files = [tmp_path / place / OUTPUTS[name] for place in ("here", "there")]
+        if name == "parquet":
+            assert pq.read_table(files[0]).equals(pq.read_table(files[1]))
+        else:
+            assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_scheduler_that_is_not_there(monkeypatch):
+    from napari_uninuc.slides import cluster
+
+    monkeypatch.setattr(cluster, "_PATIENCE_S", 1)
+    with (
+        pytest.raises(DeviceError, match=r"expected a dask scheduler at tcp://127.0.0.1:9, got"),
+        on_cluster("tcp://127.0.0.1:9"),
+    ):
+        pytest.fail("there is none")
+    with pytest.raises(DeviceError, match="expected a dask scheduler"), on_cluster("nonsense://x"):
+        pytest.fail("there is none")
+
+
+def test_the_extra_is_named_where_it_is_missing(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with (
+        pytest.raises(DeviceError, match=r"--workers needs .*napari-uninuc\[cluster\]"),
+        on_processes(2),
+    ):
+        pytest.fail("it is not there")
+
+
+class Broken:
+    """A task whose result is an error of the cluster's."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def result(self):
+        raise self.error
+
+
+def test_what_a_cluster_may_do_is_said_in_one_line():
+    import distributed
+
+    for error, said in [
+        (distributed.CancelledError("gone"), "run the same command again"),
+        (distributed.KilledWorker("tile", None, 3), "too little memory"),
+    ]:
+        with pytest.raises(DeviceError, match=said):
+            Cluster(None)._result(Broken(error))
