@@ -73,3 +73,9 @@ def test_boxes_of_both_views_are_averaged_and_others_lose_half():
     assert found.boxes_yxyx[1].tolist() == [50, 50, 60, 60]
     assert fused(one, detections()).scores.tolist() == pytest.approx([0.3, 0.4])
     assert len(fused(detections(), one)) == 0
+
+
+def test_a_second_poor_box_of_a_nucleus_does_not_share_in_the_score_of_the_good_one():
+    boxes = detections((0, 0, 10, 10, 0.8), (0, 0, 11, 11, 0.1))
+    others = detections((0, 0, 10, 10, 0.8))
+    assert fused(boxes, others).scores.tolist() == pytest.approx([0.8, 0.05])

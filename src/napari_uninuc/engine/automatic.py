@@ -36,7 +36,7 @@ def find_in_field(
     timings: dict[str, float] | None = None,
     *,
     proposer: str | None = None,
-    flips: bool = False,
+    flips: bool | None = None,
 ) -> list[FoundNucleus]:
     """Outline the nuclei whose box has its centre in the field's inner part, or close to it.
 
@@ -48,7 +48,8 @@ def find_in_field(
     score_threshold : in [0, 1]; less likely ones are not decoded
     timings : seconds of ``encode``, ``detect`` and ``masks`` are added to it
     proposer : where boxes come from, one of `PROPOSERS`; None takes the card's
-    flips : look at the mirrored field too and average; better, and twice the work
+    flips : look at the mirrored field too and average; better, and twice the work. None takes
+        the card's
 
     Returns
     -------
@@ -63,9 +64,10 @@ def find_in_field(
         raise PromptError(f"score threshold must lie in 0..1, got {score_threshold}; correct it")
     spent = {} if timings is None else timings
     sources = proposers_of(engine, engine.card.proposer if proposer is None else proposer)
+    mirrored = engine.card.flips if flips is None else flips
     views = []
     for view in engine.views.of(tile):
-        seen = _look(engine, view, field, flips, spent)
+        seen = _look(engine, view, field, mirrored, spent)
         views += [_find(engine, seen, source, score_threshold, spent) for source in sources]
     found = views[0] if len(views) == 1 else _without_doubles(views)
     return sorted(found, key=lambda one: -one.mask.score)

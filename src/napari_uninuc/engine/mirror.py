@@ -74,13 +74,16 @@ class Mirror:
 def fused(boxes: Detections, others: Detections) -> Detections:
     """Boxes seen in both views get mean scores and corners between both; other scores are halved.
 
-    Boxes of ``others`` alone are left out: half a score seldom reaches a threshold.
+    A box is seen in both where it and one of ``others`` are each other's best: so a second, poor
+    box of a nucleus does not share in the score of the good one. Boxes of ``others`` alone are
+    left out: half a score seldom reaches a threshold.
     """
     if not len(boxes) or not len(others):
         return Detections(boxes.boxes_yxyx, boxes.scores * _HALF, boxes.class_ids)
     ious = box_iou(boxes.boxes_yxyx, others.boxes_yxyx)
     best = ious.argmax(axis=1)
-    seen = ious.max(axis=1) > _SAME_BOX
+    mutual = ious.argmax(axis=0)[best] == np.arange(len(boxes))
+    seen = mutual & (ious.max(axis=1) > _SAME_BOX)
     second = np.where(seen, others.scores[best], np.float32(0))
     share = (second / np.maximum(boxes.scores + second, 1e-9))[:, None]
     corners = boxes.boxes_yxyx * (1 - share) + others.boxes_yxyx[best] * share

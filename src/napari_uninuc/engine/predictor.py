@@ -184,7 +184,7 @@ class Predictor:
         progress: Progress | None = None,
         *,
         proposer: str | None = None,
-        flips: bool = False,
+        flips: bool | None = None,
     ) -> Segmentation:
         """Outline every nucleus: propose boxes, prompt with them, decode, resolve overlaps.
 
@@ -195,7 +195,8 @@ class Predictor:
         progress : told after every field
         proposer : where boxes come from, "detector", "peaks" of the dense maps, or "both"; None
             takes the card's
-        flips : look at each field in a mirror too and average both: better, and twice the work
+        flips : look at each field in a mirror too and average both: better, and twice the work;
+            None takes the card's
 
         Returns
         -------

@@ -83,7 +83,7 @@ class EvaluationRecipe(BaseModel):
     automatic : segment and score; data sets not labelled exhaustively are passed over
     proposer : where automatic prompts come from: "detector", "peaks" or "both"; None takes the
         card's. Baselines have no choice
-    flips : see each field in a mirror too and average both
+    flips : see each field in a mirror too and average both; None takes the card's
     interactive : protocols to run, or none
     seed : of clicks and subsets
     output : folder for the report
@@ -96,7 +96,7 @@ class EvaluationRecipe(BaseModel):
     datasets: Annotated[tuple[DatasetSpec, ...], Field(min_length=1)]
     automatic: bool = True
     proposer: ProposerName | None = None
-    flips: bool = False
+    flips: bool | None = None
     interactive: InteractiveSpec | None = None
     seed: int = Field(default=0, ge=0)
     output: Path
@@ -175,7 +175,7 @@ def run_evaluation(
 
 def _segment(recipe: EvaluationRecipe, predictor: Any) -> Callable[[], Segmentation] | None:
     """Segment with the recipe's choices; None where it makes none."""
-    if recipe.proposer is None and not recipe.flips:
+    if recipe.proposer is None and recipe.flips is None:
         return None
     return partial(predictor.segment, proposer=recipe.proposer, flips=recipe.flips)
 
@@ -222,7 +222,7 @@ def _predictor(recipe: EvaluationRecipe) -> Any:
 
         return load_predictor(recipe.model, device=recipe.device)
     baseline = BASELINES[recipe.model]
-    if recipe.proposer is not None or recipe.flips:
+    if recipe.proposer is not None or recipe.flips is not None:
         raise RecipeError(f"proposer, flips: {recipe.model} has no such choice; remove them")
     kinds = () if recipe.interactive is None else recipe.interactive.kinds
     if recipe.automatic and not hasattr(baseline, "segment"):

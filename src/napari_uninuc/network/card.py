@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import reprlib
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -31,6 +32,11 @@ PROPOSERS: tuple[str, ...] = get_args(ProposerName)
 """Where automatic prompts come from; `napari_uninuc.engine.proposers` says how."""
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
 """Ids are typed in commands and name folders: no spaces, no slashes."""
+
+_MAX_CARD_BYTES = 2**16  # tomllib takes time with the square of nested tables
+_SHORT = reprlib.Repr()
+"""Says what was got in one short line, however much it was."""
+_SHORT.maxstring = _SHORT.maxother = 100
 
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Mean = Annotated[float, Field(allow_inf_nan=False)]
@@ -57,6 +63,8 @@ class ModelCard:
         validation pictures like the threshold. Below `network.hints.OBEY_LOGIT`, so that clicks
         stay obeyed
     proposer : one of `PROPOSERS`, whichever measured best on validation pictures
+    flips : automatic outlines are the mean of each field and its mirror: better, and twice the
+        work
     box_margin : input px by which boxes of a proposer are grown on each side before they become
         prompts, likewise chosen; boxes of people are taken as they are
     created : date, YYYY-MM-DD
@@ -80,6 +88,7 @@ class ModelCard:
     score_threshold: Annotated[float, Field(ge=0, le=1)] = DEFAULT_SCORE_THRESHOLD
     logit_shift: Annotated[float, Field(ge=-0.5, le=0.5)] = 0.0
     proposer: ProposerName = "detector"
+    flips: bool = False
     box_margin: Annotated[float, Field(ge=0, le=8)] = 0.0
     created: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
     training_hours: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
@@ -113,7 +122,18 @@ def read_card(folder_or_file: str | Path) -> ModelCard:
     """
     path = card_path(folder_or_file)
     try:
-        stored = tomllib.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            raise CheckpointError(f"{path}: expected a card, got no file; take it away")
+        with path.open("rb") as stream:
+            text = stream.read(_MAX_CARD_BYTES + 1)
+        if len(text) > _MAX_CARD_BYTES:
+            raise CheckpointError(
+                f"{path}: expected a card of at most {_MAX_CARD_BYTES} bytes, got more; "
+                "get the card again"
+            )
+        stored = tomllib.loads(text.decode("utf-8"))
+    except CheckpointError:
+        raise
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{path}: no card; a model is a folder with {CARD_NAME} and {WEIGHTS_NAME}"
@@ -121,7 +141,7 @@ def read_card(folder_or_file: str | Path) -> ModelCard:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise CheckpointError(f"{path}: cannot read the card: {reason}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # of TOML, and of numbers of too many digits
         raise CheckpointError(f"{path}: not valid TOML: {error}; get the card again") from error
     try:
         card = _CARDS.validate_python(stored)
@@ -200,6 +220,8 @@ def sha256_of(path: Path) -> str:
     CheckpointError
         The file cannot be read.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise CheckpointError(f"{path}: expected a file, got a pipe or a device; check the path")
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -217,6 +239,6 @@ def _first_problem(error: ValidationError) -> str:
     elif first["type"] in ("missing", "missing_keyword_only_argument"):
         text = f"{key}: expected a value, got none; add it"
     else:
-        text = f"{key}: {first['msg']}, got {first['input']!r}; correct it"
+        text = f"{key}: {first['msg']}, got {_SHORT.repr(first['input'])}; correct it"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return " ".join(f"{text}{more}".split())
