@@ -171,7 +171,7 @@ def label_boxes(
         known, compact = np.unique(labels, return_inverse=True)
         if known[0] != 0:
             known, compact = np.concatenate([[0], known]), compact + 1
-    found = ndimage.find_objects(compact.reshape(labels.shape).astype(np.intp, copy=False))
+    found = ndimage.find_objects(compact.reshape(labels.shape))
     pairs = [(int(known[i + 1]), where) for i, where in enumerate(found) if where is not None]
     ids = np.array([label for label, _ in pairs], dtype=np.int64)
     boxes = [(ys.start, xs.start, ys.stop, xs.stop) for _, (ys, xs) in pairs]

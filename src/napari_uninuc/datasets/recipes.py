@@ -34,7 +34,7 @@ Model = TypeVar("Model", bound=BaseModel)
 FOLDER_LAYOUT = "folder"
 """The layout of `napari_uninuc.datasets.folder`: images/, labels/, classes/."""
 
-_MAX_BYTES = 2**20
+_MAX_BYTES = 2**16  # tomllib takes time with the square of nested tables
 _SHORT = reprlib.Repr()
 """Says what was got in one short line, however much it was."""
 _SHORT.maxstring = _SHORT.maxother = 100

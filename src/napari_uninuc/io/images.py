@@ -12,7 +12,13 @@ from PIL import Image
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import ImageError, UniNucError
 from napari_uninuc.io.resolution import mpp_of_dpi
-from napari_uninuc.io.sources import DECODING_ERRORS, is_tiff, require_file, require_sides
+from napari_uninuc.io.sources import (
+    DECODING_ERRORS,
+    is_tiff,
+    reason_of,
+    require_file,
+    require_sides,
+)
 from napari_uninuc.io.tiff import read_tiff
 
 __all__ = ["read_image", "read_with_pillow"]
@@ -99,7 +105,7 @@ def read_with_pillow(
             "save it as a TIFF, or cut out a region"
         ) from None
     except DECODING_ERRORS as problem:
-        reason = " ".join(str(problem).split()) or type(problem).__name__
+        reason = reason_of(problem)
         raise error(f"{path}: expected a readable picture, got {reason}; save it again") from None
 
 

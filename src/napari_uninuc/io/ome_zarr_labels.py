@@ -1,6 +1,7 @@
 """Label images out of OME-Zarr (NGFF 0.4 or 0.5), ours and others'."""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from napari_uninuc.errors import LabelsError
 from napari_uninuc.io.colours import hex_of
 from napari_uninuc.io.filling import MAX_COORDINATE
 from napari_uninuc.io.resolution import mpp_of_scale
-from napari_uninuc.io.sources import DECODING_ERRORS, require_sides
+from napari_uninuc.io.sources import DECODING_ERRORS, reason_of, require_sides
+from napari_uninuc.io.zarr_chunks import require_bounded_chunks
 
 __all__ = [
     "MAX_ATTRIBUTES_BYTES",
@@ -71,9 +73,10 @@ def zarr_holds_our_labels(path: Path) -> bool:
             return False
         if is_zarr(path / "labels" / OUR_NAME):
             return True
+        require_plain_tree(path)
         metadata = _metadata(zarr.open_group(str(path), mode="r"))
         return "image-label" in metadata and metadata["multiscales"][0].get("name") == OUR_NAME
-    except (AttributeError, *DECODING_ERRORS):
+    except (LabelsError, *DECODING_ERRORS):
         return False
 
 
@@ -90,6 +93,7 @@ def read_zarr_picture(path: Path) -> npt.NDArray[np.uint8] | None:
         Damaged or too large.
     """
     try:
+        require_plain_tree(path)
         root = zarr.open_group(str(path), mode="r")
         array = root["0"] if "image-label" not in _metadata(root) and "0" in root else None
         if not isinstance(array, zarr.Array) or array.ndim != 3 or array.dtype != np.uint8:
@@ -100,8 +104,8 @@ def read_zarr_picture(path: Path) -> npt.NDArray[np.uint8] | None:
         return np.moveaxis(np.asarray(array[...]), 0, -1)
     except LabelsError:
         raise
-    except (AttributeError, *DECODING_ERRORS) as problem:
-        reason = " ".join(str(problem).split()) or type(problem).__name__
+    except DECODING_ERRORS as problem:
+        reason = reason_of(problem)
         raise LabelsError(f"{path}: expected a readable picture, got {reason}") from None
 
 
@@ -114,17 +118,44 @@ def read_zarr_labels(path: Path) -> StoredLabels:
         Damaged, no label image in it, more than one, or more than one plane.
     """
     try:
+        require_plain_tree(path)
         _require_small_texts(path)
         root = zarr.open_group(str(path), mode="r")
         group = _label_group(path, root)
         return _read(path, group, _metadata(group))
     except LabelsError:
         raise
-    except (ArithmeticError, AttributeError, *DECODING_ERRORS) as problem:
-        reason = " ".join(str(problem).split()) or type(problem).__name__
+    except DECODING_ERRORS as problem:
+        reason = reason_of(problem)
         raise LabelsError(
             f"{path}: expected a readable OME-Zarr, got {reason}; write it again"
         ) from None
+
+
+def require_plain_tree(path: Path) -> None:
+    """Refuse a folder that holds pipes, devices, or links that lead out of it.
+
+    Costs a look at every name, of which a large picture has some thousands.
+
+    Raises
+    ------
+    LabelsError
+        So it does.
+    """
+    root = os.path.realpath(path)
+    for folder, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            inner = os.path.join(folder, name)
+            if os.path.islink(inner) and not os.path.realpath(inner).startswith(root + os.sep):
+                kind = "a link that leads out of it"
+            elif not (os.path.isfile(inner) or os.path.isdir(inner)):
+                kind = "a broken link, a pipe or a device"
+            else:
+                continue
+            raise LabelsError(
+                f"{path}: expected files and folders inside the folder, got {kind} at "
+                f"{os.path.relpath(inner, root)[:200]!r}; put the file itself there"
+            )
 
 
 def _require_small_texts(path: Path) -> None:
@@ -143,7 +174,7 @@ def _label_group(path: Path, root: zarr.Group) -> zarr.Group:
         return root
     names = _metadata(root["labels"]).get("labels", []) if "labels" in root else []
     if len(names) != 1:
-        found = ", ".join(f"labels/{name}" for name in names) or "none"
+        found = ", ".join(f"labels/{name}" for name in names)[:200] or "none"
         raise LabelsError(
             f"{path}: expected one label image, got {found}; name a folder that is one"
         )
@@ -192,6 +223,7 @@ def _require_sizes(path: Path, array: zarr.Array[Any]) -> None:
             f"{path}: expected chunks of at most {MAX_CHUNK_BYTES} bytes, got {array.chunks}; "
             "write it again in smaller ones"
         )
+    require_bounded_chunks(path, array)
 
 
 def _origin(level: Mapping[str, Any]) -> tuple[int, int]:

@@ -6,10 +6,24 @@ from pathlib import Path
 
 from napari_uninuc.errors import UniNucError
 
-__all__ = ["DECODING_ERRORS", "MAX_SIDE", "is_tiff", "require_file", "require_sides"]
+__all__ = [
+    "DECODING_ERRORS",
+    "FREE_BYTES",
+    "MAX_PACKING",
+    "MAX_SIDE",
+    "is_tiff",
+    "reason_of",
+    "require_file",
+    "require_packed",
+    "require_sides",
+]
 
 MAX_SIDE = 30_000
 """Longest side read at once, px: 2.7 GB of RGB at the square of it."""
+
+FREE_BYTES = 2**28
+MAX_PACKING = 2000
+"""See `require_packed`."""
 
 DECODING_ERRORS = (
     OSError,
@@ -20,6 +34,10 @@ DECODING_ERRORS = (
     MemoryError,
     SyntaxError,  # Pillow, for damaged PNG chunks
     TypeError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    SystemError,  # numcodecs, for lengths that are none
     struct.error,
     zlib.error,
 )
@@ -44,12 +62,38 @@ def require_file(path: Path, error: type[UniNucError]) -> None:
 
 
 def require_sides(path: Path, sides: tuple[int, int], error: type[UniNucError]) -> None:
-    """Raise `error` in one line where a side (H, W), px, is above `MAX_SIDE`."""
+    """Raise `error` in one line where a side (H, W), px, is 0 or above `MAX_SIDE`."""
+    if min(sides) < 1:
+        raise error(
+            f"{path}: expected at least one pixel, got {sides[0]} x {sides[1]}; write it again"
+        )
     if max(sides) > MAX_SIDE:
         raise error(
             f"{path}: a picture may be at most {MAX_SIDE} px a side, got {sides[0]} x {sides[1]}; "
             "cut out a region first"
         )
+
+
+def require_packed(path: Path, nbytes: int, error: type[UniNucError]) -> None:
+    """Raise `error` in one line where a file would unpack to more than it can hold.
+
+    Parameters
+    ----------
+    path : an existing file
+    nbytes : it announces, unpacked. Up to `FREE_BYTES` are taken as they come, more only where
+        they are at most `MAX_PACKING` times the file: Deflate cannot do better than 1032
+    """
+    size = path.stat().st_size
+    if nbytes > max(FREE_BYTES, MAX_PACKING * size):
+        raise error(
+            f"{path}: expected at most {MAX_PACKING} bytes of pixels for each of the file, got "
+            f"{nbytes} announced in {size}; save it again"
+        )
+
+
+def reason_of(problem: BaseException) -> str:
+    """Say in one line of at most 300 characters what another project's decoder complains of."""
+    return " ".join(str(problem).split())[:300] or type(problem).__name__
 
 
 def is_tiff(path: Path) -> bool:

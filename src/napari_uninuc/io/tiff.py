@@ -1,5 +1,6 @@
 """TIFF and OME-TIFF: the first plane in, label images out."""
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import tifffile
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.errors import UniNucError
 from napari_uninuc.io.resolution import mpp_of_tiff
-from napari_uninuc.io.sources import DECODING_ERRORS, require_sides
+from napari_uninuc.io.sources import DECODING_ERRORS, reason_of, require_packed, require_sides
 from napari_uninuc.io.targets import replacing
 
 __all__ = [
@@ -32,6 +33,7 @@ _LARGEST_TOP = 2048
 _BIG = 3 * 2**30
 """Bytes before compression from which offsets of 64 bits are needed."""
 
+_MAX_PLANES = 10**7
 _MAX_UINT16 = 65_535
 _NAMESPACE = "napari-uninuc"
 _ORIGIN = ("origin_y_slide", "origin_x_slide")
@@ -73,11 +75,14 @@ def read_tiff(path: Path, error: type[UniNucError]) -> TiffPlane:
         Damaged, cut short, a stack of planes, or a side above `MAX_SIDE`.
     """
     try:
-        with tifffile.TiffFile(path) as tif:
+        with tifffile.TiffFile(path, _multifile=False) as tif:  # opens no file that this one names
+            _require_few_planes(path, tif.ome_metadata or "", error)
             level = tif.series[0].levels[0]
             axes, shape = level.get_axes(squeeze=True), level.get_shape(squeeze=True)
             require_sides(path, _sides(path, axes, shape, error), error)
             _require_whole(path, level, error)
+            largest = max(math.prod(level.keyframe.chunks) * level.dtype.itemsize, level.nbytes)
+            require_packed(path, largest, error)
             pixels = level.asarray(squeeze=True)
             as_stored = int(level.keyframe.photometric) in _PHOTOMETRICS_AS_STORED
             return TiffPlane(
@@ -89,7 +94,7 @@ def read_tiff(path: Path, error: type[UniNucError]) -> TiffPlane:
     except UniNucError:
         raise
     except DECODING_ERRORS as problem:
-        reason = " ".join(str(problem).split()) or type(problem).__name__
+        reason = reason_of(problem)
         raise error(f"{path}: expected a readable TIFF, got {reason}; save it again") from None
 
 
@@ -106,6 +111,17 @@ def _sides(
             "save one plane"
         )
     return height, width
+
+
+def _require_few_planes(path: Path, description: str, error: type[UniNucError]) -> None:
+    """Refuse OME-XML that announces more planes than anybody has: tifffile makes a list of them."""
+    sizes = dict.fromkeys(("SizeC", "SizeZ", "SizeT", "IFD", "PlaneCount"), 1)
+    for name, digits in re.findall(r"\b(\w+)\s*=\s*[\"'](\d+)[\"']", description):
+        if name.replace("First", "Size") in sizes:
+            known = name.replace("First", "Size")
+            sizes[known] = max(sizes[known], int(digits[:20]))
+    if math.prod(sizes.values()) > _MAX_PLANES:
+        raise error(f"{path}: expected one plane, got OME-XML of {_MAX_PLANES} or more; save one")
 
 
 def _require_whole(path: Path, level: Any, error: type[UniNucError]) -> None:
@@ -146,7 +162,7 @@ def origin_of_ours(description: str) -> tuple[int, int] | None:
 def tiff_holds_our_labels(path: Path) -> bool:
     """Tell by its first page whether a file was written by `write_ome_tiff`."""
     try:
-        with tifffile.TiffFile(path) as tif:
+        with tifffile.TiffFile(path, _multifile=False) as tif:  # opens no file that this one names
             description = tif.pages.first.description
     except DECODING_ERRORS:
         return False

@@ -127,8 +127,9 @@ def read_heading(folder: Path) -> SessionHeading:
     except ValidationError as problem:
         error = problem.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in error["loc"]) or "it"
+        said = " ".join(f"{place}: {error['msg']}".split())[:300]
         raise SessionError(
-            f"{path}: {place}: {error['msg']}; take it from a backup, or update napari-uninuc"
+            f"{path}: {said}; take it from a backup, or update napari-uninuc"
         ) from None
 
 

@@ -272,4 +272,5 @@ def _inflate(unpacker: "zlib._Decompress", packed: bytes, limit: int) -> bytes:
 
 def _first(problem: ValidationError) -> str:
     error = problem.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}"
+    place = ".".join(str(part) for part in error["loc"])
+    return " ".join(f"{place}: {error['msg']}".split())[:300]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import time
 from collections.abc import Callable, Iterator
@@ -26,9 +27,16 @@ from napari_uninuc.training.optim import (
     MovingAverage,
     build_optimiser,
     freeze_early,
+    load_moments,
     rate_at,
 )
 from napari_uninuc.training.recipe import TrainRecipe
+
+_DAMAGED = (
+    *(pickle.UnpicklingError, EOFError, RuntimeError, LookupError, ValueError, OSError),
+    *(TypeError, AttributeError, ArithmeticError, AssertionError),
+)
+"""What PyTorch raises for files that are no checkpoint, or another one."""
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called after each step with (steps done, steps in all, smoothed log values)."""
@@ -174,17 +182,31 @@ class Trainer:
             raise CheckpointError(f"{path}: nothing to resume; start without --resume")
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
-            self.step, self.seconds = state["step"], state["seconds"]
+            self.step, self.seconds = _checked_time(state["step"], state["seconds"])
             self.model.load_state_dict(state["model"])
             self.average.model.load_state_dict(state["average"])
-            self.optimiser.load_state_dict(state["optimiser"])
+            load_moments(self.optimiser, state["optimiser"])
             self.generator.set_state(state["generator"].cpu())
-        except (pickle.UnpicklingError, EOFError, RuntimeError, KeyError, ValueError) as error:
+        except _DAMAGED as error:
             reason = " ".join(str(error).split())[:200]
             raise CheckpointError(
                 f"{path}: no checkpoint of this recipe ({type(error).__name__}: {reason}); "
                 "start without --resume in another output folder"
             ) from error
+        if self.step > self.recipe.steps:
+            raise CheckpointError(
+                f"{path}: expected at most {self.recipe.steps} steps, as in the recipe, got "
+                f"{self.step}; raise steps in the recipe"
+            )
+
+
+def _checked_time(step: object, seconds: object) -> tuple[int, float]:
+    """Steps and seconds so far; ValueError where they cannot be."""
+    if type(step) is not int or step < 0:
+        raise ValueError("the number of steps is none")
+    if not isinstance(seconds, float | int) or not 0 <= seconds < math.inf:
+        raise ValueError("the seconds are none")
+    return step, float(seconds)
 
 
 def window_sides(smallest: int, largest: int) -> list[int]:

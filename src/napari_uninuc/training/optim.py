@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -38,6 +39,32 @@ def build_optimiser(model: UniNuc, section: OptimiserSection) -> torch.optim.Ada
             for (in_trunk, decays), parameters in groups.items()
         ]
     )
+
+
+def load_moments(optimiser: torch.optim.Optimizer, stored: dict[str, Any]) -> None:
+    """Take an earlier run's moments over; rates and decay stay those of `optimiser`.
+
+    Parameters
+    ----------
+    stored : `state_dict` of an optimiser of the same parameters; may come from anybody
+
+    Raises
+    ------
+    ValueError, TypeError, LookupError, AttributeError
+        Other parameters, or moments that cannot be theirs.
+    """
+    own = optimiser.state_dict()["param_groups"]
+    if [group["params"] for group in stored["param_groups"]] != [g["params"] for g in own]:
+        raise ValueError("the optimiser has other parameters")
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    for key, moments in stored["state"].items():
+        shape = parameters[key].shape
+        shapes = {"step": torch.Size([]), "exp_avg": shape, "exp_avg_sq": shape}
+        if key < 0 or {name: value.shape for name, value in moments.items()} != shapes:
+            raise ValueError(f"parameter {key} has the moments of another")
+        if not all(value.is_floating_point() and not value.is_sparse for value in moments.values()):
+            raise ValueError(f"parameter {key} has moments that are no numbers")
+    optimiser.load_state_dict({"state": stored["state"], "param_groups": own})
 
 
 def rate_at(step: int, steps: int, warmup: int, decay_share: float = 1.0) -> float:
