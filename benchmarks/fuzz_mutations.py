@@ -72,7 +72,7 @@ def spoil_value(document: Any, rng: random.Random, junk: tuple[Any, ...] = JUNK)
             continue
         kind = rng.random()
         if kind < 0.7:
-            inner[last] = rng.choice(junk)
+            inner[last] = copy.deepcopy(rng.choice(junk))
         elif kind < 0.8 and way:
             del inner[last]
         elif kind < 0.9 and isinstance(inner, dict) and way:

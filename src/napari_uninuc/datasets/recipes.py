@@ -219,4 +219,4 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _dotted(location: tuple[str | int, ...]) -> str:
-    return ".".join(str(part) for part in location) or "recipe"
+    return ".".join(str(part) for part in location)[:200] or "recipe"

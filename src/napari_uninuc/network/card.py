@@ -233,7 +233,7 @@ def _first_problem(error: ValidationError) -> str:
     """Say the first validation error on one line, and how many more there are."""
     problems = error.errors(include_url=False)
     first = problems[0]
-    key = ".".join(str(part) for part in first["loc"])
+    key = ".".join(str(part) for part in first["loc"])[:200]
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         text = f"unknown key {key!r}; expected only {', '.join(_KEYS)}"
     elif first["type"] in ("missing", "missing_keyword_only_argument"):
