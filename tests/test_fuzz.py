@@ -152,6 +152,19 @@ def test_a_chunk_that_unpacks_to_more_than_a_chunk_is_refused(two_nuclei, tmp_pa
     in_one_line(caught)
 
 
+def test_a_blosc_chunk_that_claims_to_go_on_is_refused(two_nuclei, tmp_path):
+    """The decoder would read past its end, and the process might die."""
+    path = tmp_path / "a.ome.zarr"
+    write_segmentation(two_nuclei, path)
+    chunk = next(each for each in (path / "0").rglob("0") if each.is_file())
+    raw = bytearray(chunk.read_bytes())
+    struct.pack_into("<I", raw, 12, 2**29)
+    chunk.write_bytes(raw)
+    with pytest.raises(LabelsError, match="damaged one") as caught:
+        read_labels(path)
+    in_one_line(caught)
+
+
 # -- ways out of the folder -------------------------------------------------------------------
 
 

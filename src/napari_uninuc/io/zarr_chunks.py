@@ -52,7 +52,7 @@ def require_bounded_chunks(path: Path, array: zarr.Array[Any]) -> None:
     for file in _chunk_files(folder / array.path):
         if codecs and _announced(file, codecs[-1], limit) > limit:
             raise LabelsError(
-                f"{path}: expected chunks of at most {limit} bytes, got a larger one in "
+                f"{path}: expected chunks of at most {limit} bytes, got a larger or damaged one in "
                 f"{file.name[:80]!r}; write it again"
             )
 
@@ -73,13 +73,16 @@ def _chunk_files(folder: Path) -> Iterator[Path]:
 
 
 def _announced(file: Path, codec: str, limit: int) -> int:
-    """Bytes that a chunk unpacks to, as far as its head tells; above `limit` is enough."""
+    """Bytes that a chunk unpacks to, as far as its head tells; above `limit` where damaged."""
     with file.open("rb") as stream:
         if codec in _DEFLATE:
             return len(zlib.decompressobj(47).decompress(stream.read(limit + 1), limit + 1))
         head = stream.read(18)
     if codec == _BLOSC:
-        return int.from_bytes(head[4:8], "little")
+        # Its decoder believes the packed size it reads, and reads past the end of the file.
+        packed = int.from_bytes(head[12:16], "little")
+        whole = 16 <= packed <= file.stat().st_size
+        return int.from_bytes(head[4:8], "little") if whole else limit + 1
     if codec == _LZ4:
         return int.from_bytes(head[:4], "little")
     return _zstd_size(head) if codec == _ZSTD and head[:4] == _ZSTD_MAGIC else 0
