@@ -11,6 +11,14 @@ import tifffile
 import zarr
 from skimage import data
 
+# A shell that runs the tests in the background has them ignore Ctrl+C, and so would the child.
+_WITH_CTRL_C = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from napari_uninuc.cli.app import main
+main()
+"""
+
 
 @pytest.fixture
 def slide_file(tmp_path):
@@ -111,7 +119,7 @@ def test_interrupted_goes_on(slide_file, random_model, tmp_path, uninuc):
     words = ["slide", str(path), "--output", str(out), "--model", str(random_model)]
     words += ["--device", "cpu", "--without", "geojson", "--without", "report"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "napari_uninuc.cli.app", *words, "--score-threshold", "0.99"],
+        [sys.executable, "-c", _WITH_CTRL_C, *words, "--score-threshold", "0.99"],
         stderr=subprocess.PIPE,
         env=os.environ,
         text=True,
