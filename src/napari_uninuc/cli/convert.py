@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from napari_uninuc.cli.options import PathArgument, mpp_option
+from napari_uninuc.cli.options import (
+    PathArgument,
+    mpp_option,
+    only_class_option,
+    only_reviewed_option,
+    qupath_objects_option,
+)
 from napari_uninuc.cli.outputs import plan_outputs
 
 if TYPE_CHECKING:
@@ -39,15 +45,9 @@ if TYPE_CHECKING:
     help="Where the picture's first pixel lies on the slide, in px, for a GeoJSON of another "
     "program.  [default: what the file says, else 0 0]",
 )
-@click.option("--only-reviewed", is_flag=True, help="Only nuclei that a person has reviewed.")
-@click.option("--only-class", metavar="NAME", help="Only nuclei of this class.")
-@click.option(
-    "--qupath-objects",
-    type=click.Choice(["detection", "annotation"]),
-    default="detection",
-    show_default=True,
-    help="What nuclei of a .geojson are in QuPath: detections are fast, annotations editable.",
-)
+@only_reviewed_option
+@only_class_option
+@qupath_objects_option
 def convert(
     labels: Path,
     output: Path,

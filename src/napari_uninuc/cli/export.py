@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 import click
 
 from napari_uninuc.cli.messages import report_warning
-from napari_uninuc.cli.options import PathArgument
+from napari_uninuc.cli.options import (
+    PathArgument,
+    only_class_option,
+    only_reviewed_option,
+    qupath_objects_option,
+)
 from napari_uninuc.cli.outputs import plan_outputs, require_place
 from napari_uninuc.errors import OutputError
 
@@ -41,15 +46,9 @@ if TYPE_CHECKING:
     type=PathArgument,
     help="The picture, for a session that was cut off before its picture was saved with it.",
 )
-@click.option("--only-reviewed", is_flag=True, help="Only nuclei that a person has reviewed.")
-@click.option("--only-class", metavar="NAME", help="Only nuclei of this class.")
-@click.option(
-    "--qupath-objects",
-    type=click.Choice(["detection", "annotation"]),
-    default="detection",
-    show_default=True,
-    help="What nuclei of a .geojson are in QuPath: detections are fast, annotations editable.",
-)
+@only_reviewed_option
+@only_class_option
+@qupath_objects_option
 def export(
     sessions: tuple[Path, ...],
     output: Path | None,

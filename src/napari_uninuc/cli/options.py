@@ -13,7 +13,12 @@ __all__ = [
     "FiniteFloat",
     "PathArgument",
     "device_option",
+    "model_option",
     "mpp_option",
+    "only_class_option",
+    "only_reviewed_option",
+    "qupath_objects_option",
+    "score_threshold_option",
 ]
 
 DEFAULT_MODEL = "uninuc-n"
@@ -53,4 +58,33 @@ mpp_option = click.option(
     type=FiniteFloat(min=0, min_open=True),
     metavar="UM_PER_PX",
     help="Micrometres per pixel (0.25 is a 40x scan); wins over what the file says.",
+)
+
+model_option = click.option(
+    "--model",
+    default=DEFAULT_MODEL,
+    show_default=True,
+    metavar="ID|PATH",
+    help="Model id (see: uninuc models), model folder, or .safetensors file.",
+)
+
+score_threshold_option = click.option(
+    "--score-threshold",
+    type=FiniteFloat(min=0, max=1),
+    metavar="F",
+    help="Keep nuclei with at least this score, 0 to 1.  [default: the model's own]",
+)
+
+only_reviewed_option = click.option(
+    "--only-reviewed", is_flag=True, help="Only nuclei that a person has reviewed."
+)
+
+only_class_option = click.option("--only-class", metavar="NAME", help="Only nuclei of this class.")
+
+qupath_objects_option = click.option(
+    "--qupath-objects",
+    type=click.Choice(["detection", "annotation"]),
+    default="detection",
+    show_default=True,
+    help="What nuclei of a .geojson are in QuPath: detections are fast, annotations editable.",
 )

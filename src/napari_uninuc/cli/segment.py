@@ -8,12 +8,12 @@ import click
 
 from napari_uninuc.cli.messages import progress_bar, report_error
 from napari_uninuc.cli.options import (
-    DEFAULT_MODEL,
     PROPOSERS,
-    FiniteFloat,
     PathArgument,
     device_option,
+    model_option,
     mpp_option,
+    score_threshold_option,
 )
 from napari_uninuc.cli.outputs import plan_outputs
 from napari_uninuc.errors import ImageError, OutputError
@@ -44,21 +44,10 @@ def _known_suffix(context: click.Context, option: click.Parameter, value: str | 
     help="Result; its suffix is the format. A folder for several images. "
     "An earlier result is replaced once the new one is complete.",
 )
-@click.option(
-    "--model",
-    default=DEFAULT_MODEL,
-    show_default=True,
-    metavar="ID|PATH",
-    help="Model id (see: uninuc models), model folder, or .safetensors file.",
-)
+@model_option
 @device_option
 @mpp_option
-@click.option(
-    "--score-threshold",
-    type=FiniteFloat(min=0, max=1),
-    metavar="F",
-    help="Keep nuclei with at least this score, 0 to 1.  [default: the model's own]",
-)
+@score_threshold_option
 @click.option(
     "--proposer",
     type=click.Choice(PROPOSERS),

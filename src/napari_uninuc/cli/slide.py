@@ -12,11 +12,11 @@ import click
 
 from napari_uninuc.cli.messages import progress_bar, report_error, report_warning
 from napari_uninuc.cli.options import (
-    DEFAULT_MODEL,
-    FiniteFloat,
     PathArgument,
     device_option,
+    model_option,
     mpp_option,
+    score_threshold_option,
 )
 from napari_uninuc.errors import ImageError, OutputError
 from napari_uninuc.slides.summary import OUTPUTS, SlideSummary
@@ -37,21 +37,10 @@ _DOUBLE_SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.zarr")
     type=PathArgument,
     help="Folder for the results; for several slides, one folder a slide in it.",
 )
-@click.option(
-    "--model",
-    default=DEFAULT_MODEL,
-    show_default=True,
-    metavar="ID|PATH",
-    help="Model id (see: uninuc models), model folder, or .safetensors file.",
-)
+@model_option
 @device_option
 @mpp_option
-@click.option(
-    "--score-threshold",
-    type=FiniteFloat(min=0, max=1),
-    metavar="F",
-    help="Keep nuclei with at least this score, 0 to 1.  [default: the model's own]",
-)
+@score_threshold_option
 @click.option(
     "--without",
     type=click.Choice(list(OUTPUTS)),
