@@ -1,6 +1,7 @@
 import gzip
 import json
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -30,9 +31,11 @@ class Seamy(FakeAnnotator):
     """A fake whose fields disagree about scores, and whose nuclei overlap, as a network's do."""
 
     outlined = 0
+    stains: ClassVar[list[bool | None]] = []
 
     def segment_field(self, tile, field, score_threshold):
         type(self).outlined += 1
+        self.stains.append(tile.brown)
         place = np.add(field.outer_yxyx, tile.origin_yx_slide * 2)
         found = []
         for mask, box in super().segment_field(tile, field, 0.0):
@@ -54,9 +57,10 @@ class Source:
 
     field_size: int = 256
     mpp: float | None = 0.25
+    flips: bool = False
 
     def __call__(self):
-        return Seamy(FakeCard(mpp=self.mpp), field_size=self.field_size, halo=40)
+        return Seamy(FakeCard(mpp=self.mpp, flips=self.flips), field_size=self.field_size, halo=40)
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +179,20 @@ def test_label_pyramid_is_read_by_others(slide, tmp_path):
         np.testing.assert_array_equal(group[str(level)][...], fine[:: 2**level, :: 2**level])
 
 
+@pytest.mark.parametrize("brown", [True, False])
+def test_the_stain_is_judged_for_the_slide_and_not_tile_by_tile(
+    make_slide, opened, pixels, tissue, tmp_path, brown
+):
+    picture = np.array(tissue(*SHAPE) if brown else pixels)
+    # A patch of the other stain, as blood and ink are.
+    picture[200:456, 300:556] = pixels[:256, :256] if brown else tissue(256, 256)
+    Seamy.stains.clear()
+    segment_slide(opened(make_slide("ome-tiff", picture)), Source(128), tmp_path / "run")
+    assert set(Seamy.stains) == {brown}
+    report = (tmp_path / "run" / OUTPUTS["report"]).read_text()
+    assert ("immunohistochemistry (brown)" in report) == brown
+
+
 def test_glass_costs_nothing(make_slide, opened, glass, pixels, tmp_path):
     slide = opened(make_slide("ome-tiff", glass(pixels, (1100, 1700), at=(500, 700))))
     summary = segment_slide(slide, Source(), tmp_path / "run")
@@ -260,6 +278,8 @@ def test_folders_of_others_are_refused(slide, make_slide, opened, pixels, tmp_pa
     stricter = SegmentSettings(score_threshold=0.9)
     with pytest.raises(OutputError, match=r"score_threshold 0.4, got 0.9; name another"):
         segment_slide(slide, Source(), folder, settings=stricter)
+    with pytest.raises(OutputError, match="flips False, got True; name another"):
+        segment_slide(slide, Source(flips=True), folder)
     with pytest.raises(OutputError, match=r"holds a run with (tiles|plan)"):
         segment_slide(slide, Source(field_size=300), folder)
     other = opened(make_slide("svs", pixels[::-1].copy()))

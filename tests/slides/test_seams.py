@@ -21,7 +21,22 @@ BOX = (0.0, 0.0, 1.0, 1.0)
 def make_plan(fields, shape, min_area=1.0, tiles=None):
     every = tuple(field.index for field in fields) if tiles is None else tiles
     return SlidePlan(
-        "s", "f", 1.0, 0, 1.0, shape, "m", "", ("a", "b"), 0.5, min_area, 0.5, tuple(fields), every
+        slide="s",
+        fingerprint="f",
+        mpp=1.0,
+        level=0,
+        downsample=1.0,
+        shape=shape,
+        model="m",
+        model_sha256="",
+        flips=False,
+        brown=False,
+        classes=("a", "b"),
+        score_threshold=0.5,
+        min_area_um2=min_area,
+        max_overlap=0.5,
+        fields=tuple(fields),
+        tiles=every,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from napari_uninuc.core.place import SlidePlace
 from napari_uninuc.errors import ImageError
 
 __all__ = ["Tile", "to_rgb8"]
@@ -107,6 +108,8 @@ class Tile:
     origin_yx_slide : (y, x) of the first pixel, in pixels of the slide at this scale
     name : for people and file names; may be empty
     digest : hex blake2b of shape and pixels; equal pictures have equal digests
+    place : where on which slide it was cut; None where it was cut from none that is known
+    brown : whether its slide is immunohistochemistry (DAB); None where only the tile can tell
     """
 
     rgb: npt.NDArray[np.uint8]
@@ -114,6 +117,8 @@ class Tile:
     origin_yx_slide: tuple[int, int]
     name: str
     digest: str
+    place: SlidePlace | None = None
+    brown: bool | None = None
 
     @classmethod
     def from_array(
@@ -143,6 +148,11 @@ class Tile:
     def shape(self) -> tuple[int, int]:
         """(H, W) in pixels."""
         return self.rgb.shape[0], self.rgb.shape[1]
+
+    @property
+    def downsample(self) -> float:
+        """Px of the slide at full resolution per px of the tile; 1 where no slide is known."""
+        return 1.0 if self.place is None else self.place.downsample
 
 
 def _digest(rgb: npt.NDArray[np.uint8]) -> str:

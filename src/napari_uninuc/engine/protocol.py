@@ -68,6 +68,11 @@ class AnnotatorCard(Protocol):
         ...
 
     @property
+    def flips(self) -> bool:
+        """Whether each field is looked at in a mirror too."""
+        ...
+
+    @property
     def classes(self) -> Sequence[str]:
         """Name of each class id."""
         ...

@@ -6,7 +6,7 @@ from skimage.color import rgb_from_hed
 
 from napari_uninuc.core.tile import Tile
 
-__all__ = ["StainViews", "is_immunohistochemistry", "restained"]
+__all__ = ["StainViews", "is_brown", "is_immunohistochemistry", "restained"]
 
 _RGB_FROM_HED = np.asarray(rgb_from_hed, dtype=np.float32)  # Ruifrok and Johnston 2001
 _HED_FROM_RGB = np.linalg.inv(_RGB_FROM_HED).astype(np.float32)
@@ -21,8 +21,17 @@ _EOSIN_PER_DAB = 0.15
 
 
 def is_immunohistochemistry(tile: Tile) -> bool:
-    """Whether a tile is stained brown (DAB) and not pink (eosin), by a sample of its pixels."""
-    pixels = tile.rgb.reshape(-1, 3)
+    """Whether a tile is stained brown: what its slide says or, without one, its pixels."""
+    return is_brown(tile.rgb.reshape(-1, 3)) if tile.brown is None else tile.brown
+
+
+def is_brown(pixels: npt.NDArray[np.uint8]) -> bool:
+    """Whether tissue is stained brown (DAB) and not pink (eosin).
+
+    Parameters
+    ----------
+    pixels : (N, 3) RGB; a sample of them is looked at
+    """
     haematoxylin, eosin, dab = _amounts(pixels[:: max(1, len(pixels) // _SAMPLE)]).T
     brown = (dab > 0.1) & (dab > 2 * np.clip(eosin, 0, None)) & (dab > 0.8 * haematoxylin)
     pink = (eosin > 0.06) & (eosin > dab)

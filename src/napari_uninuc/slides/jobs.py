@@ -38,6 +38,7 @@ class TileJob:
     fingerprint : of the slide, so that one that was replaced is opened anew
     mpp : micrometres per px of the slide at full resolution
     level, level_mpp : what is read
+    brown : the stain, as found for the whole slide
     score_threshold : in [0, 1]
     model_sha256 : of the weights the plan was made for
     load : makes the annotator; called once a process, and picklable
@@ -49,6 +50,7 @@ class TileJob:
     mpp: float
     level: int
     level_mpp: float
+    brown: bool
     score_threshold: float
     model_sha256: str
     load: Callable[[], Annotator]
@@ -144,7 +146,8 @@ def run_here(job: TileJob, fields: Sequence[Field], done: Done) -> None:
 
 def _read(slide: Slide, job: TileJob, field: Field) -> tuple[Tile, float]:
     began = perf_counter()
-    return read_tile(slide, job.level, job.level_mpp, field), perf_counter() - began
+    tile = read_tile(slide, job.level, job.level_mpp, field, brown=job.brown)
+    return tile, perf_counter() - began
 
 
 def _outline(annotator: Annotator, job: TileJob, field: Field, tile: Tile, seconds: float) -> int:

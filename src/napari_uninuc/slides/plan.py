@@ -10,6 +10,7 @@ import numpy as np
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.protocol import Annotator
+from napari_uninuc.engine.restain import is_brown
 from napari_uninuc.engine.settings import SegmentSettings
 from napari_uninuc.errors import ImageError
 from napari_uninuc.slides.protocol import Box, Slide, level_for
@@ -23,6 +24,10 @@ _LARGEST_FIELD = 2**25
 _SAMPLE = 2**20
 """Bytes read from each end of a file to know it again."""
 
+_STAIN_FIELDS = 8
+_STAIN_SIDE = 256
+"""The stain is judged from so many squares of so many px, spread over the tissue."""
+
 
 @dataclass(frozen=True, slots=True)
 class SlidePlan:
@@ -35,6 +40,8 @@ class SlidePlan:
     mpp : micrometres per px at full resolution
     level, downsample, shape : the level that is segmented; its px are what positions are in
     model, model_sha256 : whose outlines they are
+    flips : whether the model looks at each field in a mirror too
+    brown : the slide is immunohistochemistry (DAB), as a whole: one stain, one way to look at it
     classes : name of each class id
     score_threshold, min_area_um2, max_overlap : as in `SegmentSettings`, none left open
     fields : of the whole level, row-major
@@ -49,6 +56,8 @@ class SlidePlan:
     shape: tuple[int, int]
     model: str
     model_sha256: str
+    flips: bool
+    brown: bool
     classes: tuple[str, ...]
     score_threshold: float
     min_area_um2: float
@@ -95,6 +104,7 @@ def plan_slide(
     fields = tuple(annotator.fields(_without_pixels(shape, mpp)))
     _require_fields(slide, fields, card.id)
     threshold = choices.score_threshold
+    tiles = [field for field in fields if tissue.touches(_in_um(field.inner_yxyx, mpp))]
     return SlidePlan(
         slide=slide.path.name,
         fingerprint=fingerprint_of(slide, tissue),
@@ -104,14 +114,34 @@ def plan_slide(
         shape=shape,
         model=card.id,
         model_sha256=card.sha256,
+        flips=card.flips,
+        brown=_stained_brown(slide, level, tiles),
         classes=tuple(card.classes),
         score_threshold=card.score_threshold if threshold is None else threshold,
         min_area_um2=choices.min_area_um2,
         max_overlap=choices.max_overlap,
         fields=fields,
-        tiles=tuple(
-            field.index for field in fields if tissue.touches(_in_um(field.inner_yxyx, mpp))
-        ),
+        tiles=tuple(field.index for field in tiles),
+    )
+
+
+def _stained_brown(slide: Slide, level: int, tiles: Sequence[Field]) -> bool:
+    """Judge the stain from the middles of some fields with tissue."""
+    if not tiles:
+        return False
+    chosen = [tiles[k] for k in np.linspace(0, len(tiles) - 1, _STAIN_FIELDS).astype(int)]
+    squares = [slide.read(level, _middle(field.inner_yxyx)).reshape(-1, 3) for field in chosen]
+    return is_brown(np.concatenate(squares))
+
+
+def _middle(box: Box) -> Box:
+    y, x = (box[0] + box[2]) // 2, (box[1] + box[3]) // 2
+    half = _STAIN_SIDE // 2
+    return (
+        max(box[0], y - half),
+        max(box[1], x - half),
+        min(box[2], y + half),
+        min(box[3], x + half),
     )
 
 

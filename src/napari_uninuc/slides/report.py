@@ -76,6 +76,8 @@ def _facts(plan: SlidePlan, summary: SlideSummary) -> list[tuple[str, ...]]:
         ("model", plan.model),
         ("weights, sha256", plan.model_sha256 or "unknown"),
         ("licence of the weights", summary.licence),
+        ("seen in a mirror too", "yes" if plan.flips else "no"),
+        ("stain", "immunohistochemistry (brown)" if plan.brown else "H&E"),
         ("score threshold", f"{plan.score_threshold:g}"),
         ("smallest nucleus, µm²", f"{plan.min_area_um2:g}"),
         ("micrometres per px of the slide", f"{plan.mpp:g}"),

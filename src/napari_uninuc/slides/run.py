@@ -117,6 +117,7 @@ def _do_tiles(
         mpp=plan.mpp,
         level=plan.level,
         level_mpp=plan.level_mpp,
+        brown=plan.brown,
         score_threshold=plan.score_threshold,
         model_sha256=plan.model_sha256,
         load=load,

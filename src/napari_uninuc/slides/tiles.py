@@ -3,7 +3,7 @@
 import io
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,13 @@ class TileResult:
     seconds: dict[str, float]
 
 
-def read_tile(slide: Slide, level: int, mpp: float, field: Field) -> Tile:
-    """Read what a field sees, as a tile of its own."""
+def read_tile(
+    slide: Slide, level: int, mpp: float, field: Field, *, brown: bool | None = None
+) -> Tile:
+    """Read what a field sees, as a tile of its own; ``brown`` is the stain of its slide."""
     y0, x0, _, _ = field.outer_yxyx
     pixels = slide.read(level, field.outer_yxyx)
-    return Tile.from_array(pixels, mpp, (y0, x0), slide.path.name)
+    return replace(Tile.from_array(pixels, mpp, (y0, x0), slide.path.name), brown=brown)
 
 
 def local_field(field: Field) -> Field:

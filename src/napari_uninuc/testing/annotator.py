@@ -44,6 +44,7 @@ class FakeCard:
     licence: str = "BSD-3-Clause"
     sha256: str = ""
     score_threshold: float = 0.4
+    flips: bool = False
     classes: tuple[str, ...] = ("nucleus",)
 
 
