@@ -38,7 +38,10 @@ def test_page_of_a_working_machine(sections, random_model, monkeypatch):
     assert any(name == "auto" and "encoder in" in text for name, text in page["devices"])
     assert any(name == "uninuc-n" for name, _ in page["models"])
     assert any("matches its card" in " ".join(line) for line in page["models"])
-    assert page["folders"] == [["models", f"{random_model.parent}, writable"]]
+    assert page["folders"] == [
+        ["models", f"{random_model.parent}, writable"],
+        ["embeddings", "not kept on disk (UNINUC_EMBEDDINGS_GB=0)"],
+    ]
     assert ["window", "opens"] in page["napari"]
     assert ["import", "9.9.9"] in page["napari"]
 
@@ -47,10 +50,19 @@ def test_a_model_folder_that_cannot_be_written_is_told(sections, tmp_path, monke
     (tmp_path / "file").touch()
     monkeypatch.setattr(window_check, "probe_window", WindowState)
     monkeypatch.setenv("UNINUC_MODELS", str(tmp_path / "file"))
-    [[name, text]] = sections()["folders"]
+    (name, text), _ = sections()["folders"]
     assert name == "models"
     assert text.startswith(f"{tmp_path / 'file'}")
     assert "cannot be written" in text
+
+
+def test_the_store_of_embeddings_is_told(sections, tmp_path, monkeypatch):
+    monkeypatch.setattr(window_check, "probe_window", WindowState)
+    monkeypatch.setenv("UNINUC_CACHE", str(tmp_path))
+    monkeypatch.setenv("UNINUC_EMBEDDINGS_GB", "1")
+    _, (name, text) = sections()["folders"]
+    assert name == "embeddings"
+    assert text.startswith(f"{tmp_path / 'embeddings'}, 0 of 0.00 GB, at most ")
 
 
 def test_page_without_napari(sections, monkeypatch):

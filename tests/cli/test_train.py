@@ -79,8 +79,21 @@ def test_a_folder_that_names_no_model_is_refused_before_the_work(refused, recipe
     assert not (tmp_path / "runs").exists()
 
 
-def test_classes_are_not_learnt_and_not_pretended_to_be(refused, recipe):
-    assert "unknown key 'classes'" in refused("train", recipe(extra='classes = ["a", "b"]'))
+def test_classes_must_be_the_data_sets_own(refused, recipe, tmp_path):
+    line = refused("train", recipe(extra='classes = ["a", "b"]'), "--device", "cpu")
+    assert "expected names that the data sets use" in line
+    assert "got a, b" in line
+    assert "a name of its own" in refused("train", recipe(extra='classes = ["a", "a"]'))
+    assert "set classes" in refused("train", recipe(extra="[language]"))
+
+
+def test_smoke_goes_without_weights_that_are_not_there_yet(uninuc, recipe):
+    gone = recipe(steps=1000, extra='initial = "runs/not-yet/model.safetensors"')
+    status, out, err = uninuc("train", gone, "--device", "cpu", "--smoke")
+    assert status == 0
+    assert out.startswith("smoke run passed")
+    assert err.startswith("uninuc: warning: initial: ")
+    assert err.count("\n") == 1
 
 
 def test_nothing_to_resume_is_one_line(refused, recipe, tmp_path):

@@ -14,6 +14,7 @@ from napari_uninuc.training.recipe import TrainRecipe
 FOLDER = Path(__file__).parents[2] / "recipes" / "paper"
 TRAIN = sorted(FOLDER.glob("train-*.toml"))
 EVALUATE = sorted(FOLDER.glob("evaluate-*.toml"))
+PANNUKE_CLASSES = ("neoplastic", "inflammatory", "connective", "dead", "epithelial")
 PUBLIC = {layout.name for layout in LAYOUTS.values() if layout.variant_of is None}
 
 
@@ -35,6 +36,8 @@ def test_there_is_a_recipe_for_each_protocol():
     assert {path.stem.removeprefix("train-") for path in TRAIN} == {
         "interactive",
         *(f"pannuke-split{k}" for k in (1, 2, 3)),
+        *(f"pannuke-split{k}-language" for k in (1, 2, 3)),
+        *(f"table3-row{k}" for k in (1, 2)),
         *(f"table4-{size}" for size in ("small", "base", "large")),
     }
     assert {path.stem.removeprefix("evaluate-") for path in EVALUATE} == {
@@ -81,3 +84,27 @@ def test_the_tables_have_all_fourteen_data_sets(name):
     assert {spec.layout for spec in recipe.datasets} == PUBLIC
     assert len(PUBLIC) == 14
     assert all(spec.exhaustive for spec in recipe.datasets) == (name == "automatic")
+
+
+def test_the_language_prior_is_all_that_differs():
+    for split in (1, 2, 3):
+        plain = load_toml_recipe(FOLDER / f"train-pannuke-split{split}.toml", TrainRecipe)
+        path = FOLDER / f"train-pannuke-split{split}-language.toml"
+        worded = load_toml_recipe(path, TrainRecipe)
+        assert (worded.language.encoder, plain.language) == ("clip", None)
+        same = {"language": None, "output": None}
+        assert worded.model_copy(update=same) == plain.model_copy(update=same)
+        assert set(plain.classes) == set(PANNUKE_CLASSES)
+
+
+def test_table_3_differs_in_parts_only():
+    full = load_toml_recipe(FOLDER / "train-table4-base.toml", TrainRecipe)
+    for row in (1, 2):
+        other = load_toml_recipe(FOLDER / f"train-table3-row{row}.toml", TrainRecipe)
+        same = {"architecture": None, "output": None, "initial": None}
+        assert other.model_copy(update=same) == full.model_copy(update=same)
+        config = PRESETS[other.architecture]
+        base = PRESETS[full.architecture]
+        assert not config.mask.mshq
+        assert (config.detector.backbone is None) == (row == 1)
+        assert (config.encoder, config.input_size) == (base.encoder, base.input_size)

@@ -8,10 +8,12 @@ import pytest
 from napari_uninuc.errors import DatasetError
 from napari_uninuc.evaluation.compare import compare_reports, comparison_text
 
+OTHERS = {"bpq": 0.5, "aji": 0.5, "f1_iou": 0.5}
+
 
 def write(path, scores, *, dataset="set", box=()):
     automatic = [
-        {"dataset": dataset, "image": name, "msa": msa, "bpq": 0.5, "aji": 0.5, "f1_iou": 0.5}
+        {"dataset": dataset, "image": name, "msa": msa, "mpq": None} | OTHERS
         for name, msa in scores.items()
     ]
     interactive = [

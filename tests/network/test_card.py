@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from napari_uninuc.errors import CheckpointError, ModelNotFoundError, OutputError
 from napari_uninuc.network.card import (
     DEFAULT_SCORE_THRESHOLD,
+    ExpectedIou,
+    LanguageNote,
     ModelCard,
     card_for_preset,
+    log_odds,
     read_card,
     sha256_of,
     write_card,
@@ -40,6 +43,8 @@ def test_only_models_taught_at_a_scale_know_it() -> None:
         "uninuc-s": None,
         "uninuc-b": None,
         "uninuc-l": None,
+        "uninuc-b-single": None,
+        "uninuc-b-plain": None,
     }
 
 
@@ -138,3 +143,51 @@ def test_card_is_frozen() -> None:
     assert isinstance(card, ModelCard)
     with pytest.raises(AttributeError):
         card.mpp = 0.5  # type: ignore[misc]
+
+
+def test_prior_and_expected_iou_survive_writing(tmp_path: Path) -> None:
+    card = replace(
+        card_for_preset("uninuc-n"),
+        classes=("a", "b"),
+        language=LanguageNote(encoder="some encoder", dim=3, texts=("a", "b")),
+        expected_iou=ExpectedIou(bias=0.1, score=0.7, predicted=0.25),
+    )
+    write_card(card, tmp_path)
+    assert read_card(tmp_path) == card
+
+
+@pytest.mark.parametrize(
+    ("added", "says"),
+    [
+        ("[expected_iou]\nbias = 0.0\nscore = -1.0\npredicted = 1.0", "expected_iou.score"),
+        ("[expected_iou]\nbias = nan\nscore = 1.0\npredicted = 1.0", "expected_iou.bias"),
+        ("[expected_iou]\nbias = 0.0", "expected_iou"),
+        ('[language]\nencoder = "e"\ndim = 0\ntexts = ["a"]', "language.dim"),
+        ('[language]\nencoder = "e"\ndim = 3\ntexts = []', "language.texts"),
+    ],
+)
+def test_their_values_are_checked(tmp_path: Path, added: str, says: str) -> None:
+    file = write_card(card_for_preset("uninuc-n"), tmp_path)
+    text = file.read_text(encoding="utf-8").replace("[metrics]\n", "")
+    file.write_text(f"{text}\n{added}\n", encoding="utf-8")
+    with pytest.raises(CheckpointError, match=says) as caught:
+        read_card(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@given(*[st.floats(0, 1)] * 4)
+def test_expected_iou_grows_with_both(
+    score: float, predicted: float, more: float, b: float
+) -> None:
+    expected = ExpectedIou(bias=4 * b - 2, score=0.7, predicted=0.3)
+    here = expected.of(score, predicted)
+    assert 0 <= here <= 1
+    assert expected.of(max(score, more), predicted) >= here - 1e-12
+    assert expected.of(score, max(predicted, more)) >= here - 1e-12
+
+
+def test_expected_iou_by_hand() -> None:
+    assert ExpectedIou(bias=0, score=0, predicted=1).of(0.2, 0.7) == pytest.approx(0.7)
+    assert ExpectedIou(bias=0, score=1, predicted=0).of(0.2, 0.7) == pytest.approx(0.2)
+    assert ExpectedIou(bias=1, score=1, predicted=1).of(0.5, 0.5) == pytest.approx(0.731, abs=1e-3)
+    assert log_odds(0) == pytest.approx(-log_odds(1))

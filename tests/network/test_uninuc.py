@@ -5,7 +5,7 @@ import torch
 
 from napari_uninuc.network.build import build_model, preset
 from napari_uninuc.network.config import ModelConfig
-from napari_uninuc.network.hints import obey_clicks
+from napari_uninuc.network.obedience import fit_box, obey_clicks
 from napari_uninuc.network.uninuc import Embedding, UniNuc, WindowPrompts
 
 SIZES = [(32, 32), (64, 96), (160, 32), (96, 224)]
@@ -88,6 +88,23 @@ def test_refinement_starts_as_nothing_and_reads_clicks() -> None:
     model.sam_mask_decoder.refine = refine
     torch.nn.init.normal_(refine.layers[-1].weight, std=0.1)
     assert not torch.equal(model.decode(embedding, prompt)[0], before)
+
+
+@torch.no_grad()
+def test_a_tight_box_is_fitted_and_another_is_not() -> None:
+    config = preset("uninuc-n")
+    model = build_model(config, seed=0).eval()
+    embedding, prompt = _encoded(model), _click(config, (64, 64))
+    corners = torch.tensor([[[10.0, 12.0], [50.0, 40.0]]])
+    loose = replace(prompt, points_xy=corners, labels=torch.tensor([[2, 3]]))
+    tight = replace(loose, tight=True)
+    expected = fit_box(
+        model.decode(embedding, loose)[0], corners, loose.labels, config.logit_stride
+    )
+    fitted = model.decode(embedding, tight)[0]
+    assert torch.equal(fitted, expected)
+    assert torch.equal(model.decode(embedding, replace(prompt, tight=True))[0],
+                       model.decode(embedding, prompt)[0])  # fmt: skip
 
 
 def _encoded(model: UniNuc, **asked: bool) -> Embedding:

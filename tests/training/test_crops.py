@@ -69,3 +69,27 @@ def test_an_empty_crop_has_empty_boxes():
     crop = finish_crop(torch.zeros(3, 32, 32), np.zeros((32, 32), np.int32), True, 12)
     assert crop.boxes_xyxy.shape == (0, 4)
     assert not crop.maps.any()
+
+
+def test_classes_follow_their_nuclei():
+    labels = np.zeros((32, 32), np.int32)
+    labels[2:12, 2:12], labels[2:12, 16:26], labels[20:22, 2:4], labels[16:28, 8:20] = 9, 4, 5, 7
+    crop = finish_crop(torch.zeros(3, 32, 32), labels, True, 12, {9: 2, 5: 0, 7: -1})
+    assert crop.classes.tolist() == [-1, -1, 2]  # ids 4, 7, 9; 5 is a sliver
+    assert [int(crop.labels[y, x]) for y, x in ((5, 20), (20, 12), (5, 5))] == [1, 2, 3]
+    assert finish_crop(torch.zeros(3, 32, 32), labels, True, 12).classes.tolist() == [0, 0, 0]
+
+
+def test_a_stream_names_classes_only_where_there_are_several():
+    labels = np.zeros((64, 64), np.int32)
+    labels[10:30, 10:30], labels[34:54, 34:54] = 1, 2
+    rgb = np.full((64, 64, 3), 200, np.uint8)
+    tile = LabelledTile(Tile.from_array(rgb, 0.25), labels, {1: "spindle", 2: "of no interest"})
+    source = CropSource([tile], 1.0, True, 0.25)
+
+    def classes(names):
+        stream = CropStream([source], size=64, mpp=0.25, zoom=(1.0, 1.0), seed=0, classes=names)
+        return sorted(stream.crop(0).classes.tolist())
+
+    assert classes(("nucleus",)) == classes(()) == [0, 0]
+    assert classes(("epithelial", "spindle")) == [-1, 1]

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from napari_uninuc.datasets.crops import finish_crop
-from napari_uninuc.network.build import build_model, preset
+from napari_uninuc.network.build import build_model, configured, preset
+from napari_uninuc.network.detector import DetectorOutput
 from napari_uninuc.training.detection import DetectionWeights, detection_loss, maps_loss
 
 
@@ -62,3 +63,53 @@ def test_maps_are_best_where_they_are_true(crop):
     wrong = maps_loss(torch.logit(1 - truth), [crop])
     assert right < 0.5 * wrong
     assert maps_loss(torch.logit(truth), [replace(crop, exhaustive=False)]) == 0
+
+
+KINDS = ("a", "b", "c")
+
+
+def told(crop, logits):
+    """Gradients of the two queries' logits and of the dense ones, boxes being perfect."""
+    boxes = torch.cat(
+        [
+            (crop.boxes_xyxy[:, :2] + crop.boxes_xyxy[:, 2:]) / 2,
+            crop.boxes_xyxy[:, 2:] - crop.boxes_xyxy[:, :2],
+        ],
+        dim=1,
+    )
+    queries = logits[None, None].clone().requires_grad_()
+    dense = torch.zeros(1, len(KINDS), 16, 16, requires_grad=True)
+    output = DetectorOutput(
+        [(queries, boxes[None, None])],
+        (dense, torch.full((1, 4, 16, 16), 8.0)),
+        torch.ones(1, 1, 2, dtype=torch.bool),
+        4,
+    )
+    detection_loss(output, [crop], 256, DetectionWeights())[0].backward()
+    return queries.grad[0, 0], dense.grad[0]
+
+
+def test_each_nucleus_is_taught_its_class(crop):
+    named = replace(crop, classes=torch.tensor([2, 0]))
+    queries, dense = told(named, torch.zeros(2, 3))
+    assert (queries.argmin(dim=1) == named.classes).all()  # pushed up: the gradient is negative
+    assert ((queries < 0).sum(dim=1) == 1).all()
+    middle = {0: (4, 4), 1: (11, 10)}
+    for nucleus, (y, x) in middle.items():
+        assert dense[:, y, x].argmin() == named.classes[nucleus]
+
+
+def test_an_unknown_class_teaches_that_there_is_a_nucleus(crop):
+    unknown = replace(crop, classes=torch.tensor([-1, -1]))
+    logits = torch.tensor([[0.0, 1.0, -1.0], [0.5, -1.0, 0.0]])
+    queries, dense = told(unknown, logits)
+    assert (queries != 0).tolist() == [[False, True, False], [True, False, False]]
+    assert (dense[:, 4, 4] != 0).sum() == 1
+    assert (dense[:, 0, 0] > 0).all()  # background still is none of them
+
+
+def test_one_class_is_what_it_was(crop, model):
+    """Classes of -1 mean something only where there are several."""
+    several = build_model(configured("uninuc-n", KINDS), seed=0)
+    assert several.detector.dense_class.out_channels == 3
+    assert loss_of(several, [replace(crop, classes=torch.tensor([2, 0]))])[0].isfinite()

@@ -17,6 +17,7 @@ from napari_uninuc.cli.demo import demo
 from napari_uninuc.cli.doctor import doctor
 from napari_uninuc.cli.evaluate import evaluate
 from napari_uninuc.cli.export import export
+from napari_uninuc.cli.leave_out import leave_out
 from napari_uninuc.cli.messages import one_line, report_error
 from napari_uninuc.cli.models import models
 from napari_uninuc.cli.segment import segment
@@ -54,7 +55,19 @@ def uninuc(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (demo, segment, slide, convert, export, train, evaluate, data, models, doctor):
+for _command in (
+    demo,
+    segment,
+    slide,
+    convert,
+    export,
+    train,
+    evaluate,
+    leave_out,
+    data,
+    models,
+    doctor,
+):
     uninuc.add_command(_command)
 
 

@@ -124,6 +124,22 @@ def _models() -> list[Row]:
 
 
 def _folders() -> list[Row]:
+    return [*_models_folder(), _embeddings_folder()]
+
+
+def _embeddings_folder() -> Row:
+    """Where embeddings of pictures are kept, and how much of them."""
+    from napari_uninuc.engine.embedding_store import default_store
+
+    store = default_store()
+    if store is None:
+        return "embeddings", "not kept on disk (UNINUC_EMBEDDINGS_GB=0)"
+    state = store.state()
+    held = f"{state.count} of {state.nbytes / 1e9:.2f} GB, at most {state.limit_bytes / 1e9:.2f} GB"
+    return "embeddings", f"{state.folder}, {held}"
+
+
+def _models_folder() -> list[Row]:
     from napari_uninuc.network.registry import user_models
 
     folder = user_models()

@@ -1,12 +1,17 @@
 """``uninuc evaluate``: measure a model on labelled images."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from napari_uninuc.cli.messages import progress_bar
+from napari_uninuc.cli.messages import progress_bar, report_warning
 from napari_uninuc.cli.options import DEVICES, PathArgument
 from napari_uninuc.cli.outputs import require_place
+
+if TYPE_CHECKING:
+    from napari_uninuc.evaluation.recipe import EvaluationRecipe
+    from napari_uninuc.evaluation.report import Report
 
 
 @click.command(short_help="Measure a model on labelled images.")
@@ -17,13 +22,30 @@ from napari_uninuc.cli.outputs import require_place
     help="Where to compute.  [default: the recipe's]",
 )
 @click.option(
+    "--smoke",
+    is_flag=True,
+    help="Try the recipe out: one picture of each data set, few clicks; nothing is kept.",
+)
+@click.option(
+    "--calibrate",
+    is_flag=True,
+    help="Fit the IoU expected of automatic outlines on the recipe's data sets, and write it "
+    "onto the model's card. Not on pictures to be tested on.",
+)
+@click.option(
     "--compare",
     nargs=2,
     metavar="A B",
     type=PathArgument,
     help="Compare two report.json of the same images instead of evaluating.",
 )
-def evaluate(recipe: Path | None, device: str | None, compare: tuple[Path, Path] | None) -> None:
+def evaluate(
+    recipe: Path | None,
+    device: str | None,
+    smoke: bool,
+    calibrate: bool,
+    compare: tuple[Path, Path] | None,
+) -> None:
     """Evaluate a model as a TOML recipe says: automatic, and corrected by simulated clicks.
 
     Prints the scores and saves report.md and report.json in the recipe's output folder.
@@ -40,8 +62,12 @@ def evaluate(recipe: Path | None, device: str | None, compare: tuple[Path, Path]
         raise click.UsageError("Pass a RECIPE or --compare A B, one of both.")
     if compare is not None:
         _compare(*compare)
-    if recipe is not None:
-        _evaluate(recipe, device)
+    if smoke and calibrate:
+        raise click.UsageError("--smoke keeps nothing, and --calibrate writes; pass one of both.")
+    if recipe is not None and calibrate:
+        _calibrate(recipe, device)
+    elif recipe is not None:
+        _evaluate(recipe, device, smoke)
 
 
 def _compare(first: Path, second: Path) -> None:
@@ -50,16 +76,58 @@ def _compare(first: Path, second: Path) -> None:
     click.echo(comparison_text(compare_reports(first, second), str(first), str(second)), nl=False)
 
 
-def _evaluate(recipe: Path, device: str | None) -> None:
-    from napari_uninuc.evaluation.recipe import read_recipe, run_evaluation
-    from napari_uninuc.evaluation.report import to_text, write_report
+def _calibrate(recipe: Path, device: str | None) -> None:
+    from napari_uninuc.evaluation.expected_iou import calibrate
+    from napari_uninuc.evaluation.recipe import read_recipe
 
     values = read_recipe(recipe)
     if device is not None:
         values = values.model_copy(update={"device": device})
+    with progress_bar("calibrating", "image") as progress:
+        fit, card = calibrate(values, progress)
+    click.echo(
+        f"{fit.n_masks} automatic masks: calibration error {fit.before:.3f} -> {fit.after:.3f} on "
+        f"the pictures it was fitted to; written onto {card}"
+    )
+
+
+def _evaluate(recipe: Path, device: str | None, smoke: bool) -> None:
+    from napari_uninuc.evaluation.recipe import read_recipe
+
+    values = read_recipe(recipe)
+    if device is not None:
+        values = values.model_copy(update={"device": device})
+    if smoke:
+        try_evaluation(values)
+    else:
+        evaluate_values(values)
+
+
+def try_evaluation(recipe: "EvaluationRecipe") -> None:
+    """Run a recipe made small; nothing is kept."""
+    from napari_uninuc.evaluation.report import to_text
+    from napari_uninuc.evaluation.smoke import made_small
+
+    small, notes = made_small(recipe)
+    for note in notes:
+        report_warning(note)
+    click.echo(to_text(_report(small)), nl=False)
+    click.echo("smoke run passed: one picture of each data set; nothing was kept")
+
+
+def evaluate_values(recipe: "EvaluationRecipe") -> None:
+    """Evaluate, print, and save the report in the recipe's output folder."""
+    from napari_uninuc.evaluation.report import to_text, write_report
+
     for name in ("report.md", "report.json"):
-        require_place(values.output / name)
-    with progress_bar("evaluating", "image") as progress:
-        report = run_evaluation(values, progress)
+        require_place(recipe.output / name)
+    report = _report(recipe)
     click.echo(to_text(report), nl=False)
-    click.echo(f"saved in {write_report(report, values.output)}")
+    click.echo(f"saved in {write_report(report, recipe.output)}")
+
+
+def _report(recipe: "EvaluationRecipe") -> "Report":
+    from napari_uninuc.evaluation.recipe import run_evaluation
+
+    with progress_bar("evaluating", "image") as progress:
+        return run_evaluation(recipe, progress)

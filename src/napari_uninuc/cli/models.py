@@ -110,7 +110,8 @@ def verify(model: str) -> None:
 @click.option(
     "--architecture",
     metavar="ID",
-    help="uninuc-s, uninuc-b or uninuc-l.  [default: as the checkpoint's shapes tell]",
+    help="uninuc-s, uninuc-b or uninuc-l, or an ablation (uninuc-b-single, uninuc-b-plain).  "
+    "[default: as the checkpoint's shapes tell]",
 )
 @click.option(
     "--detector-weights",

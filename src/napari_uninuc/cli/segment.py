@@ -144,5 +144,5 @@ class _Worker:
         if self._predictor is None:
             from napari_uninuc.engine.predictor import load_predictor
 
-            self._predictor = load_predictor(self._model, device=self._device)
+            self._predictor = load_predictor(self._model, device=self._device, embeddings_gb=None)
         return self._predictor

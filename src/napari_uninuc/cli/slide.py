@@ -123,7 +123,7 @@ class ModelSource:
         from napari_uninuc.engine.annotator import load_annotator
         from napari_uninuc.engine.cache import EmbeddingCache
 
-        annotator = load_annotator(self.model, _device_here(self.device))
+        annotator = load_annotator(self.model, _device_here(self.device), embeddings_gb=0)
         annotator.engine.cache = EmbeddingCache(0)  # no tile is looked at twice
         return annotator
 

@@ -1,14 +1,12 @@
 """``uninuc train``: from labelled images to a model folder."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
 
-from napari_uninuc.cli.messages import progress_bar
+from napari_uninuc.cli.messages import progress_bar, report_warning
 from napari_uninuc.cli.options import PathArgument, device_option
 from napari_uninuc.cli.outputs import require_place
 from napari_uninuc.errors import CheckpointError, OutputError
@@ -19,9 +17,6 @@ if TYPE_CHECKING:
 _SHOWN = {"loss": "loss", "iou": "iou_last"}
 """Name on the progress bar: name in the log."""
 
-_SMOKE_STEPS = 4
-_SMOKE_BATCH = 2
-
 
 @click.command(short_help="Train a model from labelled images.")
 @click.argument("recipe", metavar="RECIPE", type=PathArgument)
@@ -30,7 +25,7 @@ _SMOKE_BATCH = 2
 @click.option(
     "--smoke",
     is_flag=True,
-    help=f"Try the recipe out: {_SMOKE_STEPS} steps of {_SMOKE_BATCH} crops, nothing is kept.",
+    help="Try the recipe out: a few small steps and an export; nothing is kept.",
 )
 def train(recipe: Path, resume: bool, device: str, smoke: bool) -> None:
     """Train a model as a TOML recipe says, and save it as a model folder.
@@ -51,20 +46,37 @@ def train(recipe: Path, resume: bool, device: str, smoke: bool) -> None:
 
     values = load_toml_recipe(recipe, TrainRecipe)
     if smoke:
-        with _made_small(values) as small:
-            _train(small, device, resume=False)
-        click.echo(f"smoke run passed: {_SMOKE_STEPS} steps and export; nothing was kept")
+        try_training(values, device)
         return
-    _require_own_output(values.output, resume)
-    click.echo(f"model saved in {_train(values, device, resume=resume)}")
+    train_values(values, device, resume=resume)
 
 
-def _train(recipe: "TrainRecipe", device: str, *, resume: bool) -> Path:
+def train_values(recipe: "TrainRecipe", device: str, *, resume: bool) -> None:
+    """Train and save a model; OutputError where a run is in the way."""
+    _require_own_output(recipe.output, resume)
+    click.echo(f"model saved in {_train(recipe, device, resume=resume)}")
+
+
+def try_training(recipe: "TrainRecipe", device: str) -> None:
+    """Run a recipe made small, in a folder that goes away."""
+    from napari_uninuc.training.smoke import STEPS, made_small
+
+    with TemporaryDirectory(prefix="uninuc-smoke-") as folder:
+        small, notes = made_small(recipe, Path(folder))
+        for note in notes:
+            report_warning(note)
+        _train(small, device, smoke=True)
+    click.echo(f"smoke run passed: {STEPS} steps and export; nothing was kept")
+
+
+def _train(
+    recipe: "TrainRecipe", device: str, *, resume: bool = False, smoke: bool = False
+) -> Path:
     from napari_uninuc.engine.device import choose_device
     from napari_uninuc.training.export import export_model
     from napari_uninuc.training.loop import Trainer
 
-    trainer = Trainer(recipe, choose_device(device), resume=resume)
+    trainer = Trainer(recipe, choose_device(device), resume=resume, smoke=smoke)
     with progress_bar("training", "step") as progress:
 
         def show(step: int, steps: int, log: dict[str, float]) -> None:
@@ -72,15 +84,6 @@ def _train(recipe: "TrainRecipe", device: str, *, resume: bool) -> Path:
 
         trainer.run(show)
     return export_model(trainer)
-
-
-@contextmanager
-def _made_small(recipe: "TrainRecipe") -> Iterator["TrainRecipe"]:
-    """Shrink a recipe to a few steps into a folder that goes away."""
-    crops = recipe.crops.model_copy(update={"batch": _SMOKE_BATCH, "workers": 0})
-    with TemporaryDirectory(prefix="uninuc-smoke-") as folder:
-        output = Path(folder) / recipe.output.name  # the model takes its id from this name
-        yield recipe.model_copy(update={"steps": _SMOKE_STEPS, "crops": crops, "output": output})
 
 
 def _require_own_output(output: Path, resume: bool) -> None:

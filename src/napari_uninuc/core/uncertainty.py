@@ -28,7 +28,8 @@ class Uncertainty:
     Attributes
     ----------
     score : 1 - the detector's score
-    predicted_iou : 1 - the mask decoder's own estimate of its IoU
+    predicted_iou : 1 - the IoU that the model expects; of an automatic outline with a true nucleus,
+        where the model's card was calibrated for it, else the mask decoder's own estimate
     disagreement : 1 - IoU of the detector's box and the mask's tight box
     border : 1 where it touches the tile's border, and so may be cut
     size : robust z of log area among the nuclei of the tile, over 4, at most 1
@@ -67,8 +68,9 @@ _TERMS = tuple(item.name for item in fields(Uncertainty))
 class ReviewWeights:
     """How much each term of `Uncertainty` counts; only their ratios matter.
 
-    The defaults were chosen on four validation tiles of MoNuSeg with the bundled model
-    (``benchmarks/review_order.py --tune``) and measured on others (docs/review.md).
+    The defaults suit models whose card turns the predicted IoU of automatic outlines into the one
+    to be expected, which knows the score already. Chosen on four validation tiles of MoNuSeg and
+    eight training tiles of CoNSeP, measured on others (docs/review.md).
 
     Raises
     ------
@@ -76,11 +78,11 @@ class ReviewWeights:
         A weight below 0 or not finite, or none above 0.
     """
 
-    score: float = 0.5
+    score: float = 0.25
     predicted_iou: float = 1.0
-    disagreement: float = 0.2
-    border: float = 0.2
-    size: float = 0.2
+    disagreement: float = 0.1
+    border: float = 0.1
+    size: float = 0.1
 
     def __post_init__(self) -> None:
         values = [getattr(self, name) for name in _TERMS]

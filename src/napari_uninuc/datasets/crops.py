@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,7 @@ class Crop:
     boxes_xyxy : (n, 4) float32, pixel corners
     maps : (3, S, S) float32 in [0, 1]: nucleus, normalised distance to the boundary, contact
     exhaustive : every nucleus of the crop is labelled
+    classes : (n,) int64, class of each nucleus; -1 where it is not known
     """
 
     image: Tensor
@@ -37,6 +38,7 @@ class Crop:
     boxes_xyxy: Tensor
     maps: Tensor
     exhaustive: bool
+    classes: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ class CropStream:
     """Draws crops at the model's scale times a random zoom.
 
     Crop ``k`` depends on ``(seed, k)`` only, so a run resumed at crop ``k`` sees what it would
-    have seen.
+    have seen. Of ``classes`` one or none means that every nucleus is of the one class there is;
+    with more, a nucleus whose class is none of them counts as a nucleus of unknown class.
     """
 
     def __init__(
@@ -65,7 +68,9 @@ class CropStream:
         zoom: tuple[float, float],
         seed: int,
         min_area: int = 12,
+        classes: Sequence[str] = (),
     ) -> None:
+        self._class_ids = {name: index for index, name in enumerate(classes)}
         self.sources, self.size, self.mpp, self.zoom = sources, size, mpp, zoom
         self.seed, self.min_area = seed, min_area
         weights = np.array([source.weight for source in sources], dtype=float)
@@ -83,14 +88,30 @@ class CropStream:
             if labels.any():
                 break
         image = random_focus(random_light(random_stain(image, rng), rng), rng)
-        return finish_crop(image, labels, source.exhaustive, self.min_area)
+        classes = None
+        if len(self._class_ids) > 1:
+            named = sample.classes or {}
+            classes = {id_: self._class_ids.get(name, -1) for id_, name in named.items()}
+        return finish_crop(image, labels, source.exhaustive, self.min_area, classes)
 
 
-def finish_crop(image: Tensor, labels: np.ndarray, exhaustive: bool, min_area: int) -> Crop:
-    """Renumber the labels, drop slivers, and derive boxes and maps."""
+def finish_crop(
+    image: Tensor,
+    labels: np.ndarray,
+    exhaustive: bool,
+    min_area: int,
+    classes: Mapping[int, int] | None = None,
+) -> Crop:
+    """Renumber the labels, drop slivers, and derive boxes and maps.
+
+    ``classes`` gives the class of an id, -1 or nothing where it is not known; None is one class.
+    """
     areas = np.bincount(labels.ravel())
     keep = areas >= min_area
     keep[0] = False
+    kinds = [
+        0 if classes is None else classes.get(id_, -1) for id_ in np.flatnonzero(keep).tolist()
+    ]
     lookup = np.zeros(len(areas), dtype=np.int64)
     lookup[keep] = np.arange(1, int(keep.sum()) + 1)
     labels = lookup[labels]
@@ -101,6 +122,7 @@ def finish_crop(image: Tensor, labels: np.ndarray, exhaustive: bool, min_area: i
         torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
         torch.from_numpy(supervision_maps(labels)),
         exhaustive,
+        torch.tensor(kinds, dtype=torch.long),
     )
 
 

@@ -12,6 +12,7 @@ import re
 import reprlib
 import tomllib
 from collections.abc import Iterator
+from glob import escape
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -124,6 +125,19 @@ class DatasetSpec(BaseModel):
             return read_folder(self.path, self.include, self.exclude)
         images = read_layout(self.layout, self.path, self.split, partial=self.partial)
         return list(select_images(images, self.include, self.exclude, self.path))
+
+    def with_few_images(self, count: int) -> DatasetSpec:
+        """The same entry with its first images only; a part of a public data set is enough then.
+
+        Raises
+        ------
+        DatasetError
+            As `images`.
+        """
+        partial = self.layout != FOLDER_LAYOUT
+        some = self.model_copy(update={"partial": partial})
+        names = tuple(escape(image.name) for image in some.images()[:count])
+        return some.model_copy(update={"include": names, "exclude": ()})
 
 
 def load_toml_recipe(path: str | Path, model: type[Model]) -> Model:

@@ -15,7 +15,7 @@ from napari_uninuc.errors import DatasetError
 from napari_uninuc.evaluation.summary import bootstrap_interval
 
 _METRICS = {
-    "automatic": ("msa", "bpq", "aji", "f1_iou"),
+    "automatic": ("msa", "bpq", "mpq", "aji", "f1_iou"),
     "interactive": ("msa", "mean_iou"),
 }
 Key = tuple[str, str, bool, int, str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from napari_uninuc.core.segmentation import Segmentation
-from napari_uninuc.datasets.folder import LabelledImage
+from napari_uninuc.datasets.folder import LabelledImage, LabelledTile
 from napari_uninuc.datasets.recipes import DatasetSpec, load_toml_recipe
 from napari_uninuc.errors import RecipeError
 from napari_uninuc.evaluation.automatic import AutomaticRow, evaluate_automatic
@@ -23,14 +23,25 @@ from napari_uninuc.evaluation.interactive import (
     evaluate_interactive,
 )
 from napari_uninuc.evaluation.report import Report
-from napari_uninuc.network.card import ProposerName
+from napari_uninuc.evaluation.thresholds import (
+    THRESHOLDS,
+    ChosenBy,
+    ThresholdChoice,
+    choose_threshold,
+)
+from napari_uninuc.network.card import DecodingName, ProposerName
 
 BASELINES: dict[str, type[OtsuWatershed] | type[BoxEllipse]] = {
     "otsu-watershed": OtsuWatershed,
     "box-ellipse": BoxEllipse,
 }
 _DEFAULTS = InteractiveProtocol("point")
-_OF_THIS_MACHINE: Any = {"model": True, "output": True, "datasets": {"__all__": {"path"}}}
+_OF_THIS_MACHINE: Any = {
+    "model": True,
+    "output": True,
+    "datasets": {"__all__": {"path"}},
+    "validation": {"__all__": {"path"}},
+}
 _PACKAGES = ("napari-uninuc", "torch", "numpy", "scipy", "scikit-image")
 
 
@@ -84,6 +95,10 @@ class EvaluationRecipe(BaseModel):
     proposer : where automatic prompts come from: "detector", "peaks" or "both"; None takes the
         card's. Baselines have no choice
     flips : see each field in a mirror too and average both; None takes the card's
+    decoding : "local" masks from a window around the prompt, "whole" from all of a field, which
+        takes forty times as long; None takes the card's
+    validation : data sets on which the score threshold is chosen first; none takes the card's
+    chosen_by : score that makes a threshold the best: "msa", "bpq" or "mpq"
     interactive : protocols to run, or none
     seed : of clicks and subsets
     output : folder for the report
@@ -97,6 +112,9 @@ class EvaluationRecipe(BaseModel):
     automatic: bool = True
     proposer: ProposerName | None = None
     flips: bool | None = None
+    decoding: DecodingName | None = None
+    validation: tuple[DatasetSpec, ...] = ()
+    chosen_by: ChosenBy = "msa"
     interactive: InteractiveSpec | None = None
     seed: int = Field(default=0, ge=0)
     output: Path
@@ -139,9 +157,12 @@ def run_evaluation(
         A baseline is asked for what it cannot do.
     """
     selected = [(spec, spec.images()) for spec in recipe.datasets]
+    judged = [(spec, spec.images()) for spec in recipe.validation]
     protocols = [] if recipe.interactive is None else recipe.interactive.protocols(recipe.seed)
     predictor = _predictor(recipe)
-    counter = _Counter(_n_steps(recipe, selected, len(protocols)), progress)
+    steps = _n_steps(recipe, selected, len(protocols)) + sum(len(images) for _, images in judged)
+    counter = _Counter(steps, progress)
+    choice = _choose_threshold(recipe, predictor, judged, counter) if judged else None
     automatic: list[AutomaticRow] = []
     interactive: list[InteractiveRow] = []
     for spec, images in selected:
@@ -152,7 +173,7 @@ def run_evaluation(
                 dataset=spec.name,
                 mpp=spec.mpp,
                 progress=counter.step,
-                segment=_segment(recipe, predictor),
+                segment=_segment(recipe, predictor, None if choice is None else choice.threshold),
             )
         if protocols:
             interactive += evaluate_interactive(
@@ -170,14 +191,37 @@ def run_evaluation(
         interactive=tuple(interactive),
         parameters=parameters,
         encoder_gmacs=gmacs,
+        threshold=choice,
     )
 
 
-def _segment(recipe: EvaluationRecipe, predictor: Any) -> Callable[[], Segmentation] | None:
-    """Segment with the recipe's choices; None where it makes none."""
-    if recipe.proposer is None and recipe.flips is None:
-        return None
-    return partial(predictor.segment, proposer=recipe.proposer, flips=recipe.flips)
+def _choose_threshold(
+    recipe: EvaluationRecipe,
+    predictor: Any,
+    judged: list[tuple[DatasetSpec, list[LabelledImage]]],
+    counter: _Counter,
+) -> ThresholdChoice:
+    """Segment the validation pictures once, with the lowest threshold, and try them all."""
+    segment = _segment(recipe, predictor, min(THRESHOLDS))
+
+    def segmented() -> Iterator[tuple[LabelledTile, Segmentation]]:
+        for spec, images in judged:
+            for image in images:
+                labelled = image.read(spec.mpp)
+                predictor.set_image(labelled.tile.rgb, mpp=spec.mpp)
+                yield labelled, segment()
+
+    return choose_threshold(segmented(), recipe.chosen_by, step=lambda: counter.step(0, 0))
+
+
+def _segment(
+    recipe: EvaluationRecipe, predictor: Any, threshold: float | None
+) -> Callable[[], Segmentation]:
+    """Segment with the recipe's choices."""
+    if recipe.proposer is None and recipe.flips is None and threshold is None:
+        segment: Callable[[], Segmentation] = predictor.segment
+        return segment
+    return partial(predictor.segment, threshold, proposer=recipe.proposer, flips=recipe.flips)
 
 
 def _cost(predictor: Any) -> tuple[int | None, float | None]:
@@ -220,10 +264,15 @@ def _predictor(recipe: EvaluationRecipe) -> Any:
     if recipe.model not in BASELINES:
         from napari_uninuc.engine.predictor import load_predictor
 
-        return load_predictor(recipe.model, device=recipe.device)
+        predictor = load_predictor(recipe.model, device=recipe.device)
+        if recipe.decoding is not None:
+            predictor.engine.decoding = recipe.decoding
+        return predictor
     baseline = BASELINES[recipe.model]
-    if recipe.proposer is not None or recipe.flips is not None:
-        raise RecipeError(f"proposer, flips: {recipe.model} has no such choice; remove them")
+    if (recipe.proposer, recipe.flips, recipe.decoding) != (None, None, None) or recipe.validation:
+        raise RecipeError(
+            f"proposer, flips, decoding, validation: {recipe.model} has no such choice; remove them"
+        )
     kinds = () if recipe.interactive is None else recipe.interactive.kinds
     if recipe.automatic and not hasattr(baseline, "segment"):
         raise RecipeError(f"automatic: {recipe.model} answers boxes only; set automatic = false")

@@ -15,6 +15,7 @@ from napari_uninuc.evaluation.effort import EffortRow, effort_of
 from napari_uninuc.evaluation.interactive import InteractiveRow
 from napari_uninuc.evaluation.summary import SummaryRow, summarise
 from napari_uninuc.evaluation.tables import Table, report_tables
+from napari_uninuc.evaluation.thresholds import ThresholdChoice
 from napari_uninuc.io.targets import replacing
 
 
@@ -34,6 +35,7 @@ class Report:
     parameters : of the whole network; None for a baseline
     encoder_gmacs : 10^9 multiply-accumulates to encode 1024 x 1024 input px, once an image, as
         `network.cost` counts them; None for a baseline
+    threshold : how the score threshold was chosen; None where it is the card's
     """
 
     model: str
@@ -45,6 +47,7 @@ class Report:
     interactive: tuple[InteractiveRow, ...]
     parameters: int | None = None
     encoder_gmacs: float | None = None
+    threshold: ThresholdChoice | None = None
 
     def summary(self) -> list[SummaryRow]:
         """Average over images, see `summarise`."""
@@ -70,6 +73,17 @@ class Report:
         return report_tables(
             *(self.summary(), self.effort(), self.calibration()),
             subset=self.max_nuclei is not None,
+        )
+
+    @property
+    def chosen(self) -> str:
+        """How the score threshold was chosen, in words; empty where it is the card's."""
+        if self.threshold is None:
+            return ""
+        score = dict(self.threshold.tried)[self.threshold.threshold]
+        return (
+            f"score threshold {self.threshold.threshold:g}, chosen on validation pictures "
+            f"({self.threshold.metric} {score:.4f} there)"
         )
 
     @property
@@ -118,6 +132,7 @@ def to_json(report: Report) -> str:
         "effort": [asdict(row) for row in report.effort()],
         "parameters": report.parameters,
         "encoder_gmacs": report.encoder_gmacs,
+        "threshold": None if report.threshold is None else asdict(report.threshold),
         "calibration": [asdict(row) for row in report.calibration()],
         "automatic": [asdict(row) for row in report.automatic],
         "interactive": [asdict(row) for row in report.interactive],
@@ -132,6 +147,8 @@ def to_markdown(report: Report) -> str:
         parts.append(f"Weights sha256 `{report.model_sha256}`.")
     if report.cost:
         parts.append(f"{report.cost}.")
+    if report.chosen:
+        parts.append(f"{report.chosen.capitalize()}.")
     parts.append(
         "Means over images; in brackets the 95 % bootstrap interval over images. "
         "Seconds are wall time an image."
@@ -156,7 +173,7 @@ def to_markdown(report: Report) -> str:
 
 def to_text(report: Report) -> str:
     """Lay the same tables out in columns for a terminal."""
-    parts = ["\n".join(filter(None, (f"model {report.model}", report.cost)))]
+    parts = ["\n".join(filter(None, (f"model {report.model}", report.cost, report.chosen)))]
     for title, header, cells in report.tables():
         rows = [header, *cells]
         widths = [max(len(row[column]) for row in rows) for column in range(len(header))]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import torch
 
 from napari_uninuc.errors import ModelNotFoundError
+from napari_uninuc.network.card import ModelCard
 from napari_uninuc.network.config import PRESETS, ModelConfig
 from napari_uninuc.network.uninuc import UniNuc
 
@@ -22,6 +26,36 @@ def preset(name: str) -> ModelConfig:
             f"architecture must be one of {', '.join(PRESETS)}, got {name!r}; choose one of them"
         )
     return PRESETS[name]
+
+
+def configured(
+    name: str, classes: Sequence[str], prior_shape: tuple[int, int] | None = None
+) -> ModelConfig:
+    """A preset with classes and a language prior of its own.
+
+    Parameters
+    ----------
+    name : of a preset
+    classes : names, in the order of class ids
+    prior_shape : (T, D) of the text embeddings that its weights carry; None for none
+
+    Raises
+    ------
+    ModelNotFoundError
+        No such preset.
+    """
+    config = replace(preset(name), classes=tuple(classes))
+    if prior_shape is None:
+        return config
+    tokens, dim = prior_shape
+    return replace(config, detector=replace(config.detector, text_dim=dim, text_tokens=tokens))
+
+
+def config_of(card: ModelCard) -> ModelConfig:
+    """The network that the weights beside a card belong to."""
+    note = card.language
+    shape = None if note is None else (len(note.texts), note.dim)
+    return configured(card.architecture, card.classes, shape)
 
 
 def build_model(config: ModelConfig, *, seed: int | None = None) -> UniNuc:

@@ -7,6 +7,7 @@ A card is ``card.toml`` beside ``model.safetensors``. TOML has no null: a value 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import reprlib
 import tomllib
@@ -28,11 +29,15 @@ WEIGHTS_NAME = "model.safetensors"
 DEFAULT_SCORE_THRESHOLD = 0.4
 """Until ``uninuc evaluate`` on validation images says better; scores are taught to be the IoU."""
 ProposerName = Literal["detector", "peaks", "both"]
+DecodingName = Literal["local", "whole"]
+DECODINGS: tuple[str, ...] = get_args(DecodingName)
+"""Masks from a window around the prompt, or from all that was encoded at once."""
 PROPOSERS: tuple[str, ...] = get_args(ProposerName)
 """Where automatic prompts come from; `napari_uninuc.engine.proposers` says how."""
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
 """Ids are typed in commands and name folders: no spaces, no slashes."""
 
+_LEAST = 1e-3
 _MAX_CARD_BYTES = 2**16  # tomllib takes time with the square of nested tables
 _SHORT = reprlib.Repr()
 """Says what was got in one short line, however much it was."""
@@ -41,6 +46,51 @@ _SHORT.maxstring = _SHORT.maxother = 100
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Mean = Annotated[float, Field(allow_inf_nan=False)]
 _Word = Annotated[str, Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanguageNote:
+    """Where the text embeddings come from that the weights carry (appendix A.1).
+
+    Attributes
+    ----------
+    encoder : which text encoder made them, with its version
+    dim : their width
+    texts : what each stands for; no encoder is needed to run the model
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    encoder: _Word
+    dim: Annotated[int, Field(ge=1)]
+    texts: Annotated[tuple[_Word, ...], Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedIou:
+    """IoU that an automatic mask will have with a true nucleus, as log odds of two guesses.
+
+    ``log odds = bias + score x log odds of the score + predicted x log odds of the predicted IoU``,
+    fitted on labelled pictures (`napari_uninuc.evaluation.expected_iou`). The predicted IoU alone
+    judges a mask for its box, and not whether a nucleus is there.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    bias: Annotated[float, Field(ge=-50, le=50)]
+    score: Annotated[float, Field(ge=0, le=50)]
+    predicted: Annotated[float, Field(ge=0, le=50)]
+
+    def of(self, score: float, predicted: float) -> float:
+        """Expected IoU in [0, 1]; grows with both, which lie in [0, 1]."""
+        odds = self.bias + self.score * log_odds(score) + self.predicted * log_odds(predicted)
+        return 1 / (1 + math.exp(-odds))
+
+
+def log_odds(share: float) -> float:
+    """Natural log odds of a share, as if it were between 0.001 and 0.999."""
+    kept = min(max(share, _LEAST), 1 - _LEAST)
+    return math.log(kept / (1 - kept))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +104,7 @@ class ModelCard:
     mpp : micrometres per input pixel the model was taught at; None where it knows no scale
     mean, std : of RGB in [0, 1], taken off before the network
     classes : names of the nucleus classes, in the order of class ids
+    language : the language prior of the weights; None where they have none
     licence : of the weights
     training_data : data sets the weights have seen, first ones first
     initialisation : where training began
@@ -65,8 +116,13 @@ class ModelCard:
     proposer : one of `PROPOSERS`, whichever measured best on validation pictures
     flips : automatic outlines are the mean of each field and its mirror: better, and twice the
         work
+    decoding : one of `DECODINGS`, as the weights were taught. "whole" is SAM 2's own way, for
+        weights that must give SAM 2's masks to the last digits: nothing of them is computed in
+        low precision either
     box_margin : input px by which boxes of a proposer are grown on each side before they become
         prompts, likewise chosen; boxes of people are taken as they are
+    expected_iou : what becomes of score and predicted IoU of the detector's masks; None leaves the
+        predicted IoU as it is. Those of clicks and boxes are right as they are
     created : date, YYYY-MM-DD
     training_hours : hours of training by us; None where not known
     metrics : measured figures by name
@@ -81,6 +137,7 @@ class ModelCard:
     mean: tuple[_Mean, _Mean, _Mean]
     std: tuple[_Positive, _Positive, _Positive]
     classes: Annotated[tuple[_Word, ...], Field(min_length=1)]
+    language: LanguageNote | None = None
     licence: _Word
     training_data: tuple[_Word, ...]
     initialisation: _Word
@@ -89,7 +146,9 @@ class ModelCard:
     logit_shift: Annotated[float, Field(ge=-0.5, le=0.5)] = 0.0
     proposer: ProposerName = "detector"
     flips: bool = False
+    decoding: DecodingName = "local"
     box_margin: Annotated[float, Field(ge=0, le=8)] = 0.0
+    expected_iou: ExpectedIou | None = None
     created: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
     training_hours: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)

@@ -54,15 +54,30 @@ def load_weights(model: UniNuc, path: Path) -> None:
     CheckpointError
         The file is missing, truncated, not safetensors, or holds another architecture.
     """
+    put_weights(model, read_weights(path), path)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, by name.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, truncated or not safetensors.
+    """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such model file; check the path")
     try:
-        state = load_file(str(path))
+        return dict(load_file(str(path)))
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{path}: not a readable .safetensors file ({_flat(error)}); "
             "it may be truncated, get it again"
         ) from error
+
+
+def put_weights(model: UniNuc, state: dict[str, Tensor], path: Path) -> None:
+    """Put tensors that came from ``path`` into ``model``; CheckpointError where they do not fit."""
     own = model.state_dict()
     check_names_and_shapes(own, state, f"{path}: ", model.config.id)
     model.load_state_dict({k: v.to(own[k].dtype) for k, v in state.items()})

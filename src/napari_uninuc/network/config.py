@@ -77,6 +77,9 @@ class DetectorConfig:
     block: int = 1024
     base_size: float = 80.0
     text_dim: int | None = None
+    """Width of text embeddings that queries see (appendix A.1); None reads no text."""
+    text_tokens: int | None = None
+    """How many of them the weights carry themselves; None waits for the caller's."""
     fuse_levels: bool = True
 
 
@@ -115,11 +118,11 @@ _HIERA_B = HieraConfig(112, 2, (2, 3, 16, 3), (12, 16, 20), (14, 14), (8, 4, 14,
 _HIERA_L = HieraConfig(144, 2, (2, 6, 36, 4), (23, 33, 43), (7, 7), (8, 4, 16, 8))
 
 
-def _paper(id: str, hiera: HieraConfig, convnext: str) -> ModelConfig:
+def _paper(id: str, hiera: HieraConfig, convnext: str | None, *, mshq: bool = True) -> ModelConfig:
     return ModelConfig(
         id=id,
         encoder=hiera,
-        mask=MaskConfig(),
+        mask=MaskConfig(mshq=mshq, window=128),
         detector=DetectorConfig(backbone=convnext),
         input_size=1024,
         square_input=True,
@@ -150,4 +153,7 @@ PRESETS: dict[str, ModelConfig] = {
     "uninuc-s": _paper("uninuc-s", _HIERA_S, "convnext_small"),
     "uninuc-b": _paper("uninuc-b", _HIERA_B, "convnext_base"),
     "uninuc-l": _paper("uninuc-l", _HIERA_L, "convnext_large"),
+    # Rows 1 and 2 of the paper's table 3; row 3 is uninuc-b.
+    "uninuc-b-single": _paper("uninuc-b-single", _HIERA_B, None, mshq=False),
+    "uninuc-b-plain": _paper("uninuc-b-plain", _HIERA_B, "convnext_base", mshq=False),
 }

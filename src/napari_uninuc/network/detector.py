@@ -110,9 +110,12 @@ class Detector(nn.Module):
     Shapes
     ------
     levels   finest first, (B, channels_l, H_l, W_l)
-    text     (T, text_dim) embeddings of class names, or None (appendix A.1)
+    text     (T, text_dim) embeddings of class names (appendix A.1); None takes those that the
+             weights carry, if any
     returns  DetectorOutput
     """
+
+    prior: Tensor | None
 
     def __init__(
         self, config: DetectorConfig, channels: Sequence[int], stride: int, classes: int
@@ -136,6 +139,10 @@ class Detector(nn.Module):
             for _ in range(config.layers)
         )
         self.text = nn.Linear(config.text_dim, dim) if config.text_dim else None
+        prior = None  # is no tensor of the weights
+        if config.text_dim and config.text_tokens:
+            prior = torch.zeros(config.text_tokens, config.text_dim)
+        self.register_buffer("prior", prior)
         self._start()
 
     def _start(self) -> None:
@@ -182,6 +189,7 @@ class Detector(nn.Module):
         pad = ~valid.reshape(b * groups * blocks, k)
         pad = pad & valid.reshape(b * groups * blocks, k).any(dim=1, keepdim=True)
         words = None
+        text = self.prior if text is None else text
         if text is not None and self.text is not None:
             words = self.text(text).unsqueeze(0).expand(query.shape[0], -1, -1)
         outputs = []

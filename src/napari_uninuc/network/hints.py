@@ -1,10 +1,9 @@
-"""Prompts drawn on the logit grid for the local refinement, and clicks enforced on its answer."""
+"""Prompts drawn on the logit grid, for the convolutions that read them."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from napari_uninuc.network.prompt_encoder import (
     BOX_BOTTOM_RIGHT,
@@ -15,10 +14,6 @@ from napari_uninuc.network.prompt_encoder import (
 
 CLICK_RADIUS = 6.0
 """Input pixels at which a click's influence has fallen to 1/e."""
-OBEY_SIGMA = 4.0
-"""Input pixels: width of the bump that brings a disobedient answer in line with a click."""
-OBEY_LOGIT = 0.6
-"""Least logit towards the click's side that every answer has at a click."""
 
 
 def draw_hints(
@@ -40,43 +35,6 @@ def draw_hints(
     box = _box(points_xy, labels, ys, xs)
     previous = torch.zeros_like(box) if masks is None else torch.sigmoid(masks.float()).squeeze(1)
     return torch.stack([*clicks, box, previous], dim=1)
-
-
-def obey_clicks(logits: Tensor, points_xy: Tensor, labels: Tensor, stride: int) -> Tensor:
-    """Make every answer contain its positive clicks and leave out its negative ones.
-
-    Where the answer at a click is wrong or nearly so, a Gaussian bump just high enough is added;
-    clicks are taken in order, so of two that contradict each other the later one holds. A click
-    must never do nothing. Without any training this alone raises the mSA of box prompts after
-    seven corrections from 0.76 to 0.85 (docs/experiments.md).
-
-    Shapes
-    ------
-    logits     (N, K, H, W)
-    points_xy  (N, P, 2) input pixels of the window; those outside it are ignored
-    labels     (N, P) as in the prompt encoder
-    returns    (N, K, H, W) float32
-    """
-    logits = logits.float()
-    height, width = logits.shape[-2:]
-    ys = (torch.arange(height, device=logits.device) + 0.5) * stride - 0.5
-    xs = (torch.arange(width, device=logits.device) + 0.5) * stride - 0.5
-    extent = torch.tensor([width * stride, height * stride], device=logits.device)
-    relative = (points_xy + 0.5) / extent * 2 - 1  # (N, P, 2) in [-1, 1]
-    inside = (relative.abs() <= 1).all(dim=-1)
-    sign = (labels == POSITIVE).float() - (labels == NEGATIVE).float()
-    sign = (sign * inside)[..., None]  # (N, P, 1)
-    dy2 = (ys - points_xy[..., 1:]).square()[..., None]  # (N, P, H, 1)
-    dx2 = (xs - points_xy[..., :1]).square()[..., None, :]  # (N, P, 1, W)
-    bumps = torch.exp(-(dy2 + dx2) / (2 * OBEY_SIGMA**2))  # (N, P, H, W)
-    for k in range(points_xy.shape[1]):
-        here = functional.grid_sample(
-            logits, relative[:, k, None, None], align_corners=False, padding_mode="border"
-        )[..., 0, 0]  # (N, K)
-        lacking = torch.relu(OBEY_LOGIT * sign[:, k].abs() - sign[:, k] * here)
-        lacking = lacking * sign[:, k]
-        logits = logits + lacking[..., None, None] * bumps[:, k, None]
-    return logits
 
 
 def _nearest(points_xy: Tensor, chosen: Tensor, ys: Tensor, xs: Tensor) -> Tensor:

@@ -78,6 +78,7 @@ def convert_sam2(
         licence=_LICENCE if detector_weights is None else f"{_LICENCE}; see the detector's weights",
         training_data=("SA-1B", "SA-V"),
         initialisation=f"{checkpoint.name} (sha256 {sha256_of(checkpoint)}); {detector}",
+        decoding="whole",
         notes="Prompted masks are SAM 2.1's. The detector is not trained: "
         "automatic segmentation means nothing before training.",
     )
@@ -110,10 +111,11 @@ def guess_architecture(state: dict[str, Tensor], checkpoint: Path) -> str:
     """Tell the preset by embedding width and number of blocks; CheckpointError where none fits."""
     width = state[_PATCHES].shape[0]
     blocks = len({key.split(".")[3] for key in state if key.startswith("image_encoder.trunk.bl")})
-    known = {}
+    known: dict[tuple[int, int], str] = {}
     for name, config in PRESETS.items():
         if isinstance(config.encoder, HieraConfig):
-            known[config.encoder.embed_dim, sum(config.encoder.stages)] = name
+            # The first of a size: later ones are the paper's ablations of it.
+            known.setdefault((config.encoder.embed_dim, sum(config.encoder.stages)), name)
     if (width, blocks) not in known:
         size = "tiny" if (width, blocks) == (96, 12) else f"of {blocks} blocks, width {width},"
         raise CheckpointError(

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from napari_uninuc.network.config import HieraConfig, ModelConfig
 from napari_uninuc.network.detector import Detector, DetectorOutput
-from napari_uninuc.network.hints import draw_hints, obey_clicks
+from napari_uninuc.network.hints import draw_hints
 from napari_uninuc.network.image_encoder import DetectorBackbone, build_encoder
 from napari_uninuc.network.mask_decoder import MaskDecoder, WindowFeatures
+from napari_uninuc.network.obedience import expected_after_fit, fit_box, obey_clicks
 from napari_uninuc.network.prompt_encoder import PromptEncoder
 from napari_uninuc.network.windows import cut_windows
 
@@ -43,6 +44,7 @@ class WindowPrompts:
     points_xy    (N, P, 2) input pixels relative to the window; box corners are two points
     labels       (N, P) see `napari_uninuc.network.prompt_encoder`
     masks        (N, 1, 4 h, 4 w) logits on the logit grid, or None
+    tight        boxes touch their nucleus on all sides, to the pixel
     """
 
     image_index: Tensor
@@ -51,6 +53,7 @@ class WindowPrompts:
     points_xy: Tensor
     labels: Tensor
     masks: Tensor | None = None
+    tight: bool = False
 
 
 class DenseHead(nn.Module):
@@ -95,9 +98,14 @@ class UniNuc(nn.Module):
             detection_channels, stride = self.detector_backbone.channels, 8
         self.detector = Detector(config.detector, detection_channels, stride, len(config.classes))
 
-    def encode(self, image: Tensor, *, detection: bool = True) -> Embedding:
-        """Encode a normalised image (B, 3, H, W), H and W multiples of 32."""
-        features = self.image_encoder(image)
+    def encode(
+        self, image: Tensor, *, detection: bool = True, encoder: nn.Module | None = None
+    ) -> Embedding:
+        """Encode a normalised image (B, 3, H, W), H and W multiples of 32.
+
+        ``encoder`` stands in for ``image_encoder``: the same numbers, made faster.
+        """
+        features = (self.image_encoder if encoder is None else encoder)(image)
         coarse = features[2]
         if self.no_mem_embed is not None:
             coarse = coarse + self.no_mem_embed.reshape(1, -1, 1, 1)
@@ -113,7 +121,10 @@ class UniNuc(nn.Module):
     def detect(
         self, embedding: Embedding, text: Tensor | None = None, groups: int = 1
     ) -> DetectorOutput:
-        """Propose boxes; the embedding must have been made with ``detection=True``."""
+        """Propose boxes; the embedding must have been made with ``detection=True``.
+
+        ``text`` (T, text_dim) stands in for the language prior of the weights.
+        """
         assert embedding.detection is not None
         return self.detector(embedding.detection, text, groups)
 
@@ -143,6 +154,9 @@ class UniNuc(nn.Module):
         logits, quality = self.sam_mask_decoder.decode(
             maps, encoder.grid_position(grid), tokens, dense, hints
         )
+        if hints is not None and prompts.tight:
+            logits = fit_box(logits, prompts.points_xy, prompts.labels, stride // 4)
+            quality = expected_after_fit(quality, prompts.labels)
         if hints is not None:
             logits = obey_clicks(logits, prompts.points_xy, prompts.labels, stride // 4)
         return logits, quality

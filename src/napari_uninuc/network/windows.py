@@ -32,11 +32,11 @@ def cut_windows(
 
 def _cut(level: Tensor, image_index: Tensor, corners: Tensor, size: tuple[int, int]) -> Tensor:
     """A table look-up, because the gradient of N slices would cost N whole maps."""
-    _, c, h, w = level.shape
+    b, c, h, w = level.shape
     ys = corners[:, :1] + torch.arange(size[0], device=level.device)  # (N, h)
     xs = corners[:, 1:] + torch.arange(size[1], device=level.device)  # (N, w)
     rows = (image_index[:, None, None] * h + ys[:, :, None]) * w + xs[:, None, :]
-    table = level.permute(0, 2, 3, 1).reshape(-1, c)
+    table = level.permute(0, 2, 3, 1).reshape(b * h * w, c)  # c may be 0: no such level
     return functional.embedding(rows, table).permute(0, 3, 1, 2)  # (N, C, h, w)
 
 

@@ -51,7 +51,10 @@ def detection_loss(
             for group in range(groups):
                 pick = output.valid[index, group]
                 terms, matched = _set_loss(
-                    logits[index, group][pick], boxes[index, group][pick] / block, truths[index]
+                    logits[index, group][pick],
+                    boxes[index, group][pick] / block,
+                    truths[index],
+                    crops[index].classes,
                 )
                 scale = 1 / (objects * groups)
                 total = total + scale * (
@@ -70,18 +73,26 @@ def detection_loss(
 
 
 def _set_loss(
-    logits: Tensor, boxes: Tensor, truth: Tensor
+    logits: Tensor, boxes: Tensor, truth: Tensor, classes: Tensor
 ) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]:
-    """Sums over one set: (classification, 1 - GIoU, L1), and (queries, objects, IoU)."""
-    classes = torch.zeros(len(truth), dtype=torch.long, device=truth.device)
+    """Sums over one set: (classification, 1 - GIoU, L1), and (queries, objects, IoU).
+
+    The query of a nucleus of unknown class is taught its score in the class it tends to, and
+    nothing in the others.
+    """
     queries, objects = match_queries(logits, boxes.detach(), truth, classes, MatchCosts())
     iou, giou = pair_iou(xyxy(boxes[queries]), xyxy(truth[objects]))
     quality = logits.new_zeros(len(logits))
     quality[queries] = iou.detach().clamp(min=0)
     positive = torch.zeros_like(logits, dtype=torch.bool)
-    positive[queries, classes[objects]] = True
+    unknown = classes[objects] < 0
+    kinds = torch.where(unknown, logits[queries].argmax(dim=-1), classes[objects])
+    positive[queries, kinds] = True
+    ignored = torch.zeros_like(positive)
+    ignored[queries] = unknown[:, None]
+    ignored &= ~positive
     l1 = (boxes[queries] - truth[objects]).abs().sum()
-    terms = (ia_bce(logits, positive, quality), (1 - giou).sum(), l1)
+    terms = (ia_bce(logits, positive, quality, ignored=ignored), (1 - giou).sum(), l1)
     return terms, (queries, objects, iou.detach())
 
 
@@ -115,8 +126,8 @@ def dense_loss(
         truth = _cxcywh(crop.boxes_xyxy)[cells[inside] - 1]
         iou, giou = pair_iou(xyxy(predicted), xyxy(truth))
         strength = depth[inside].clamp(0.05, 1)
-        target = torch.zeros_like(logits[index])
-        target[0, :h, :w][inside] = iou.detach().clamp(0, 1).sqrt() * strength
+        score = iou.detach().clamp(0, 1).sqrt() * strength
+        target = _class_map(logits[index], inside, crop.classes[cells[inside] - 1], score)
         share = strength / strength.new_zeros(len(crop.boxes_xyxy) + 1).index_add(
             0, cells[inside], strength
         )[cells[inside]].clamp(min=1e-6)
@@ -125,6 +136,26 @@ def dense_loss(
         total = total + (share * (weights.giou * (1 - giou) + weights.l1 * l1)).sum()
         objects += len(crop.boxes_xyxy)
     return total / objects
+
+
+def _class_map(logits: Tensor, inside: Tensor, classes: Tensor, score: Tensor) -> Tensor:
+    """Targets (classes, H, W): ``score`` at the class of the cells ``inside``, 0 elsewhere.
+
+    Shapes
+    ------
+    logits    (classes, H, W); where a class is unknown they are the target but for the largest
+    inside    (h, w) bool, P of them True; h and w at most H and W
+    classes   (P,), -1 unknown
+    """
+    target = torch.zeros_like(logits)
+    h, w = inside.shape
+    told = target[:, :h, :w].permute(1, 2, 0)  # (h, w, classes), shares memory
+    here = logits[:, :h, :w].detach().permute(1, 2, 0)[inside]  # (P, classes)
+    unknown = classes < 0
+    kinds = torch.where(unknown, here.argmax(dim=1), classes)
+    values = torch.where(unknown[:, None], torch.sigmoid(here), torch.zeros_like(here))
+    told[inside] = values.scatter(1, kinds[:, None], score[:, None].to(values.dtype))
+    return target
 
 
 def maps_loss(auxiliary: Tensor, crops: Sequence[Crop]) -> Tensor:

@@ -26,6 +26,7 @@ def export_model(trainer: Trainer) -> Path:
         mean=config.mean,
         std=config.std,
         classes=config.classes,
+        language=None if trainer.prior is None else trainer.prior.note,
         licence=recipe.licence,
         training_data=tuple(spec.name for spec in recipe.datasets),
         initialisation=trainer.start,

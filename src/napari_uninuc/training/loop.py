@@ -6,6 +6,7 @@ import math
 import pickle
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 from torch.nn.utils import clip_grad_norm_
@@ -13,8 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from napari_uninuc.datasets.crops import Crop, CropSource, CropStream
 from napari_uninuc.datasets.recipes import DatasetSpec
-from napari_uninuc.errors import CheckpointError
-from napari_uninuc.network.build import build_model, preset
+from napari_uninuc.errors import CheckpointError, RecipeError
+from napari_uninuc.network.build import build_model, configured
+from napari_uninuc.network.language import LanguagePrior, language_prior
 from napari_uninuc.training.detection import DetectionWeights, detection_loss, maps_loss
 from napari_uninuc.training.initialise import initialise
 from napari_uninuc.training.interactive import (
@@ -56,13 +58,30 @@ class _CropDataset(Dataset[Crop]):
 
 
 class Trainer:
-    """Holds everything a run changes; `run` moves it to the recipe's last step."""
+    """Holds everything a run changes; `run` moves it to the recipe's last step.
 
-    def __init__(self, recipe: TrainRecipe, device: torch.device, *, resume: bool = False) -> None:
-        self.recipe, self.device = recipe, device
+    Parameters
+    ----------
+    resume : go on from the output folder's checkpoint
+    smoke : the recipe was made small, and its few pictures may lack a class
+    """
+
+    def __init__(
+        self,
+        recipe: TrainRecipe,
+        device: torch.device,
+        *,
+        resume: bool = False,
+        smoke: bool = False,
+    ) -> None:
+        self.recipe, self.device, self.smoke = recipe, device, smoke
+        self.prior = _prior_of(recipe)
+        shape = None if self.prior is None else self.prior.shape
         torch.manual_seed(recipe.seed)
-        self.model = build_model(preset(recipe.architecture))
+        self.model = build_model(configured(recipe.architecture, recipe.classes, shape))
         self.start = initialise(self.model, recipe.initial)
+        if self.prior is not None:
+            self.model.detector.prior.copy_(self.prior.vectors)
         self.model.to(memory_format=torch.channels_last).to(device)
         freeze_early(self.model, recipe.optimiser.freeze_early_blocks)
         self.optimiser = build_optimiser(self.model, recipe.optimiser)
@@ -97,11 +116,12 @@ class Trainer:
     def _batches(self) -> Iterator[list[Crop]]:
         recipe = self.recipe
         stream = CropStream(
-            [_load_source(spec) for spec in recipe.datasets],
+            _load_sources(recipe, every_class=not self.smoke),
             size=recipe.crops.size,
             mpp=recipe.crops.mpp,
             zoom=recipe.crops.zoom,
             seed=recipe.seed,
+            classes=recipe.classes,
         )
         batch = recipe.crops.batch
         crops = _CropDataset(stream, self.step * batch, recipe.steps * batch)
@@ -147,6 +167,8 @@ class Trainer:
             maps = maps_loss(embedding.auxiliary, crops)
             log["maps"] = float(maps.detach())
             total = total + weights.maps * maps
+        if weights.interactive == 0:
+            return total, log
         settings = PromptSettings(**recipe.prompts.model_dump())
         sides = window_sides(config.mask.window or recipe.crops.size, recipe.crops.size)
         targets = choose_targets(
@@ -217,16 +239,38 @@ def window_sides(smallest: int, largest: int) -> list[int]:
     return sides
 
 
+def _prior_of(recipe: TrainRecipe) -> LanguagePrior | None:
+    if recipe.language is None:
+        return None
+    return language_prior(recipe.classes, recipe.language.encoder, recipe.language.context)
+
+
+def _load_sources(recipe: TrainRecipe, *, every_class: bool) -> list[CropSource]:
+    """Read all tiles; RecipeError where one of several classes is nowhere and must be."""
+    sources = [_load_source(spec) for spec in recipe.datasets]
+    if every_class and len(recipe.classes) > 1:
+        named = {
+            name for one in sources for tile in one.tiles for name in (tile.classes or {}).values()
+        }
+        absent = [name for name in recipe.classes if name not in named]
+        if absent:
+            raise RecipeError(
+                f"classes: expected names that the data sets use ({', '.join(sorted(named))}), "
+                f"got {', '.join(absent)}; correct them"
+            )
+    return sources
+
+
 def _load_source(spec: DatasetSpec) -> CropSource:
     tiles = [image.read(spec.mpp) for image in spec.images()]
     return CropSource(tiles, spec.weight, spec.exhaustive, spec.mpp)
 
 
 def _on_device(crop: Crop, device: torch.device) -> Crop:
-    return Crop(
-        crop.image,
-        crop.labels.to(device),
-        crop.boxes_xyxy.to(device),
-        crop.maps.to(device),
-        crop.exhaustive,
+    return replace(
+        crop,
+        labels=crop.labels.to(device),
+        boxes_xyxy=crop.boxes_xyxy.to(device),
+        maps=crop.maps.to(device),
+        classes=crop.classes.to(device),
     )

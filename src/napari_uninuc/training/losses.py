@@ -56,7 +56,13 @@ def xyxy(boxes: Tensor) -> Tensor:
     return torch.cat([boxes[..., :2] - half, boxes[..., :2] + half], dim=-1)
 
 
-def ia_bce(logits: Tensor, positive: Tensor, iou: Tensor, alpha: float = 0.25) -> Tensor:
+def ia_bce(
+    logits: Tensor,
+    positive: Tensor,
+    iou: Tensor,
+    alpha: float = 0.25,
+    ignored: Tensor | None = None,
+) -> Tensor:
     """IoU-aware classification of LW-DETR: sum over all entries, to be divided by objects.
 
     A matched query is taught t = p^alpha * IoU^(1 - alpha), everything else 0 with weight p^2.
@@ -66,12 +72,15 @@ def ia_bce(logits: Tensor, positive: Tensor, iou: Tensor, alpha: float = 0.25) -
     logits : (..., classes)
     positive : (..., classes) bool, matched query at its class
     iou : (...,) of the query's box with its object, 0 elsewhere
+    ignored : (..., classes) bool, entries that teach nothing
     """
     p = torch.sigmoid(logits)
     target = p.detach().pow(alpha) * iou.unsqueeze(-1).clamp(min=0).pow(1 - alpha)
     target = target.clamp(min=0.01)
     on = torch.where(positive, target, 0.0)
     off = torch.where(positive, 1 - target, p.square())
+    if ignored is not None:
+        on, off = on.masked_fill(ignored, 0), off.masked_fill(ignored, 0)
     return (off * logits - functional.logsigmoid(logits) * (on + off)).sum()
 
 

@@ -36,7 +36,7 @@ def match_queries(
     ----------
     logits : (Q, classes)
     boxes, truth_boxes : (Q, 4), (n, 4) cxcywh in units of the block
-    truth_classes : (n,) int64
+    truth_classes : (n,) int64; -1 where the class is not known: then a query's best class counts
 
     Returns
     -------
@@ -46,7 +46,10 @@ def match_queries(
     p = torch.sigmoid(logits.float())
     off = (1 - costs.alpha) * p.pow(costs.gamma) * -torch.log(1 - p + 1e-8)
     on = costs.alpha * (1 - p).pow(costs.gamma) * -torch.log(p + 1e-8)
-    cost = costs.classification * (on - off)[:, truth_classes]  # (Q, n)
+    by_class = on - off  # (Q, classes)
+    unknown = truth_classes < 0
+    cost = by_class[:, truth_classes.clamp(min=0)]  # (Q, n)
+    cost = torch.where(unknown, by_class.amin(dim=1, keepdim=True), cost) * costs.classification
     cost = cost + costs.l1 * torch.cdist(boxes, truth_boxes, p=1)
     cost = cost - costs.giou * cross_giou(xyxy(boxes), xyxy(truth_boxes))
     rows, columns = linear_sum_assignment(cost.cpu().numpy())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from napari_uninuc.datasets.recipes import DatasetSpec
 from napari_uninuc.network.card import ID_PATTERN
+from napari_uninuc.network.language_encoders import EncoderName
 
 
 class Section(BaseModel):
@@ -68,6 +69,14 @@ class OptimiserSection(Section):
     """How many first stages of a timm trunk keep their ImageNet weights."""
 
 
+class LanguageSection(Section):
+    """Names of the classes as a prior of the detector (paper appendix A.1)."""
+
+    encoder: EncoderName = "minilm"
+    context: str = ""
+    """What is known of every picture, a tissue for instance; never what one of them holds."""
+
+
 class TrainRecipe(Section):
     """One training run."""
 
@@ -80,6 +89,9 @@ class TrainRecipe(Section):
     precision: Literal["float32", "bfloat16"] = "float32"
     checkpoint_every: int = Field(200, gt=0)
     datasets: tuple[DatasetSpec, ...] = Field(min_length=1)
+    classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(("nucleus",), min_length=1)
+    """One is what every nucleus is; more are told apart, by the data sets' names for them."""
+    language: LanguageSection | None = None
     crops: CropsSection = CropsSection()
     prompts: PromptsSection = PromptsSection()
     losses: LossesSection = LossesSection()
@@ -96,3 +108,16 @@ class TrainRecipe(Section):
                 "dots, dashes, underscores and plus signs, a letter or digit first"
             )
         return output
+
+    @field_validator("classes")
+    @classmethod
+    def _each_once(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(classes)) < len(classes):
+            raise ValueError("each class needs a name of its own")
+        return classes
+
+    @model_validator(mode="after")
+    def _language_has_names(self) -> TrainRecipe:
+        if self.language is not None and len(self.classes) == 1:
+            raise ValueError("a language prior needs names: set classes, two or more")
+        return self

@@ -69,8 +69,8 @@ def _read_hdf5(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray[Any, 
         h5py: Any = importlib.import_module("h5py")
     except ImportError:
         raise DatasetError(
-            f"{path}: a MATLAB 7.3 file needs the package h5py; pip install h5py, or save the "
-            "file as version 7"
+            f"{path}: a MATLAB 7.3 file needs the package h5py; pip install "
+            '"napari-uninuc[matlab]", or save the file as version 7'
         ) from None
     try:
         with h5py.File(path, "r") as file:  # MATLAB writes columns first

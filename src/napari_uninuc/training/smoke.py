@@ -1,0 +1,54 @@
+"""A recipe made so small that it runs in seconds: to see that all of it is there and fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari_uninuc.training.recipe import TrainRecipe
+
+STEPS = 4
+_BATCH, _SIDE, _IMAGES = 2, 128, 2
+_NUCLEI, _CORRECTIONS = 4, 2
+
+
+def made_small(recipe: TrainRecipe, folder: Path) -> tuple[TrainRecipe, list[str]]:
+    """Shrink a recipe to a few steps on a few small crops of a few pictures.
+
+    Parameters
+    ----------
+    folder : where the small run may write
+
+    Returns
+    -------
+    small, notes
+        Notes say in a line each what the small run does not try.
+
+    Raises
+    ------
+    DatasetError
+        Data that the recipe names are not there.
+    """
+    crops = {
+        "batch": min(recipe.crops.batch, _BATCH),
+        "workers": 0,
+        "size": min(recipe.crops.size, _SIDE),
+    }
+    prompts = {
+        "nuclei_per_crop": min(recipe.prompts.nuclei_per_crop, _NUCLEI),
+        "corrections": min(recipe.prompts.corrections, _CORRECTIONS),
+    }
+    initial, notes = recipe.initial, []
+    if isinstance(initial, Path) and not initial.is_file():
+        notes.append(f"initial: {initial} is not there yet; tried with random weights")
+        initial = "random"
+    small = recipe.model_copy(
+        update={
+            "steps": STEPS,
+            "initial": initial,
+            "output": folder / recipe.output.name,  # the model takes its id from this name
+            "crops": recipe.crops.model_copy(update=crops),
+            "prompts": recipe.prompts.model_copy(update=prompts),
+            "datasets": tuple(spec.with_few_images(_IMAGES) for spec in recipe.datasets),
+        }
+    )
+    return small, notes

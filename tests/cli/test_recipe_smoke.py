@@ -1,0 +1,148 @@
+"""Every recipe that comes with the project is tried out, on data as tiny as can be."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from layouts import WRITERS
+from PIL import Image
+
+from napari_uninuc.network.config import PRESETS, DetectorConfig, HieraConfig
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))
+CLASSES = ("epithelial", "spindle", "inflammatory", "miscellaneous")
+
+
+def is_training(path):
+    return "\nsteps = " in path.read_text(encoding="utf-8")
+
+
+TRAINING = [path for path in RECIPES if is_training(path)]
+EVALUATION = [path for path in RECIPES if not is_training(path)]
+
+
+def _name(path):
+    return path.relative_to(ROOT / "recipes").with_suffix("").as_posix()
+
+
+def write_tiles(folder, names, classes=None):
+    """Four dark discs a picture of 96 px, in the plain layout."""
+    ys, xs = np.mgrid[:96, :96]
+    labels = np.zeros((96, 96), np.uint16)
+    for nucleus, (y, x) in enumerate([(20, 20), (20, 65), (65, 20), (65, 65)], start=1):
+        labels[(ys - y) ** 2 + (xs - x) ** 2 <= 81] = nucleus
+    rgb = np.where((labels > 0)[..., None], (90, 60, 150), (235, 190, 215)).astype(np.uint8)
+    for part in ("images", "labels", *(["classes"] if classes else [])):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for name in names:
+        Image.fromarray(rgb).save(folder / "images" / f"{name}.png")
+        Image.fromarray(labels).save(folder / "labels" / f"{name}.png")
+        if classes:
+            entries = ", ".join(f'"{k}": "{kind}"' for k, kind in enumerate(classes, start=1))
+            (folder / "classes" / f"{name}.json").write_text(f"{{{entries}}}", encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """The data of the recipes in recipes/, a picture where there are hundreds."""
+    folder = tmp_path_factory.mktemp("plain")
+    kept_out = (
+        "TCGA-18-5592-01Z-00-DX1",
+        "TCGA-AY-A8YK-01A-01-TS1",
+        "TCGA-CH-5767-01Z-00-DX1",
+        "TCGA-G9-6336-01Z-00-DX1",
+    )
+    write_tiles(folder / "monuseg" / "train", ["TCGA-00-1", *kept_out])
+    write_tiles(folder / "monuseg" / "test", ["TCGA-00-2"])
+    consep = [f"train_{k}" for k in range(1, 28)] + ["test_1"]
+    write_tiles(folder / "consep", consep, CLASSES)
+    write_tiles(folder / "dsb2018_stained", [*"05ab"])
+    write_tiles(folder / "gbm40", ["01", "05", "10"])
+    write_tiles(folder / "tcga_glioma", ["TCGA-DB-5270-R01", "TCGA-DU-8165-R01"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def public(tmp_path_factory):
+    """The public data sets of recipes/paper in their own layouts."""
+    folder = tmp_path_factory.mktemp("public")
+    for name, write in WRITERS.items():
+        if name != "lynsec-ihc":  # lies in the same folder
+            write(folder / name.removesuffix("-he"))
+    return folder
+
+
+@pytest.fixture
+def tiny_architectures(monkeypatch):
+    """The paper's networks at a thousandth of their size; the bundled one is as it is."""
+    for name, config in list(PRESETS.items()):
+        if isinstance(config.encoder, HieraConfig):
+            backbone = None if config.detector.backbone is None else "convnext_atto"
+            monkeypatch.setitem(PRESETS, name, _tiny(config, backbone))
+
+
+def _tiny(config, backbone):
+    return replace(
+        config,
+        encoder=HieraConfig(16, 1, (1, 1, 2, 1), (3,), (7, 7), (8, 4, 14, 7)),
+        detector=DetectorConfig(
+            backbone, dim=64, heads=4, layers=1, ffn_dim=64, queries=12, groups=2, block=128
+        ),
+        input_size=128,
+    )
+
+
+@pytest.fixture
+def environment(monkeypatch, tmp_path, plain, public):
+    """Where a recipe finds its data; nothing of a person's own is touched."""
+
+    def prepare(path):
+        monkeypatch.chdir(tmp_path)
+        data = public if path.parent.name == "paper" else plain
+        monkeypatch.setenv("UNINUC_DATA", str(data))
+        monkeypatch.setenv("UNINUC_MODELS", str(tmp_path / "models"))
+        monkeypatch.setenv("UNINUC_CACHE", str(tmp_path / "cache"))
+
+    return prepare
+
+
+@pytest.fixture
+def wordless(monkeypatch):
+    """Text encoders that need no weights."""
+    import torch
+
+    from napari_uninuc.network import language_encoders
+
+    def read(sentences):
+        return torch.tensor([[float(len(s)), float(s.count("e")), 1.0] for s in sentences])
+
+    for name in language_encoders.ENCODERS:
+        encoder = language_encoders.LazyEncoder(f"test {name}", read)
+        monkeypatch.setitem(language_encoders.ENCODERS, name, encoder)
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=_name)
+def test_a_training_recipe_is_tried_out(
+    uninuc, environment, tiny_architectures, wordless, tmp_path, path
+):
+    environment(path)
+    status, out, err = uninuc("train", path, "--device", "cpu", "--smoke")
+    assert (status, out) == (0, "smoke run passed: 4 steps and export; nothing was kept\n"), err
+    assert all(line.startswith("uninuc: warning: initial: ") for line in err.splitlines())
+    assert [each.name for each in tmp_path.iterdir() if each.name != "cache"] == []
+
+
+@pytest.mark.parametrize("path", EVALUATION, ids=_name)
+def test_an_evaluation_recipe_is_tried_out(uninuc, environment, tmp_path, path):
+    environment(path)
+    status, out, err = uninuc("evaluate", path, "--device", "cpu", "--smoke")
+    assert (status, out.splitlines()[-1][:16]) == (0, "smoke run passed"), err
+    assert all(line.startswith("uninuc: warning: model: ") for line in err.splitlines())
+    assert [each.name for each in tmp_path.iterdir() if each.name != "cache"] == []
+
+
+def test_there_are_recipes_of_both_kinds():
+    assert len(TRAINING) > 10
+    assert len(EVALUATION) > 10

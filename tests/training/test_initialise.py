@@ -1,0 +1,86 @@
+"""Starting from an earlier model that knew other classes, or no words."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from napari_uninuc.errors import CheckpointError
+from napari_uninuc.network.build import build_model, configured
+from napari_uninuc.network.card import LanguageNote, card_for_preset
+from napari_uninuc.network.checkpoint import save_model, save_weights
+from napari_uninuc.training.initialise import initialise
+
+HEADS = ("detector.dense_class.weight", "detector.class_heads.1.bias")
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory):
+    """A model folder of classes, with words where asked for; its network too."""
+
+    def make(classes, words=None):
+        shape = None if words is None else (len(classes), words)
+        model = build_model(configured("uninuc-n", classes, shape), seed=len(classes))
+        note = None
+        if words is not None:
+            note = LanguageNote(encoder="made up", dim=words, texts=classes)
+        folder = tmp_path_factory.mktemp("earlier") / "model"
+        card = replace(card_for_preset("uninuc-n"), classes=classes, language=note)
+        save_model(model, card, folder, torch.float32)
+        return model.state_dict(), folder / "model.safetensors"
+
+    return make
+
+
+def started(path, classes, words=None):
+    shape = None if words is None else (len(classes), words)
+    model = build_model(configured("uninuc-n", classes, shape), seed=99)
+    assert initialise(model, path) == "weights of model.safetensors"
+    return model.state_dict()
+
+
+def test_what_was_a_nucleus_still_is_one_of_each_class(earlier):
+    old, path = earlier(("nucleus",))
+    new = started(path, ("a", "b", "c"))
+    for name in HEADS:
+        assert torch.equal(new[name], old[name].expand_as(new[name]))
+    same = [name for name in old if not name.startswith(("detector.dense_cl", "detector.class_"))]
+    assert all(torch.equal(new[name], old[name]) for name in same)
+
+
+def test_classes_keep_what_is_known_of_them_by_name(earlier):
+    old, path = earlier(("a", "b"))
+    new = started(path, ("b", "new", "a"))
+    for name in HEADS:
+        first, second = old[name]
+        expected = torch.stack([second, (first + second) / 2, first])
+        torch.testing.assert_close(new[name], expected)
+    one = started(path, ("nucleus",))
+    torch.testing.assert_close(one[HEADS[0]], old[HEADS[0]].mean(dim=0, keepdim=True))
+
+
+def test_words_begin_anew_where_the_earlier_model_had_none(earlier):
+    _, path = earlier(("a", "b"))
+    fresh = build_model(configured("uninuc-n", ("a", "b"), (2, 5)), seed=99).state_dict()
+    new = started(path, ("a", "b"), 5)
+    for name in ("detector.text.weight", "detector.prior"):
+        assert torch.equal(new[name], fresh[name])
+
+
+def test_words_are_kept_or_dropped_as_the_new_model_wants(earlier):
+    old, path = earlier(("a", "b"), 5)
+    assert torch.equal(
+        started(path, ("a", "b"), 5)["detector.text.weight"], old["detector.text.weight"]
+    )
+    assert "detector.text.weight" not in started(path, ("a", "b"))
+    wider = started(path, ("a", "b"), 7)  # of another encoder
+    assert wider["detector.text.weight"].shape[1] == 7
+
+
+def test_weights_without_a_card_must_fit(earlier, tmp_path):
+    model = build_model(configured("uninuc-n", ("a", "b")), seed=0)
+    save_weights(model, tmp_path / "model.safetensors", torch.float32)
+    same = started(tmp_path / "model.safetensors", ("a", "b"))
+    assert all(torch.equal(same[name], value) for name, value in model.state_dict().items())
+    with pytest.raises(CheckpointError, match="misshapen"):
+        started(tmp_path / "model.safetensors", ("a", "b", "c"))
