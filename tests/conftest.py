@@ -23,6 +23,19 @@ def sessions_root(tmp_path_factory, monkeypatch) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def _cache_of_tests(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def cache_root(_cache_of_tests, monkeypatch) -> Path:
+    """What tests keep to compute it once: never a person's own, and no embeddings unless asked."""
+    monkeypatch.setenv("UNINUC_CACHE", str(_cache_of_tests))
+    monkeypatch.setenv("UNINUC_EMBEDDINGS_GB", "0")
+    return _cache_of_tests
+
+
 @pytest.fixture
 def two_nuclei() -> Segmentation:
     """Ids 2 and 7 in a picture of 40 x 60: a 4 x 6 block and a 3 x 3 block without a corner."""

@@ -179,10 +179,10 @@ class TestFullDevice:
         annotator.engine = TorchEngine(model, card, torch.device("cpu"))
         annotator.engine.device = torch.device("cuda:0")
 
-        def crowded(engine, tile, frame):
+        def crowded(engine, *field):
             if engine.device.type == "cuda":
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-            return encode(engine, tile, frame)
+            return encode(engine, *field)
 
         monkeypatch.setattr(TorchEngine, "_encode", crowded)
         return annotator

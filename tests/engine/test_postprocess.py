@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.engine.frame import uniform_frame
-from napari_uninuc.engine.postprocess import instances_of, logits_at_picture
-from napari_uninuc.engine.requests import DecodedMasks
+from napari_uninuc.engine.postprocess import instances_of, logits_at_picture, without_crumbs
+from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
 from napari_uninuc.engine.windows import Window
 
 STRIDE = 2
@@ -93,3 +93,30 @@ def test_an_instance_is_one_piece_without_holes():
     assert found[0].area == 36
     assert found[0].score == 0.75
     assert found[0].predicted_iou == 0.5
+
+
+def test_crumbs_go_and_holes_close_unless_a_click_asks_for_them():
+    logits = np.full((2, 1, 20, 20), -3, np.float32)
+    logits[:, 0, 2:12, 2:12] = 3
+    logits[:, 0, 6, 6] = -2
+    logits[:, 0, 15:18, 15:18] = 2
+    answers = DecodedMasks(
+        np.array([[10, 30], [10, 30]]),
+        logits,
+        np.ones((2, 1), np.float32),
+        np.zeros((2, 1, 1, 1), np.float32),
+        np.zeros((2, 2), np.int64),
+    )
+    points = np.array([[[14, 34], [0, 0]], [[26, 46], [16, 36]]], np.float32)
+    prompts = PromptBatch(points, np.array([[1, -1], [1, 0]]))
+    plain, asked = without_crumbs(answers, prompts).logits[:, 0] > 0
+    assert plain[6, 6]
+    assert not plain[15:18, 15:18].any()
+    # Only the piece of the inside click is meant; the hole lies in the other one.
+    assert asked[15:18, 15:18].all()
+    assert not asked[2:12, 2:12].any()
+    both = np.array([[[26, 46], [13, 33], [16, 36]]], np.float32)
+    prompts = PromptBatch(both.repeat(2, axis=0), np.array([[1, 1, 0]]).repeat(2, axis=0))
+    kept = without_crumbs(answers, prompts).logits[0, 0]
+    assert (kept > 0).sum() == (logits[0, 0] > 0).sum()
+    assert np.array_equal(answers.logits, logits), "what came in is not changed"

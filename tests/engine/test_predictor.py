@@ -5,6 +5,7 @@ import pytest
 from skimage.transform import rescale
 
 from napari_uninuc import load_predictor
+from napari_uninuc.engine.requests import PromptBatch
 from napari_uninuc.errors import DeviceError, ImageError, ModelNotFoundError, PromptError
 
 INSIDE = np.array([[22, 20]])  # xy
@@ -34,6 +35,27 @@ def test_a_box_outlines_the_nucleus_in_it(ready, discs):
     assert masks.shape == (1, 150, 120)
     assert iou(masks[0], discs.labels == 1) > 0.8
     assert 0 <= ious[0] <= 1
+
+
+def test_a_persons_box_is_kept_more_closely_than_a_proposed_one(ready, discs):
+    boxes = np.array(
+        [[x - 12, y - 9, x + 10, y + 12] for y, x in discs.centres_yx], np.float32
+    )  # 1 or 2 px off the discs' sides, here more, there less
+    asked = PromptBatch.of_boxes(boxes[:, [1, 0, 3, 2]])
+    engine = ready.engine
+    embedding = engine.embed(ready._tile, ready._fields[0])
+    errors = {}
+    for tight in (True, False):
+        errors[tight] = []
+        for index, answers in engine.decode(embedding, asked, tight=tight):
+            for row, mask, (y, x) in zip(
+                index, answers.logits[:, 0] > 0, answers.origins_yx, strict=True
+            ):
+                ys, xs = np.flatnonzero(mask.any(1)) + y, np.flatnonzero(mask.any(0)) + x
+                sides = np.array([ys[0], xs[0], ys[-1] + 1, xs[-1] + 1])
+                errors[tight].append(np.abs(sides - asked.boxes_yxyx[row]).mean())
+    assert np.mean(errors[True]) < np.mean(errors[False])
+    assert np.mean(errors[True]) < 1.2
 
 
 def test_a_batch_is_its_prompts_one_by_one(ready, discs):

@@ -1,6 +1,7 @@
 """The annotator on torch: live answers from a cached embedding; the CPU when a GPU is full."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.automatic import find_in_field
 from napari_uninuc.engine.interactive import answer_prompt
 from napari_uninuc.engine.loading import load_engine
+from napari_uninuc.engine.prefetch import Prefetcher, neighbours_of
 from napari_uninuc.engine.protocol import FoundNucleus
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.errors import DeviceError
@@ -27,6 +29,7 @@ def load_annotator(
     device: str = "auto",
     *,
     notice: Callable[[str], None] | None = None,
+    embeddings_gb: float | None = None,
 ) -> "TorchAnnotator":
     """Load a model to correct nuclei with; takes seconds, so call it in the worker.
 
@@ -35,6 +38,7 @@ def load_annotator(
     model : an id (``uninuc-n``), a model folder, or a ``.safetensors`` file with a card beside it
     device : auto, cpu, cuda, cuda:N or mps
     notice : see `napari_uninuc.engine.protocol.Annotator`
+    embeddings_gb : see `load_engine`
 
     Raises
     ------
@@ -45,7 +49,8 @@ def load_annotator(
     DeviceError
         The device is not there.
     """
-    return TorchAnnotator(load_engine(model, device), notice)
+    engine = load_engine(model, device, embeddings_gb=embeddings_gb)
+    return TorchAnnotator(engine, notice, ahead=True)
 
 
 class TorchAnnotator:
@@ -55,10 +60,18 @@ class TorchAnnotator:
     ----------
     engine : not to be used by anybody else
     notice : told when the device runs out of memory and the CPU takes over
+    ahead : encode the fields beside the one that was last encoded while nothing is asked for
     """
 
-    def __init__(self, engine: TorchEngine, notice: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        engine: TorchEngine,
+        notice: Callable[[str], None] | None = None,
+        *,
+        ahead: bool = False,
+    ) -> None:
         self.engine, self.notice = engine, notice
+        self._ahead = Prefetcher() if ahead else None
 
     @property
     def card(self) -> ModelCard:
@@ -80,7 +93,18 @@ class TorchAnnotator:
         def timed(engine: TorchEngine) -> float:
             return sum(engine.embed(view, field).seconds for view in engine.views.of(tile))
 
-        return self._where_it_fits(timed)
+        seconds = self._where_it_fits(timed, begin=False)
+        if self._ahead is not None:
+            engine = self.engine
+            beside = neighbours_of(field, engine.fields(tile))
+            self._ahead.plan([partial(_encode_views, engine, tile, each) for each in beside])
+            self._ahead.go_on()
+        return seconds
+
+    def close(self) -> None:
+        """Compute nothing more ahead."""
+        if self._ahead is not None:
+            self._ahead.close()
 
     def segment_field(self, tile: Tile, field: Field, score_threshold: float) -> list[FoundNucleus]:
         """Find the nuclei of a field, best score first; see `Annotator`."""
@@ -96,7 +120,19 @@ class TorchAnnotator:
         weights = sum(t.nbytes for part in (model.parameters(), model.buffers()) for t in part)
         return weights + self.engine.cache.nbytes
 
-    def _where_it_fits(self, work: Callable[[TorchEngine], Result]) -> Result:
+    def _where_it_fits(
+        self, work: Callable[[TorchEngine], Result], *, begin: bool = True
+    ) -> Result:
+        """Do it before all that is done ahead, which goes on afterwards with ``begin``."""
+        if self._ahead is not None:
+            self._ahead.interrupt()
+        try:
+            return self._done_somewhere(work)
+        finally:
+            if self._ahead is not None and begin:
+                self._ahead.go_on()
+
+    def _done_somewhere(self, work: Callable[[TorchEngine], Result]) -> Result:
         """Do it on the device or, once that is full, on the CPU from now on."""
         try:
             return work(self.engine)
@@ -110,12 +146,14 @@ class TorchAnnotator:
                 ) from error
         # Only here is the error gone, and with it the frames that hold the device's tensors.
         self._move_to_cpu()
-        return self._where_it_fits(work)
+        return self._done_somewhere(work)
 
     def _move_to_cpu(self) -> None:
         full = self.device_name
         was_cuda = self.engine.device.type == "cuda"
-        self.engine = TorchEngine(self.engine.model, self.engine.card, torch.device("cpu"))
+        before = self.engine
+        self.engine = TorchEngine(before.model, before.card, torch.device("cpu"), before.store)
+        self.engine.decoding = before.decoding
         if was_cuda:
             torch.cuda.empty_cache()  # does nothing where CUDA was never started
         if self.notice is not None:
@@ -123,6 +161,11 @@ class TorchAnnotator:
                 f"{full} ran out of memory: computing on the CPU now, which is slower. "
                 "Load the model again to go back."
             )
+
+
+def _encode_views(engine: TorchEngine, tile: Tile, field: Field) -> None:
+    for view in engine.views.of(tile):
+        engine.embed(view, field)
 
 
 def _device_name(device: torch.device) -> str:

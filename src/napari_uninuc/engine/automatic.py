@@ -1,6 +1,6 @@
 """Every nucleus of a field: propose boxes, prompt with them, decode."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -13,6 +13,7 @@ from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.instances import InstanceMask, cut_to_picture
 from napari_uninuc.core.outline import tight_crop
 from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.device import side_by_side
 from napari_uninuc.engine.embedding import TileEmbedding
 from napari_uninuc.engine.mirror import Mirror, fused, mean_of
 from napari_uninuc.engine.owners import owned_by
@@ -22,10 +23,14 @@ from napari_uninuc.engine.protocol import FoundNucleus, Proposer
 from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.errors import PromptError
+from napari_uninuc.network.card import ExpectedIou
 
 __all__ = ["find_in_field"]
 
 _SAME_NUCLEUS = 0.5
+_BOXES_AT_ONCE = 512
+"""Answers of both views wait for each other: bounds their memory."""
+_Answers = list[tuple[npt.NDArray[np.int64], DecodedMasks]]
 
 
 def find_in_field(
@@ -87,14 +92,29 @@ def _look(
     engine: TorchEngine, tile: Tile, field: Field, flips: bool, spent: dict[str, float]
 ) -> _Seen:
     """Encode what will be needed of a field, or take it from the cache."""
-    embedding = engine.embed(tile, field)
-    seconds, mirrored = embedding.seconds, None
-    if flips:
+    began = perf_counter()
+    if not flips:
+        embedding, mirrored = engine.embed(tile, field), None
+        fresh = embedding.seconds > 0
+    else:
         mirror = Mirror.of(tile, field)
-        mirrored = (mirror, engine.embed(mirror.tile, mirror.field))
-        seconds += mirrored[1].seconds
-    spent["encode"] = spent.get("encode", 0.0) + seconds
+        embedding, other = _both_embedded(engine, tile, field, mirror)
+        mirrored, fresh = (mirror, other), embedding.seconds + other.seconds > 0
+    spent["encode"] = spent.get("encode", 0.0) + (perf_counter() - began if fresh else 0.0)
     return _Seen(tile.shape, field, embedding, mirrored)
+
+
+def _both_embedded(
+    engine: TorchEngine, tile: Tile, field: Field, mirror: Mirror
+) -> tuple[TileEmbedding, TileEmbedding]:
+    """Encode a field and its mirror at once; where one is there, the other gets every thread."""
+    if engine.holds(tile, field) or engine.holds(mirror.tile, mirror.field):
+        return engine.embed(tile, field), engine.embed(mirror.tile, mirror.field)
+    return side_by_side(
+        engine.device,
+        lambda: engine.embed(tile, field),
+        lambda: engine.embed(mirror.tile, mirror.field),
+    )
 
 
 def _find(
@@ -106,22 +126,34 @@ def _find(
 ) -> list[FoundNucleus]:
     """Find the nuclei that one proposer sees in one view of a tile."""
     began = perf_counter()
-    boxes = proposer.propose(seen.embedding)
-    if seen.mirror is not None:
-        mirror, embedding = seen.mirror
-        others = proposer.propose(embedding)
-        corners = mirror.boxes_out(others.boxes_yxyx)
-        boxes = fused(boxes, Detections(corners, others.scores, others.class_ids))
+    boxes = _propose(engine, seen, proposer)
     owned = owned_by(seen.field, boxes.boxes_yxyx, seen.embedding.frame.scale_yx)
     boxes = boxes.take(owned & (boxes.scores >= score_threshold))
     spent["detect"] = spent.get("detect", 0.0) + perf_counter() - began
     began = perf_counter()
     found: list[FoundNucleus] = []
     if len(boxes):
+        # Fitted to the detector's scores: those of peaks mean something else.
+        expected = engine.card.expected_iou if proposer is engine else None
         for index, answers in _decode(engine, seen, boxes.boxes_yxyx):
-            found += _outlined(answers, boxes.take(index), seen.shape)
+            for one in _outlined(answers, boxes.take(index), seen.shape):
+                found.append(one if expected is None else _judged(one, expected))
     spent["masks"] = spent.get("masks", 0.0) + perf_counter() - began
     return found
+
+
+def _propose(engine: TorchEngine, seen: _Seen, proposer: Proposer) -> Detections:
+    """Boxes of one view; with a mirror, of both, put together."""
+    if seen.mirror is None:
+        return proposer.propose(seen.embedding)
+    mirror, embedding = seen.mirror
+    boxes, others = side_by_side(
+        engine.device,
+        lambda: proposer.propose(seen.embedding),
+        lambda: proposer.propose(embedding),
+    )
+    corners = mirror.boxes_out(others.boxes_yxyx)
+    return fused(boxes, Detections(corners, others.scores, others.class_ids))
 
 
 def _decode(
@@ -130,14 +162,44 @@ def _decode(
     """Answer boxes grown by the card's margin; with a mirror, the mean of both answers."""
     margin = np.tile(engine.card.box_margin / seen.embedding.frame.scale_yx, 2)
     grown = (boxes_yxyx + margin * (-1, -1, 1, 1)).astype(np.float32)
-    for index, answers in engine.decode(seen.embedding, PromptBatch.of_boxes(grown)):
-        if seen.mirror is None:
-            yield index, answers
-            continue
-        mirror, embedding = seen.mirror
-        turned = PromptBatch.of_boxes(mirror.boxes_in(grown[index]))
-        for some, others in engine.decode(embedding, turned):
-            yield index[some], mean_of(answers.take(some), mirror.masks_out(others))
+    if seen.mirror is None:
+        yield from engine.decode(seen.embedding, PromptBatch.of_boxes(grown))
+        return
+    for start in range(0, len(grown), _BOXES_AT_ONCE):
+        some = grown[start : start + _BOXES_AT_ONCE]
+        for index, answers in _decode_both(engine, seen.embedding, *seen.mirror, some):
+            yield index + start, answers
+
+
+def _decode_both(
+    engine: TorchEngine,
+    embedding: TileEmbedding,
+    mirror: Mirror,
+    other: TileEmbedding,
+    boxes_yxyx: npt.NDArray[np.float32],
+) -> Iterator[tuple[npt.NDArray[np.int64], DecodedMasks]]:
+    """Answer boxes in both views at once, and yield the means."""
+
+    def decoded(view: TileEmbedding, boxes: npt.NDArray[np.float32]) -> Callable[[], _Answers]:
+        return lambda: list(engine.decode(view, PromptBatch.of_boxes(boxes)))
+
+    turned = mirror.boxes_in(boxes_yxyx)
+    here, there = side_by_side(
+        engine.device, decoded(embedding, boxes_yxyx), decoded(other, turned)
+    )
+    for index, answers in here:
+        for rows, others in _at(there, index):
+            yield index[rows], mean_of(answers.take(rows), mirror.masks_out(others))
+
+
+def _at(
+    answers: _Answers, wanted: npt.NDArray[np.int64]
+) -> Iterator[tuple[npt.NDArray[np.int64], DecodedMasks]]:
+    """Answers to the wanted prompts, with the positions in ``wanted`` they belong to."""
+    for index, masks in answers:
+        _, rows, places = np.intersect1d(wanted, index, return_indices=True)
+        if len(rows):
+            yield rows, masks.take(places)
 
 
 def _without_doubles(views: list[list[FoundNucleus]]) -> list[FoundNucleus]:
@@ -185,6 +247,12 @@ def _outlined(
         cut = _cut_to_tile(mask, shape)
         if cut.area:
             yield FoundNucleus(cut, (y0, x0, y1, x1))
+
+
+def _judged(one: FoundNucleus, expected: ExpectedIou) -> FoundNucleus:
+    """Say what IoU the mask will have with a nucleus, not what it would have if there is one."""
+    iou = expected.of(one.mask.score, one.mask.predicted_iou)
+    return one._replace(mask=replace(one.mask, predicted_iou=iou))
 
 
 def _cut_to_tile(mask: InstanceMask, shape: tuple[int, int]) -> InstanceMask:

@@ -56,5 +56,9 @@ class EmbeddingCache(Generic[Value]):
         """Bytes held; may be asked for while another thread computes."""
         return self._nbytes
 
+    def __contains__(self, key: EmbeddingKey) -> bool:
+        with self._lock:
+            return key in self._entries
+
     def __len__(self) -> int:
         return len(self._entries)

@@ -1,13 +1,20 @@
 """Which device computes, and in which precision."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 
 from napari_uninuc.errors import DeviceError
 
-__all__ = ["choose_device", "encoder_dtype", "one_thread"]
+__all__ = ["choose_device", "encoder_dtype", "one_thread", "side_by_side"]
+
+First = TypeVar("First")
+Second = TypeVar("Second")
+_helper = ThreadPoolExecutor(1, thread_name_prefix="uninuc-helper")
+"""Starts no thread before it is used; Python waits for its last work at exit."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -59,9 +66,44 @@ def one_thread() -> Iterator[None]:
     Threads that share work wait for the slowest at every step, and where another program holds a
     core that wait is a time slice: clicks of 12 ms took 50 to 300 ms beside one busy process.
     """
+    with _threads(1):
+        yield
+
+
+def side_by_side(
+    device: torch.device, first: Callable[[], First], second: Callable[[], Second]
+) -> tuple[First, Second]:
+    """Do two things of about the same size at once, each with half of the CPU's threads.
+
+    Threads that share the steps of one wait for each other at every step; two that do one each
+    wait once (docs/speed.md). One after the other on a GPU, or where there is one thread.
+    """
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    if device.type != "cpu" or threads < 2:
+        return first(), second()
+
+    def helped() -> Second:
+        torch.set_num_threads(threads // 2)
+        return second()
+
+    # The number is each thread's own, and the last one set is every new thread's: ours is last.
+    with _threads(threads - threads // 2):
+        beside = _helper.submit(helped)
+        try:
+            here = first()
+        finally:
+            problem = beside.exception()
+    if problem is not None:
+        raise problem
+    return here, beside.result()
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Let the calling thread compute with so many."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)

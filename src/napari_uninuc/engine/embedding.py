@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.cache import EmbeddingKey
 from napari_uninuc.engine.frame import Frame
 from napari_uninuc.network.uninuc import Embedding
 
@@ -12,12 +14,21 @@ __all__ = ["TileEmbedding"]
 class TileEmbedding:
     """All that is computed once for a field: where it lies, and its features on the device.
 
-    ``seconds`` is what encoding took just now: 0.0 where the features came from the cache.
+    Attributes
+    ----------
+    frame : where the field lies
+    embedding : features on the device. Without ``detection`` where a backbone of the detector's own
+        makes it: a click needs none
+    seconds : what encoding took just now; 0.0 where the features came from a cache
+    tile : whose field it is
+    key : everything it depends on
     """
 
     frame: Frame
     embedding: Embedding
     seconds: float
+    tile: Tile
+    key: EmbeddingKey
 
     @property
     def nbytes(self) -> int:

@@ -55,7 +55,7 @@ def _answer(
     """Answer from one view of a tile."""
     embedding = engine.embed(tile, field)
     batch = _batch_of(anchor(prompt), embedding, engine.logit_grid(embedding))
-    ((_, masks),) = engine.decode(embedding, batch)
+    ((_, masks),) = engine.decode(embedding, batch, by_hand=True)
     return answer_of(masks, prompt, tile.shape)
 
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from napari_uninuc.engine.device import choose_device
+from napari_uninuc.engine.embedding_store import default_store
 from napari_uninuc.engine.torch_engine import TorchEngine
-from napari_uninuc.network.build import build_model, preset
+from napari_uninuc.network.build import build_model, config_of, preset
 from napari_uninuc.network.card import card_for_preset
 from napari_uninuc.network.checkpoint import load_weights
 from napari_uninuc.network.registry import find_model
@@ -12,13 +13,17 @@ from napari_uninuc.network.registry import find_model
 __all__ = ["load_engine", "untrained_engine"]
 
 
-def load_engine(model: str | Path, device: str = "auto") -> TorchEngine:
+def load_engine(
+    model: str | Path, device: str = "auto", *, embeddings_gb: float | None = 0
+) -> TorchEngine:
     """Find a model, build its network, and put its weights on a device.
 
     Parameters
     ----------
     model : an id (``uninuc-n``), a model folder, or a ``.safetensors`` file with a card beside it
     device : auto, cpu, cuda, cuda:N or mps
+    embeddings_gb : bound of what is kept on disk, so that a picture that is opened again needs no
+        encoder; 0 keeps nothing, None what `default_store` says
 
     Raises
     ------
@@ -31,9 +36,9 @@ def load_engine(model: str | Path, device: str = "auto") -> TorchEngine:
     """
     where = choose_device(device)
     files = find_model(model)
-    network = build_model(preset(files.card.architecture))
+    network = build_model(config_of(files.card))
     load_weights(network, files.weights_path)
-    return TorchEngine(network, files.card, where)
+    return TorchEngine(network, files.card, where, default_store(embeddings_gb))
 
 
 def untrained_engine(architecture: str, device: str = "auto") -> TorchEngine:

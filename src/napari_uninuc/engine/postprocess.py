@@ -1,6 +1,7 @@
 """Logits -> masks in pixels of the picture."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +11,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_uninuc.core.instances import InstanceMask, largest_piece
-from napari_uninuc.core.outline import tight_crop
+from napari_uninuc.core.outline import keep_meant, tight_crop
 from napari_uninuc.engine.frame import Frame
-from napari_uninuc.engine.requests import DecodedMasks
+from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
 from napari_uninuc.engine.windows import Window
 
-__all__ = ["instances_of", "logits_at_picture"]
+__all__ = ["instances_of", "logits_at_picture", "without_crumbs"]
+
+_BARELY = np.float32(0.1)
+"""Logit of what is moved to the other side of the outline."""
 
 
 def logits_at_picture(
@@ -52,6 +56,20 @@ def logits_at_picture(
     full = functional.grid_sample(logits, grid, padding_mode="border", align_corners=False)
     origins = first.numpy() + np.array(frame.origin_yx, np.int64)
     return origins, full.cpu().numpy()
+
+
+def without_crumbs(answers: DecodedMasks, prompts: PromptBatch) -> DecodedMasks:
+    """Drop the pieces and fill the holes of answers that no click of their prompt asked for."""
+    logits = answers.logits.copy()
+    for k, origin in enumerate(answers.origins_yx):
+        places = prompts.points_yx[k] - origin
+        inside, outside = (places[prompts.labels[k] == kind].tolist() for kind in (1, 0))
+        for layer in logits[k]:
+            raw = layer > 0
+            meant = keep_meant(raw, inside, outside)
+            layer[raw & ~meant] = -_BARELY
+            layer[meant & ~raw] = _BARELY
+    return replace(answers, logits=logits)
 
 
 def instances_of(

@@ -16,6 +16,7 @@ from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.automatic import find_in_field
 from napari_uninuc.engine.loading import load_engine, untrained_engine
 from napari_uninuc.engine.owners import owners_of
+from napari_uninuc.engine.postprocess import without_crumbs
 from napari_uninuc.engine.requests import OUTSIDE, DecodedMasks, PromptBatch
 from napari_uninuc.engine.sam_arrays import (
     blank_masks,
@@ -35,7 +36,11 @@ Progress = Callable[[int, int], None]
 
 
 def load_predictor(
-    model: str | Path = "uninuc-n", *, device: str = "auto", weights: str | None = "default"
+    model: str | Path = "uninuc-n",
+    *,
+    device: str = "auto",
+    weights: str | None = "default",
+    embeddings_gb: float | None = 0,
 ) -> "Predictor":
     """Load a model and make a predictor of it.
 
@@ -43,6 +48,7 @@ def load_predictor(
     ----------
     model : an id (``uninuc-n``), a model folder, or a ``.safetensors`` file with a card beside it
     device : auto, cpu, cuda, cuda:N or mps
+    embeddings_gb : see `napari_uninuc.engine.loading.load_engine`
     weights : "default" loads the model's; None builds the preset ``model`` with random weights
 
     Raises
@@ -56,7 +62,7 @@ def load_predictor(
     """
     if weights is None:
         return Predictor(untrained_engine(str(model), device))
-    return Predictor(load_engine(model, device))
+    return Predictor(load_engine(model, device, embeddings_gb=embeddings_gb))
 
 
 class Predictor:
@@ -115,7 +121,8 @@ class Predictor:
         ----------
         point_coords : (N, 2) or (B, N, 2) xy, px of the picture
         point_labels : (N,) or (B, N); 1 inside, 0 outside
-        box : (4,) or (B, 4) xyxy, px of the picture
+        box : (4,) or (B, 4) xyxy, px of the picture; tight, as SAM's protocol has it: a model
+            that knows its scale moves each side of the outline towards the box, by 2 px at most
         mask_input : (1, h, w) or (B, 1, h, w) logits, as returned by an earlier call
         multimask_output : three candidates for an ambiguous prompt instead of one mask
         return_logits : logits instead of bool masks
@@ -172,9 +179,13 @@ class Predictor:
         for owner in np.unique(owners):
             embedding = self.engine.embed(tile, self._fields[owner])
             inside = np.flatnonzero(owners == owner)
+            asked = prompts.take(inside)
             for index, answers in self.engine.decode(
-                embedding, prompts.take(inside), candidates=candidates
+                embedding, asked, candidates=candidates, by_hand=True, tight=True
             ):
+                # SAM 2's own weights give SAM 2's own masks.
+                if self.card.mpp is not None:
+                    answers = without_crumbs(answers, asked.take(index))
                 yield inside[index], answers
 
     def segment(

