@@ -11,7 +11,12 @@ import napari_uninuc
 from napari_uninuc.core.classes import ClassPalette, NucleusClass
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.errors import LabelsError
-from napari_uninuc.gui.contributions import open_sample, read_nuclei_file, write_labels_layer
+from napari_uninuc.gui.contributions import (
+    open_sample,
+    read_nuclei_file,
+    read_slide_file,
+    write_labels_layer,
+)
 from napari_uninuc.io.formats import FORMATS, write_segmentation
 from napari_uninuc.io.labels import read_segmentation
 
@@ -196,8 +201,21 @@ def test_files_of_others_are_left_to_others(two_nuclei, tile_40x60, tmp_path):
 def test_npe2_finds_our_reader(manifest):
     manager = PluginManager()
     manager.register(manifest)
-    for name in ("a.geojson", "a.geojson.gz", "a.coco.json", "a.ome.tif", "a.ome.zarr"):
-        assert [each.command for each in manager.iter_compatible_readers(name)] == [
-            "napari-uninuc.read_nuclei_file"
-        ]
-    assert not list(manager.iter_compatible_readers("a.tif"))
+    nuclei, slides = "napari-uninuc.read_nuclei_file", "napari-uninuc.read_slide_file"
+    for name, wanted in (
+        ("a.geojson", {nuclei}),
+        ("a.geojson.gz", {nuclei}),
+        ("a.coco.json", {nuclei}),
+        ("a.ome.tif", {nuclei, slides}),
+        ("a.ome.zarr", {nuclei, slides}),
+        ("a.tif", {slides}),
+        ("a.svs", {slides}),
+        ("a.png", set()),
+    ):
+        assert {each.command for each in manager.iter_compatible_readers(name)} == wanted
+
+
+def test_nuclei_with_their_picture_are_no_slide(tmp_path, two_nuclei, tile_40x60):
+    path = str(write_segmentation(two_nuclei, tmp_path / "a.ome.zarr", tile_40x60))
+    assert read_nuclei_file(path) is not None
+    assert read_slide_file(path) is None

@@ -6,14 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from napari_uninuc.datasets.sample import immunohistochemistry_tile
+from napari_uninuc.errors import ImageError
 from napari_uninuc.gui.layer_tables import CLASSES_KEY, segmentation_of
+from napari_uninuc.gui.slide_layer import SCANNER_SUFFIXES, scaled_in_um, slide_layer_data
 from napari_uninuc.io.formats import write_segmentation
+from napari_uninuc.io.images import read_image
 from napari_uninuc.io.labels import read_segmentation
 from napari_uninuc.io.ome_zarr_labels import read_zarr_picture, zarr_holds_our_labels
 from napari_uninuc.io.stored import StoredSegmentation
 from napari_uninuc.io.tiff import tiff_holds_our_labels
+from napari_uninuc.slides.label_levels import is_large_pyramid, label_levels
+from napari_uninuc.slides.opening import is_slide, look_at_slide
 
-__all__ = ["open_sample", "read_nuclei_file", "write_labels_layer"]
+__all__ = ["open_sample", "read_nuclei_file", "read_slide_file", "write_labels_layer"]
 
 _SHAPES = (".geojson", ".geojson.gz", ".coco.json")
 _MOST_COLOURED = 20_000
@@ -51,7 +56,48 @@ def read_nuclei_file(path: str | list[str]) -> Callable[[str], list[LayerData]] 
         return _layers
     if name.endswith((".ome.tif", ".ome.tiff")) and tiff_holds_our_labels(Path(path)):
         return _layers
-    return _layers if name.endswith(".zarr") and zarr_holds_our_labels(Path(path)) else None
+    if not name.endswith(".zarr") or not zarr_holds_our_labels(Path(path)):
+        return None
+    return _label_pyramid if is_large_pyramid(Path(path)) else _layers
+
+
+def _label_pyramid(path: str) -> list[LayerData]:
+    """Show the labels of a whole slide, of which only what is seen is read."""
+    levels, mpp = label_levels(Path(path))
+    described: dict[str, Any] = {"name": Path(path).name, "multiscale": True}
+    return [(levels, described | ({} if mpp is None else scaled_in_um(mpp)), "labels")]
+
+
+def read_slide_file(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
+    """Offer to open a slide lazily; None for what is none.
+
+    Parameters
+    ----------
+    path : of a scanner's file, a pyramidal TIFF or an OME-Zarr folder. A TIFF that is a picture
+        of its own is offered to be opened as such, since who chose this plugin for TIFF files in
+        napari's dialog is not asked again
+    """
+    if not isinstance(path, str) or read_nuclei_file(path) is not None:
+        return None  # nuclei with their picture are nuclei
+    source, name = Path(path), path.rstrip("/\\").lower()
+    if name.endswith(SCANNER_SUFFIXES) or is_slide(source):
+        return lambda chosen: [slide_layer_data(Path(chosen))]
+    return _picture if name.endswith((".tif", ".tiff")) and _is_rgb_picture(source) else None
+
+
+def _is_rgb_picture(path: Path) -> bool:
+    try:
+        look_at_slide(path).close()
+    except ImageError:
+        return False
+    return True
+
+
+def _picture(path: str) -> list[LayerData]:
+    """Read one picture; raises ImageError as `read_image` does."""
+    tile = read_image(path)
+    placed = {} if tile.mpp is None else scaled_in_um(tile.mpp)
+    return [(tile.rgb, {"name": tile.name, "rgb": True, **placed}, "image")]
 
 
 def _layers(path: str) -> list[LayerData]:

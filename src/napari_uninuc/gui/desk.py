@@ -29,6 +29,8 @@ class Desk:
     worker, annotator : where answers come from
     session, image, placement : what is corrected, on which layer, and where it lies there
     more_handlers : actions of the table of keys that panels do
+    stays_visible : its nuclei are seen while another picture is worked at, for they lie beside
+        each other
     on_problem : told when something could not be done
 
     Attributes
@@ -47,12 +49,16 @@ class Desk:
         placement: Placement,
         *,
         more_handlers: Mapping[str, Callable[[], object]],
+        stays_visible: bool = False,
         on_problem: Callable[[Exception], None],
     ) -> None:
         self._viewer, self._window, self._on_problem = viewer, window, on_problem
         self._worker, self._annotator, self._more = worker, annotator, more_handlers
-        self.session, self.placement = session, placement
-        self.bridge = LayerBridge(viewer, session, image, placement, on_problem=on_problem)
+        self.session, self.placement, self._stays_visible = session, placement, stays_visible
+        prefix = f"{image.name}: " if stays_visible else ""
+        self.bridge = LayerBridge(
+            viewer, session, image, placement, prefix=prefix, on_problem=on_problem
+        )
         self.tools = Tools(viewer, window, session, self.bridge, on_problem=on_problem)
         self.reviewing = Reviewing(viewer, session, self.bridge)
         self._actions = Actions(session, self.tools, on_problem=on_problem)
@@ -78,15 +84,14 @@ class Desk:
                 self._worker, self.session, self._annotator, on_problem=self._on_problem
             )
             self._keyboard = Keyboard(self._window, self.actions)
-        self.bridge.nuclei.visible = True
+        self.bridge.show()
         self.tools.arm(self.tools.tool)
 
     def get_up(self) -> None:
         """Stop working here; what is in hand is made final, and nothing is lost."""
         self.session.hand.keep()
         self.tools.disarm()
-        for layer in self.bridge.layers:
-            layer.visible = False
+        self.bridge.hide(marks_only=self._stays_visible)
         if self._asker is not None and self._keyboard is not None:
             self._asker.close()
             self._keyboard.close()

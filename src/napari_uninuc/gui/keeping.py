@@ -4,6 +4,7 @@ import atexit
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from psygnal import Signal
@@ -54,7 +55,7 @@ class Keeping:
         if folder is None:
             self._worker.submit(
                 f"Looking for earlier work on {session.tile.name}",
-                lambda: find_sessions(session.tile.digest),
+                lambda: find_sessions(session.tile.digest, place=session.tile.place),
                 on_done=lambda found: self._found(session, found),
                 on_error=self._on_problem,
             )
@@ -75,6 +76,14 @@ class Keeping:
         """Let go of all sessions."""
         for session in list(self._earlier):
             self.end(session)
+
+    def rename(self, session: AnnotationSession, name: str) -> None:
+        """Call a session's picture something else."""
+        keeper = self._keepers.get(session)
+        if keeper is None:
+            session.tile = replace(session.tile, name=name)
+        else:
+            keeper.rename(name)
 
     def folder_of(self, session: AnnotationSession) -> Path | None:
         """Where a session is kept; None where it is not, or nothing has changed yet."""

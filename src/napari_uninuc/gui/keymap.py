@@ -138,6 +138,16 @@ KEYS: tuple[Key, ...] = (
         repeats=True,
     ),
     *CLASS_KEYS,
+    Key(
+        "region",
+        ("R",),
+        "Region",
+        "Drag a rectangle on a slide, at any zoom: it becomes a region whose nuclei are outlined "
+        "and corrected. Esc puts the tool away.",
+        "rectangle tool of a shapes layer; its button still works",
+    ),
+    Key("next_region", ("G",), "Next region", "Go to the next region of the slide."),
+    Key("previous_region", ("Shift+G",), "Previous region", "Go to the region before."),
     # Qt may or may not take Shift for used up by the sign, as the keyboard has it.
     Key("keys", ("?", "Shift+?", "Shift+/"), "Keys", "Show or hide this list."),
 )
@@ -184,22 +194,22 @@ class Keyboard(QObject):
     def __init__(self, window: QWidget, handlers: Mapping[str, Callable[[], object]]):
         super().__init__(window)
         self._armed = self._typing = self._closed = False
+        # Qt deletes shortcuts late, and a window would live as long as what they call.
+        self._handlers = dict(handlers)
         self._shortcuts = [
-            self._shortcut(window, sequence, key_of(action), handler)
-            for action, handler in handlers.items()
+            self._shortcut(window, sequence, key_of(action))
+            for action in handlers
             for sequence in key_of(action).keys
         ]
         _application().focusChanged.connect(self._on_focus_changed)
         self._on_focus_changed(None, QApplication.focusWidget())
 
-    def _shortcut(
-        self, window: QWidget, sequence: str, key: Key, handler: Callable[[], object]
-    ) -> QShortcut:
+    def _shortcut(self, window: QWidget, sequence: str, key: Key) -> QShortcut:
         shortcut = QShortcut(QKeySequence(sequence), window)
         shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
         shortcut.setAutoRepeat(key.repeats)
         shortcut.setEnabled(False)
-        call = partial(_call, handler)
+        call = partial(_call, self._handlers, key.action)
         shortcut.activated.connect(call)
         # Another plugin claims the same key: while our tool is armed, it is ours.
         shortcut.activatedAmbiguously.connect(call)
@@ -225,6 +235,7 @@ class Keyboard(QObject):
         for shortcut in self._shortcuts:
             shortcut.deleteLater()
         self._shortcuts.clear()
+        self._handlers.clear()
 
     def _on_focus_changed(self, _old: QWidget | None, new: QWidget | None) -> None:
         self._typing = _takes_text(new)
@@ -241,8 +252,8 @@ def _application() -> QApplication:
     return application
 
 
-def _call(handler: Callable[[], object]) -> None:
-    handler()
+def _call(handlers: Mapping[str, Callable[[], object]], action: str) -> None:
+    handlers[action]()
 
 
 def _takes_text(widget: QWidget | None) -> bool:

@@ -40,6 +40,7 @@ class LayerBridge:
     session : the truth
     image : the layer that shows the tile
     placement : where the tile lies; by default it is the whole of `image`
+    prefix : of the names of both layers
     on_problem : told what a stroke or a foreign change of the nuclei layer did wrong; the
         layer shows the session again then
 
@@ -59,10 +60,12 @@ class LayerBridge:
         image: Layer,
         placement: Placement | None = None,
         *,
+        prefix: str = "",
         on_problem: Callable[[Exception], None],
     ):
         self._viewer, self._session, self._on_problem = viewer, session, on_problem
         self._image: Layer | None = image
+        self._prefix = prefix
         self._placement = Placement.of(image) if placement is None else placement
         self._colours = NucleusColours(session.labels, session.classes)
         self._idle = IdleQueue()
@@ -103,6 +106,24 @@ class LayerBridge:
         for layer in gone:
             if layer is not None and layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
+
+    def rename(self, prefix: str) -> None:
+        """Give the names of both layers another prefix; one renamed by a person keeps its name."""
+        before, self._prefix = self._prefix, prefix
+        for layer in self.layers:
+            if before and layer.name.startswith(before):
+                layer.name = prefix + layer.name[len(before) :]
+
+    def show(self) -> None:
+        """Show nuclei and marks."""
+        for layer in (self.nuclei, *self.layers):
+            layer.visible = True
+
+    def hide(self, *, marks_only: bool = False) -> None:
+        """Hide the layers there are, or only what is drawn over the nuclei."""
+        for layer in self.layers:
+            if not marks_only or layer is self._marks.layer:
+                layer.visible = False
 
     # -- places -----------------------------------------------------------------------------
 
@@ -213,7 +234,12 @@ class LayerBridge:
 
     def _make_nuclei_layer(self) -> None:
         self._nuclei = NucleiLayer(
-            self._session, self._colours, self._placement, self._idle, self._on_problem
+            self._session,
+            self._colours,
+            self._placement,
+            self._idle,
+            self._on_problem,
+            self._prefix,
         )
         self._insert(self._nuclei.layer, self._image)
         self._features.flush()
@@ -222,7 +248,8 @@ class LayerBridge:
     def _make_marks_layer(
         self, array: npt.NDArray[np.uint8], colormap: DirectLabelColormap
     ) -> Labels:
-        layer = Labels(array, name=_MARKS_NAME, colormap=colormap, **self._placement.keywords())
+        name = self._prefix + _MARKS_NAME
+        layer = Labels(array, name=name, colormap=colormap, **self._placement.keywords())
         layer.opacity = 1.0
         layer.editable = False
         self._insert(layer, None if self._nuclei is None else self._nuclei.layer)

@@ -54,12 +54,13 @@ class NucleiLayer:
         placement: Placement,
         idle: IdleQueue,
         on_problem: Callable[[Exception], None],
+        prefix: str = "",
     ):
         self._session, self._idle, self._on_problem = session, idle, on_problem
         self._replacing = self._closed = False
         self.layer = Labels(
             session.labels.pixels.copy(),
-            name=_NAME,
+            name=prefix + _NAME,
             colormap=colours.colormap,
             **placement.keywords(),
         )

@@ -15,6 +15,8 @@ from napari_uninuc.gui.panels import (
     ModelPanel,
     OutlinePanel,
     PicturePanel,
+    RegionsPanel,
+    ResultPanel,
     ReviewPanel,
     SavePanel,
     ToolsPanel,
@@ -49,6 +51,8 @@ class CorrectNucleiWidget(QWidget):
             on_problem=tell_problem,
         )
         self.picture = PicturePanel(napari_viewer, self.workbench)
+        self.regions = RegionsPanel(napari_viewer, window, self.workbench)
+        self.result = ResultPanel(self.workbench)
         self.earlier = EarlierPanel(self.workbench)
         self.outline = OutlinePanel(self.workbench)
         self.tools = ToolsPanel()
@@ -58,6 +62,8 @@ class CorrectNucleiWidget(QWidget):
         self.model = ModelPanel(self.workbench)
         self._panels = [
             self.picture,
+            self.regions,
+            self.result,
             self.earlier,
             self.outline,
             self.tools,
@@ -78,6 +84,8 @@ class CorrectNucleiWidget(QWidget):
         """Let go of viewer and worker; may be called twice."""
         if self.workbench.worker.is_open:
             self.picture.close_panel()
+            self.regions.close_panel()
+            self.result.close_panel()
             self._window.removeEventFilter(self)
             self.workbench.close()
             self._keys.deleteLater()

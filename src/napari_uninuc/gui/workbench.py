@@ -1,6 +1,7 @@
 """The desks of one window, the model they share, and the long jobs."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from napari_uninuc.gui.outlining import Outlining, RunState
 from napari_uninuc.gui.pictures import PictureSource, picture_source, plane_of
 from napari_uninuc.gui.placement import Placement
 from napari_uninuc.gui.preferences import preferences
+from napari_uninuc.gui.slide_layer import slide_pixels_of
+from napari_uninuc.gui.slides import Slides
 from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.training_set import write_training_set
 from napari_uninuc.journal.listing import FoundSession
@@ -49,6 +52,7 @@ class Workbench:
     desk_changed : another desk is worked at, or none
     run_changed : an automatic run began, went on or ended; see `run`
     saved : a file was written; its path
+    slides : slides and their regions
     """
 
     desk_changed = Signal()
@@ -76,6 +80,7 @@ class Workbench:
         self._desk: Desk | None = None
         self._left: Image | None = None
         self._opening: Task | None = None
+        self.slides = Slides(viewer, window, self, on_problem=on_problem)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.dims.events.current_step.connect(self._on_plane)
 
@@ -112,6 +117,9 @@ class Workbench:
         if place in self._desks:
             self._go_to(self._desks[place])
             return
+        if slide_pixels_of(layer) is not None:
+            self.slides.open(layer)
+            return
         if self._opening is not None:
             self._opening.cancel()
         dims = self._viewer.dims
@@ -135,14 +143,48 @@ class Workbench:
             self.open(layer, mpp)
             return
         tile = old.session.tile
-        old.session.tile = Tile(tile.rgb, mpp, tile.origin_yx_slide, tile.name, tile.digest)
+        old.session.tile = replace(tile, mpp=mpp)
         self._prepare(old)
         self.desk_changed.emit()
 
     def _opened(self, layer: Image, source: PictureSource, tile: Tile) -> None:
         self._end_opening()
-        if layer not in self._viewer.layers:  # deleted while it was read
-            return
+        if layer in self._viewer.layers:  # else it was deleted while it was read
+            session = self._new_session(tile)
+            self.keeping.begin(session)
+            self._set_up((layer, source.plane), session, source.placement)
+
+    def take(
+        self,
+        layer: Image,
+        tile: Tile,
+        session: AnnotationSession | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        """Work on a tile that a flat layer shows all of.
+
+        Parameters
+        ----------
+        session : of that tile; None begins one
+        folder : where the session was kept before, see `Keeping.begin`
+        """
+        begun = self._new_session(tile) if session is None else session
+        self.keeping.begin(begun, folder)
+        self._set_up((layer, ()), begun, Placement.of(layer))
+
+    def desk_of(self, layer: Image) -> Desk | None:
+        """The desk of a flat layer, worked at or not."""
+        return self._desks.get((layer, ()))
+
+    def drop(self, layer: Image) -> None:
+        """Put away what a flat layer shows, its nuclei too; what was kept on disk stays."""
+        desk = self._desks.pop((layer, ()), None)
+        if desk is not None:
+            if desk is self._desk:
+                self._go_to(None)
+            self._close_desk(desk, remove_layers=True)
+
+    def _new_session(self, tile: Tile) -> AnnotationSession:
         annotator = self.models.annotator
         names = preferences().class_names
         if not names:
@@ -150,8 +192,7 @@ class Workbench:
         session = AnnotationSession(tile, ClassPalette.of_names(names))
         if annotator is not None:
             session.set_filter(annotator.card.score_threshold, 0)
-        self.keeping.begin(session)
-        self._set_up((layer, source.plane), session, source.placement)
+        return session
 
     def go_on_with(self, found: FoundSession) -> None:
         """Bring earlier work on the picture back in the place of what is there now."""
@@ -182,6 +223,7 @@ class Workbench:
             place[0],
             placement,
             more_handlers=self._handlers,
+            stays_visible=session.tile.place is not None,
             on_problem=self._on_problem,
         )
         self._desks[place] = desk
@@ -305,6 +347,7 @@ class Workbench:
     def close(self) -> None:
         """Let go of everything; work under way ends by itself."""
         self._outlining.close()
+        self.slides.close()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._viewer.dims.events.current_step.disconnect(self._on_plane)
         for desk in {*self._desks.values(), *([self._desk] if self._desk else [])}:

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+import numpy as np
+
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.io.colours import GREY, rgb_by_class
@@ -29,6 +31,7 @@ __all__ = [
     "ID",
     "SCORE",
     "STATUS",
+    "at_full_resolution",
     "feature_collection",
     "features_of",
     "write_geojson",
@@ -58,7 +61,8 @@ def write_geojson(
     mpp : micrometres per px, for areas
     tile : the picture. The same picture and id give the same UUID; without it, the same label
         image and id do
-    origin_yx_slide : first pixel on the slide, px; None takes the tile's, else (0, 0)
+    origin_yx_slide : first pixel on the slide, px; None takes the tile's, else (0, 0). Where the
+        tile was cut from a coarser level of a slide, what is written is px of full resolution
     objects : "detection" is light and cannot be edited in QuPath, "annotation" can be
 
     Raises
@@ -68,11 +72,12 @@ def write_geojson(
     """
     if origin_yx_slide is None:
         origin_yx_slide = (0, 0) if tile is None else tile.origin_yx_slide
-    header = _header(segmentation, mpp, origin_yx_slide)
+    step = 1.0 if tile is None else tile.downsample
+    header = _header(segmentation, mpp, origin_yx_slide, step)
     space = _space_of(segmentation, tile, origin_yx_slide)
     with feature_collection(path, header) as write:
         for feature in features_of(segmentation, space, mpp, origin_yx_slide, objects):
-            write(feature)
+            write(at_full_resolution(feature, step))
 
 
 @contextmanager
@@ -129,6 +134,31 @@ def features_of(
     yield from _Features(segmentation, space, mpp, origin_yx_slide, objects).features()
 
 
+def at_full_resolution(feature: dict[str, Any], downsample: float) -> dict[str, Any]:
+    """Move a feature from px of a level of a slide to px of full resolution, in place.
+
+    Parameters
+    ----------
+    feature : as `features_of` makes it
+    downsample : px of full resolution per px of the level; 1 changes nothing
+
+    Returns
+    -------
+    feature : the same object; shares no list with another
+    """
+    if downsample != 1:
+        geometry, properties = feature["geometry"], feature["properties"]
+        geometry["coordinates"] = _times(geometry["coordinates"], downsample)
+        properties["measurements"][AREA] = round(properties["measurements"][AREA] * downsample**2)
+    return feature
+
+
+def _times(values: Any, step: float) -> Any:
+    if isinstance(values, list | tuple):
+        return [_times(value, step) for value in values]
+    return int(values * step) if step.is_integer() else round(values * step, 2)
+
+
 def _space_of(segmentation: Segmentation, tile: Tile | None, origin_yx: tuple[int, int]) -> UUID:
     labels = segmentation.labels
     picture = hashlib.sha256(labels.tobytes()).hexdigest() if tile is None else tile.digest
@@ -137,14 +167,16 @@ def _space_of(segmentation: Segmentation, tile: Tile | None, origin_yx: tuple[in
 
 
 def _header(
-    segmentation: Segmentation, mpp: float | None, origin_yx: tuple[int, int]
+    segmentation: Segmentation, mpp: float | None, origin_yx: tuple[int, int], step: float
 ) -> dict[str, Any]:
     colours = rgb_by_class(segmentation)
+    ends = np.add(origin_yx, segmentation.labels.shape)
+    first = [math.floor(value * step) for value in origin_yx]
     return {
         "version": 1,
-        "shape": list(segmentation.labels.shape),
-        "origin_yx_slide": [int(value) for value in origin_yx],
-        "mpp": mpp,
+        "shape": [math.ceil(e * step) - f for e, f in zip(ends.tolist(), first, strict=True)],
+        "origin_yx_slide": first,
+        "mpp": None if mpp is None else mpp / step,
         "classes": [{"name": name, "color": list(rgb)} for name, rgb in colours.items()],
     }
 

@@ -60,7 +60,9 @@ def measure_nuclei(
         by that of the convex hull of the pixels' corners, in (0, 1]. With a tile also mean_red,
         mean_green, mean_blue in 0..255 and mean_haematoxylin_od, mean_eosin_od, mean_dab_od:
         decadic optical density along the stain vectors of Ruifrok and Johnston (2001) as in
-        ``skimage.color``, never below 0; eosin and DAB are told apart by colour alone
+        ``skimage.color``, never below 0; eosin and DAB are told apart by colour alone.
+        With a tile cut from a slide also slide_y_px, slide_x_px, slide_y_um, slide_x_um: the
+        centroid on the slide at full resolution, whose first pixel's centre is (0, 0)
     """
     source = segmentation.table.reset_index(drop=True)
     ids = source["id"].to_numpy(dtype=np.int64)
@@ -86,8 +88,19 @@ def measure_nuclei(
         "eccentricity": shapes["eccentricity"].to_numpy(),
     }
     colours = {} if tile is None else {name: shapes[name].to_numpy() for name in _COLOURS}
+    on_slide = {} if tile is None or tile.place is None else _on_slide(y, x, scale, tile)
     boxes = {name: source[name] for name in ("y0", "x0", "y1", "x1")}
-    return pd.DataFrame({**measured, **colours, **boxes})
+    return pd.DataFrame({**measured, **on_slide, **colours, **boxes})
+
+
+def _on_slide(
+    y: npt.NDArray[np.float64], x: npt.NDArray[np.float64], mpp: float, tile: Tile
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Centroids on the slide, px of full resolution and um."""
+    step, found = tile.downsample, {}
+    for axis, centre, first in zip("yx", (y, x), tile.origin_yx_slide, strict=True):
+        found[f"slide_{axis}_px"] = (centre + first + 0.5) * step - 0.5
+    return found | {f"{n[:-2]}um": value * mpp / step for n, value in found.items()}
 
 
 def _measured(segmentation: Segmentation, tile: Tile | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
 
 from napari_uninuc.core.classes import ClassPalette, NucleusClass
+from napari_uninuc.core.place import SlidePlace
 from napari_uninuc.errors import SessionError
 from napari_uninuc.io.sources import MAX_SIDE
 from napari_uninuc.io.targets import replacing
@@ -46,7 +47,8 @@ class SessionHeading:
     Attributes
     ----------
     format : version of the folder
-    name, digest, shape, mpp, origin_yx_slide : of the picture, see `Tile`
+    name, digest, shape, mpp, origin_yx_slide, slide : of the picture, see `Tile`; `slide` is its
+        `Tile.place`, and is written only where there is one
     classes : (name, colour) by class id, as they were when the session began
     starts_empty : the session began without a nucleus
     made_by : program and version
@@ -65,6 +67,7 @@ class SessionHeading:
     starts_empty: bool
     made_by: str
     created: AwareDatetime
+    slide: SlidePlace | None = None
 
     @property
     def palette(self) -> ClassPalette:
@@ -78,7 +81,7 @@ _HEADINGS: TypeAdapter[SessionHeading] = TypeAdapter(SessionHeading)
 def write_heading(folder: Path, heading: SessionHeading) -> None:
     """Write what a session is about; OutputError where that fails."""
     with replacing(folder / _HEADING) as part:
-        part.write_bytes(_HEADINGS.dump_json(heading, indent=1) + b"\n")
+        part.write_bytes(_HEADINGS.dump_json(heading, indent=1, exclude_defaults=True) + b"\n")
 
 
 def require_plain(folder: Path) -> None:

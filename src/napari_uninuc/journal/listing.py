@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from napari_uninuc.core.place import SlidePlace
 from napari_uninuc.errors import SessionError
 from napari_uninuc.journal.folder import (
     SessionHeading,
@@ -18,7 +19,7 @@ from napari_uninuc.journal.places import folders_of, is_locked, sessions_root
 from napari_uninuc.journal.records import Closed, EditDone, Record
 from napari_uninuc.journal.snapshot import nuclei_in_snapshot
 
-__all__ = ["FoundSession", "find_sessions", "look_at"]
+__all__ = ["FoundRegion", "FoundSession", "find_regions", "find_sessions", "look_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,46 @@ class FoundSession:
     in_use: bool
 
 
-def find_sessions(digest: str, root: Path | None = None) -> list[FoundSession]:
+@dataclass(frozen=True, slots=True)
+class FoundRegion:
+    """A saved session of a region of a slide."""
+
+    session: FoundSession
+    heading: SessionHeading
+    place: SlidePlace
+
+
+def find_regions(fingerprint: str, root: Path | None = None) -> list[FoundRegion]:
+    """Find the regions of a slide worked at before, from its top left to its bottom right.
+
+    Of several sessions of one rectangle the one changed last is taken. One that cannot be read
+    is left out.
+
+    Parameters
+    ----------
+    fingerprint : of the slide
+    root : folder of all sessions; None is `sessions_root`
+
+    Raises
+    ------
+    SessionError
+        No fingerprint, or the folder cannot be looked at.
+    """
+    newest: dict[object, FoundRegion] = {}
+    for folder in folders_of(fingerprint, sessions_root() if root is None else root):
+        found = look_at(folder)
+        heading = None if found is None else _heading_of(folder)
+        if found is None or heading is None or heading.slide is None:
+            continue
+        key = heading.slide.level, heading.slide.box_yxyx
+        if key not in newest or newest[key].session.changed < found.changed:
+            newest[key] = FoundRegion(found, heading, heading.slide)
+    return sorted(newest.values(), key=lambda each: each.place.box_yxyx)
+
+
+def find_sessions(
+    digest: str, root: Path | None = None, place: SlidePlace | None = None
+) -> list[FoundSession]:
     """Find the saved sessions of a picture, the one changed last first.
 
     Costs a pass over the bytes of their journals, of which only the last record is unpacked.
@@ -57,6 +97,7 @@ def find_sessions(digest: str, root: Path | None = None) -> list[FoundSession]:
     ----------
     digest : of the tile
     root : folder of all sessions; None is `sessions_root`
+    place : of the tile on its slide, where it was cut from one
 
     Raises
     ------
@@ -64,9 +105,20 @@ def find_sessions(digest: str, root: Path | None = None) -> list[FoundSession]:
         No digest, or the folder cannot be looked at. What is wrong with one session is told in
         its `problem`.
     """
-    places = folders_of(digest, sessions_root() if root is None else root)
+    key = digest if place is None else place.fingerprint
+    places = folders_of(key, sessions_root() if root is None else root)
+    if place is not None:
+        headings = [(folder, _heading_of(folder)) for folder in places]
+        places = [folder for folder, each in headings if each and each.digest == digest]
     found = [each for each in map(look_at, places) if each is not None]
     return sorted(found, key=lambda session: session.changed, reverse=True)
+
+
+def _heading_of(folder: Path) -> SessionHeading | None:
+    try:
+        return read_heading(folder)
+    except SessionError:
+        return None
 
 
 def look_at(folder: Path) -> FoundSession | None:

@@ -58,4 +58,11 @@ def read_picture(folder: Path, heading: SessionHeading) -> Tile:
         raise SessionError(f"{problem}, or open the session together with its picture") from None
     if read.digest != heading.digest:
         raise SessionError(f"{path}: not the picture of this session; open it with its own")
-    return Tile(read.rgb, heading.mpp, heading.origin_yx_slide, heading.name, heading.digest)
+    return Tile(
+        read.rgb,
+        heading.mpp,
+        heading.origin_yx_slide,
+        heading.name,
+        heading.digest,
+        heading.slide,
+    )

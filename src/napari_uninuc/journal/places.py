@@ -35,6 +35,10 @@ def sessions_root() -> Path:
 def folders_of(digest: str, root: Path) -> list[Path]:
     """Find the session folders of a picture, nothing in them checked; links are left out.
 
+    Parameters
+    ----------
+    digest : of the picture; for regions of a slide its fingerprint
+
     Raises
     ------
     SessionError
@@ -52,14 +56,17 @@ def folders_of(digest: str, root: Path) -> list[Path]:
 
 
 def make_folder(heading: SessionHeading, root: Path) -> Path:
-    """Make a new folder with nothing but its heading, ``root/digest/when``.
+    """Make a new folder with nothing but its heading.
+
+    It is ``root/digest/when``; for a region of a slide ``root/fingerprint/when``, so that all
+    regions of a slide are found together.
 
     Raises
     ------
     OSError
         The system refuses.
     """
-    above = root / heading.digest
+    above = root / (heading.digest if heading.slide is None else heading.slide.fingerprint)
     above.mkdir(parents=True, exist_ok=True)
     started = heading.created.strftime("%Y%m%dT%H%M%S.%fZ")
     for number in range(1, 1000):

@@ -1,5 +1,6 @@
 """Writing a session folder: one journal after the other, and a snapshot before each."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -14,6 +15,7 @@ from napari_uninuc.journal.folder import (
     read_heading,
     snapshot_path,
     snapshots_in,
+    write_heading,
 )
 from napari_uninuc.journal.framing import JournalWriter
 from napari_uninuc.journal.places import lock_folder, make_folder, remove_leftovers
@@ -105,10 +107,17 @@ class SessionWriter:
             starts_empty=not state.rows,
             made_by=f"napari-uninuc {__version__}",
             created=now(),
+            slide=tile.place,
         )
         path = make_folder(heading, self._root)
         self._lock = lock_folder(path)
         return path
+
+    def rename(self, name: str) -> None:
+        """Call the picture something else; OSError where the system refuses."""
+        self._tile = replace(self._tile, name=name)
+        if self._path is not None:
+            write_heading(self._path, replace(read_heading(self._path), name=name))
 
     def go_on(self) -> Path:
         """Start a journal that carries on from this one; OSError where the system refuses.

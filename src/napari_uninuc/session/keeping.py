@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -90,6 +90,13 @@ class Keeper:
     def begin_run(self, actor: Actor) -> None:
         """Note that the person lets a model outline the picture."""
         self._note(RunStarted(now(), actor))
+
+    def rename(self, name: str) -> None:
+        """Call the session's picture something else, here and on disk."""
+        self._note_scale()
+        self._session.tile = self._noted_tile = replace(self._session.tile, name=name)
+        if self._scribe is not None:
+            self._scribe.rename(name)
 
     @contextmanager
     def by(self, actor: Actor) -> Iterator[None]:
@@ -222,7 +229,7 @@ def restore(folder: Path, tile: Tile | None = None) -> Restored:
     replay = Replay(folder, heading)
     replay.to_end()
     session = AnnotationSession(
-        Tile(tile.rgb, replay.mpp, tile.origin_yx_slide, tile.name, tile.digest),
+        replace(tile, mpp=replay.mpp),
         replay.classes,
         replay.labels,
     )

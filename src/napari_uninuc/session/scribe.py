@@ -81,6 +81,10 @@ class Scribe:
             self.wants_state = False
         self._writing.put(partial(self._write, make, state))
 
+    def rename(self, name: str) -> None:
+        """Call the picture something else soon."""
+        self._writing.put(partial(self._guarded, partial(self._writer.rename, name)))
+
     @property
     def is_broken(self) -> bool:
         """Whether records are not being written at present."""

@@ -11,7 +11,13 @@ from napari_uninuc.slides.tiff_slide import TiffSlide, require_whole_tiff
 from napari_uninuc.slides.vendor_slide import VendorSlide, vendor_of
 from napari_uninuc.slides.zarr_slide import ZarrSlide, is_zarr
 
-__all__ = ["open_slide"]
+__all__ = ["AnySlide", "is_slide", "look_at_slide", "open_slide"]
+
+AnySlide = TiffSlide | VendorSlide | ZarrSlide
+"""A slide of which the scale may be missing: then its `mpp` is None."""
+
+_LARGEST_PICTURE = 6000 * 6000
+"""Px of a picture without coarser levels that is still no slide."""
 
 
 def open_slide(path: str | os.PathLike[str], mpp: float | None = None) -> Slide:
@@ -30,7 +36,7 @@ def open_slide(path: str | os.PathLike[str], mpp: float | None = None) -> Slide:
         where `mpp` gives none.
     """
     source = Path(path)
-    slide = _open(source)
+    slide = look_at_slide(source)
     if mpp is not None:
         slide.mpp = mpp
     elif slide.mpp is None:
@@ -42,7 +48,30 @@ def open_slide(path: str | os.PathLike[str], mpp: float | None = None) -> Slide:
     return cast(Slide, slide)
 
 
-def _open(path: Path) -> TiffSlide | VendorSlide | ZarrSlide:
+def is_slide(path: Path) -> bool:
+    """Tell by its directory whether a file is a slide that can be opened, and not a picture.
+
+    A slide has several levels, is a scanner's own format, or is too large for one picture.
+    """
+    try:
+        if path.is_file() and vendor_of(path) is not None:
+            return True
+        slide = look_at_slide(path)
+    except ImageError:
+        return False
+    height, width = slide.levels[0].shape
+    slide.close()
+    return len(slide.levels) > 1 or height * width > _LARGEST_PICTURE
+
+
+def look_at_slide(path: Path) -> AnySlide:
+    """Open a slide whose scale may be missing; nothing but its directory is read.
+
+    Raises
+    ------
+    ImageError
+        As `open_slide`, save for the scale.
+    """
     if path.is_dir() and is_zarr(path):
         return ZarrSlide(path)
     require_file(path, ImageError)

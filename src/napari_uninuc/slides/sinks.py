@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.io.colours import rgb_of
-from napari_uninuc.io.geojson import AREA, feature_collection, features_of
+from napari_uninuc.io.geojson import at_full_resolution, feature_collection, features_of
 from napari_uninuc.io.table import measure_nuclei
 from napari_uninuc.io.targets import replacing
 from napari_uninuc.slides.blocks import Block
@@ -91,7 +91,7 @@ def geojson_sink(path: Path, plan: SlidePlan, full_shape: tuple[int, int]) -> It
 
         def take(block: Block) -> None:
             for feature in features_of(block.segmentation, space, plan.level_mpp, block.origin_yx):
-                write(feature if plan.downsample == 1 else _enlarged(feature, plan.downsample))
+                write(at_full_resolution(feature, plan.downsample))
 
         yield take
 
@@ -105,17 +105,3 @@ def _header(plan: SlidePlan, full_shape: tuple[int, int]) -> dict[str, Any]:
         "mpp": plan.mpp,
         "classes": [{"name": c.name, "color": list(rgb_of(c.colour))} for c in palette.classes],
     }
-
-
-def _enlarged(feature: dict[str, Any], step: float) -> dict[str, Any]:
-    """Move a feature from px of a level to px of full resolution."""
-    geometry, properties = feature["geometry"], feature["properties"]
-    geometry["coordinates"] = _times(geometry["coordinates"], step)
-    properties["measurements"][AREA] = round(properties["measurements"][AREA] * step**2)
-    return feature
-
-
-def _times(values: Any, step: float) -> Any:
-    if isinstance(values, list):
-        return [_times(value, step) for value in values]
-    return int(values * step) if step.is_integer() else round(values * step, 2)

@@ -1,17 +1,22 @@
 """Which picture is corrected, at what scale, and nuclei brought along from a labels layer."""
 
+from pathlib import Path
 from typing import Any
 
 from magicgui.widgets import ComboBox
 from napari.layers import Image, Labels
-from qtpy.QtWidgets import QDoubleSpinBox, QLabel
+from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QLabel
 
 from napari_uninuc.errors import UniNucError
 from napari_uninuc.gui.notices import tell_problem
+from napari_uninuc.gui.open_slide import OpenSlide
 from napari_uninuc.gui.panels.frame import Panel, button, row
+from napari_uninuc.gui.slide_layer import SCANNER_SUFFIXES, slide_layer_data
 from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["PicturePanel"]
+
+_SLIDES = f"Slides (*.tif *.tiff {' '.join('*' + each for each in SCANNER_SUFFIXES)});;All (*)"
 
 
 class PicturePanel(Panel):
@@ -23,6 +28,11 @@ class PicturePanel(Panel):
         self.image = ComboBox(choices=lambda _: self._of_kind(Image), nullable=True)
         self.image.native.setToolTip("The picture whose nuclei are outlined and corrected.")
         self.open = button("Open", "Open the picture, or the plane of it that is shown.")
+        self.open_slide = button(
+            "Open a slide...",
+            "Open a whole slide: SVS, NDPI, pyramidal TIFF, OME-Zarr and others. Only what is "
+            "seen is read.",
+        )
         self.mpp = QDoubleSpinBox()
         self.mpp.setDecimals(4)
         self.mpp.setRange(0.0, 20.0)
@@ -44,18 +54,21 @@ class PicturePanel(Panel):
             "Keep your nuclei, and add those of this labels layer where there are none.",
         )
         self.column.addWidget(row(self.image.native, self.open))
+        self.column.addWidget(self.open_slide)
         self.column.addWidget(row(QLabel("Pixel size (um)"), self.mpp))
         self.column.addWidget(self.hint)
         self.column.addWidget(row(QLabel("Nuclei from"), self.labels.native))
         self.column.addWidget(row(self.take_labels, self.add_labels))
         self.image.changed.connect(self._on_image)
         self.open.clicked.connect(lambda: self._on_image(self.image.value))
+        self.open_slide.clicked.connect(self._on_open_slide)
         self.mpp.editingFinished.connect(self._on_mpp)
         self.take_labels.clicked.connect(lambda: self._on_take(beside=False))
         self.add_labels.clicked.connect(lambda: self._on_take(beside=True))
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
             event.connect(self._on_layers)
         workbench.models.changed.connect(self.refresh)
+        workbench.slides.changed.connect(self.refresh)
 
     def close_panel(self) -> None:
         """Stop listening to the viewer."""
@@ -75,12 +88,30 @@ class PicturePanel(Panel):
         """Show scale and advice of the picture worked at; choosing works without a desk."""
         self.setEnabled(True)
         has_desk = self.desk is not None
-        for widget in (self.mpp, self.labels.native, self.take_labels, self.add_labels):
+        for widget in (self.labels.native, self.take_labels, self.add_labels):
             widget.setEnabled(has_desk)
+        slide = self._slide
+        self.mpp.setEnabled(has_desk or slide is not None)
         self.hint.setText(self._advice())
         self.hint.setVisible(bool(self.hint.text()))
-        if self.desk is not None and not self.mpp.hasFocus():
+        if self.mpp.hasFocus():
+            return
+        if slide is not None:
+            self.mpp.setEnabled(not slide.regions)
+            self.mpp.setValue(slide.mpp or 0.0)
+        elif self.desk is not None:
             self.mpp.setValue(self.desk.session.tile.mpp or 0.0)
+
+    @property
+    def _slide(self) -> OpenSlide | None:
+        """The slide whose scale the field is about: the one chosen, or that of the region."""
+        slide = self._workbench.slides.current
+        if slide is None:
+            return None
+        chosen = self.image.value
+        on_it = chosen is slide.layer or any(each.layer is chosen for each in slide.regions)
+        on_region = self.desk is not None and self.desk.session.tile.place is not None
+        return slide if on_region or on_it else None
 
     def _advice(self) -> str:
         if self._workbench.on_other_plane:
@@ -121,10 +152,35 @@ class PicturePanel(Panel):
 
     def _on_mpp(self) -> None:
         layer, value = self.image.value, self.mpp.value()
+        if self._slide is not None:
+            self._calibrate(value)
+            return
         if layer is None or self.desk is None or value <= 0:
             return
         if value != self.desk.session.tile.mpp:
             self._workbench.reopen(layer, value)
+
+    def _calibrate(self, mpp: float) -> None:
+        if mpp > 0:
+            try:
+                self._workbench.slides.calibrate(mpp)
+            except UniNucError as problem:
+                tell_problem(problem)
+
+    def _on_open_slide(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open slide", "", _SLIDES)
+        if path:
+            self.show_slide(Path(path))
+
+    def show_slide(self, path: Path) -> None:
+        """Add a slide to the window and choose it."""
+        try:
+            data, described, _ = slide_layer_data(path)
+        except UniNucError as problem:
+            tell_problem(problem)
+            return
+        layer = self._viewer.add_image(data, **described)
+        self.image.value = layer
 
     def _on_take(self, *, beside: bool) -> None:
         if self.labels.value is not None:
