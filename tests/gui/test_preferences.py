@@ -1,9 +1,13 @@
 """What a person chose in napari's preferences is what the widget begins with."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 from npe2 import PluginManifest
 
 import napari_uninuc
+from napari_uninuc.gui.model_slot import load_bundled
 from napari_uninuc.gui.preferences import Preferences, preferences
 
 napari_settings = pytest.importorskip("napari.settings")
@@ -30,6 +34,16 @@ def test_what_is_chosen_is_read(settings):
     chosen = preferences()
     assert (chosen.device, chosen.keep) == ("cpu", False)
     assert chosen.class_names == ["tumour", "immune cell"]
+
+
+@pytest.mark.parametrize(("chosen", "gigabytes"), [(True, None), (False, 0)])
+def test_embeddings_stay_off_the_disk_if_so_chosen(settings, monkeypatch, chosen, gigabytes):
+    asked = {}
+    stand_in = SimpleNamespace(load_annotator=lambda *_, **options: asked.update(options))
+    monkeypatch.setitem(sys.modules, "napari_uninuc.engine.annotator", stand_in)
+    settings.embeddings = chosen
+    load_bundled("uninuc-n", "cpu")
+    assert asked == {"embeddings_gb": gigabytes}
 
 
 def test_classes_of_a_new_picture_are_those_chosen(settings, make_room):

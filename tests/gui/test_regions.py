@@ -14,9 +14,9 @@ from qtpy.QtWidgets import QFileDialog, QLineEdit, QMessageBox
 
 import napari_uninuc
 from napari_uninuc.core.nuclei import Status
-from napari_uninuc.gui import region_sizes
 from napari_uninuc.gui.contributions import read_slide_file
-from napari_uninuc.gui.slide_layer import slide_pixels_of
+from napari_uninuc.gui.slides import region_sizes
+from napari_uninuc.gui.slides.layer import slide_pixels_of
 from napari_uninuc.io.filling import fill_polygon
 from napari_uninuc.journal.folder import read_heading
 from napari_uninuc.slides.opening import open_slide
@@ -78,7 +78,7 @@ class Bench:
     def draw(self, corners):
         """Press R and drag a rectangle, in px of the slide; wait until it can be worked at."""
         self.canvas.key(Qt.Key.Key_R)
-        assert self.slides.tool.armed
+        assert self.slides.drawing.tool.armed
         (y0, x0), (y1, x1) = corners
         self.canvas.drag([(y0, x0), ((y0 + y1) / 2, (x0 + x1) / 2), (y1, x1)], self.layer)
         self.room.idle()
@@ -172,7 +172,7 @@ def test_a_slide_without_scale_is_asked_for_it(slide_in, tmp_path, tissue, said)
     assert "does not say how large a pixel is" in bench.panel.hint.text()
     assert not bench.panel.draw.isEnabled()
     bench.canvas.key(Qt.Key.Key_R)
-    assert not bench.slides.tool.armed
+    assert not bench.slides.drawing.tool.armed
     assert "enter its size under Picture" in said[-1]
     field = bench.room.widget.picture.mpp
     field.setValue(7.0)
@@ -265,15 +265,15 @@ def test_esc_puts_the_tool_away_and_gives_the_canvas_back(bench):
     bench.draw(A)
     tools = bench.room.bench.desk.tools
     bench.canvas.key(Qt.Key.Key_R)
-    assert bench.slides.tool.armed
+    assert bench.slides.drawing.tool.armed
     assert not tools.active
     bench.canvas.key(Qt.Key.Key_Escape)
-    assert not bench.slides.tool.armed
+    assert not bench.slides.drawing.tool.armed
     assert tools.active
     bench.panel.draw.click()
-    assert bench.slides.tool.armed
+    assert bench.slides.drawing.tool.armed
     bench.canvas.key(Qt.Key.Key_R)
-    assert not bench.slides.tool.armed
+    assert not bench.slides.drawing.tool.armed
     assert len(bench.slide.regions) == 1
 
 
@@ -290,7 +290,7 @@ def test_a_drag_that_was_given_up_draws_nothing(bench):
 def test_regions_too_small_too_large_or_beside_the_slide_are_refused(bench, said, monkeypatch):
     bench.draw(((100.0, 100.0), (130.0, 400.0)))
     assert "at least 64 x 64 px" in said[-1]
-    assert bench.slides.tool.armed  # for the next try
+    assert bench.slides.drawing.tool.armed  # for the next try
     bench.canvas.key(Qt.Key.Key_R)
     bench.draw(((-60.0, 100.0), (-20.0, 400.0)))
     assert "beside it" in said[-1]

@@ -172,6 +172,10 @@ class Annotator(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Compute nothing more that nobody has asked for; may be called at any time."""
+        ...
+
     def memory_bytes(self) -> int:
         """Bytes of weights and of cached embeddings, wherever they are."""
         ...

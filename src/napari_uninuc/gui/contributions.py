@@ -8,7 +8,7 @@ from typing import Any
 from napari_uninuc.datasets.sample import immunohistochemistry_tile
 from napari_uninuc.errors import ImageError
 from napari_uninuc.gui.layer_tables import CLASSES_KEY, segmentation_of
-from napari_uninuc.gui.slide_layer import SCANNER_SUFFIXES, scaled_in_um, slide_layer_data
+from napari_uninuc.gui.slides.layer import SCANNER_SUFFIXES, scaled_in_um, slide_layer_data
 from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.images import read_image
 from napari_uninuc.io.labels import read_segmentation

@@ -15,6 +15,7 @@ from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.protocol import Annotator
 from napari_uninuc.errors import ModelNotFoundError
 from napari_uninuc.gui.jobs import Worker
+from napari_uninuc.gui.preferences import preferences
 
 __all__ = ["Loader", "ModelSlot", "load_bundled"]
 
@@ -27,7 +28,7 @@ def load_bundled(model: str | Path, device: str) -> Annotator:
     with _without_triton():
         from napari_uninuc.engine.annotator import load_annotator
 
-        return load_annotator(model, device)
+        return load_annotator(model, device, embeddings_gb=None if preferences().embeddings else 0)
 
 
 @contextmanager
@@ -126,9 +127,11 @@ class ModelSlot:
         self.wanted = wanted
 
         def work() -> None:
-            annotator = self._load(model, device)
+            annotator, before = self._load(model, device), self._annotator
             annotator.notice = self.notices.append
             self._annotator = cast(Annotator, _Timed(annotator, self.seconds))
+            if before is not None:
+                before.close()
 
         self._worker.submit(
             f"Loading {Path(model).name}",
@@ -137,6 +140,11 @@ class ModelSlot:
             on_error=self._failed,
             holds_live=True,
         )
+
+    def close(self) -> None:
+        """Let the model do nothing more."""
+        if self._annotator is not None:
+            self._annotator.close()
 
     def take_notices(self) -> list[str]:
         """Give what the model said since last asked."""

@@ -18,12 +18,14 @@ class Preferences:
     device : auto, cpu, cuda or mps
     classes : names with commas between them, for pictures newly opened; empty takes the model's
     keep : corrections are written to disk as they are made
+    embeddings : what the model computed of a picture is kept on disk, for opening it again
     """
 
     model: str = "uninuc-n"
     device: str = "auto"
     classes: str = ""
     keep: bool = True
+    embeddings: bool = True
 
     @property
     def class_names(self) -> list[str]:

@@ -23,8 +23,8 @@ from napari_uninuc.gui.outlining import Outlining, RunState
 from napari_uninuc.gui.pictures import PictureSource, picture_source, plane_of
 from napari_uninuc.gui.placement import Placement
 from napari_uninuc.gui.preferences import preferences
-from napari_uninuc.gui.slide_layer import slide_pixels_of
-from napari_uninuc.gui.slides import Slides
+from napari_uninuc.gui.slides.all_slides import Slides
+from napari_uninuc.gui.slides.layer import slide_pixels_of
 from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.training_set import write_training_set
 from napari_uninuc.journal.listing import FoundSession
@@ -354,6 +354,7 @@ class Workbench:
             self._close_desk(desk)
         self._desks.clear()
         self._desk = None
+        self.models.close()
         self.worker.close()
 
     def _close_desk(self, desk: Desk, *, remove_layers: bool = False) -> None:

@@ -65,6 +65,7 @@ class FakeAnnotator:
     Attributes
     ----------
     calls : steps in the order they began; ``encode`` only where something was computed
+    closed : `close` was called
     notice : as in `Annotator`; `fail_next` does not call it
     """
 
@@ -81,6 +82,7 @@ class FakeAnnotator:
         self.device_name = "CPU (fake)"
         self.notice: Callable[[str], None] | None = None
         self.calls: list[Step] = []
+        self.closed = False
         self.delays: dict[Step, float] = dict(delays or {})
         self._field_size, self._halo, self._radius = field_size, halo, click_radius_px
         self._failures: dict[Step, deque[BaseException]] = {}
@@ -99,6 +101,10 @@ class FakeAnnotator:
             yield
         finally:
             self._gates.pop(step).set()
+
+    def close(self) -> None:
+        """Say that nobody needs it any more."""
+        self.closed = True
 
     def fields(self, tile: Tile) -> list[Field]:
         """Cover a tile with fields."""

@@ -9,9 +9,9 @@ from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QLabel
 
 from napari_uninuc.errors import UniNucError
 from napari_uninuc.gui.notices import tell_problem
-from napari_uninuc.gui.open_slide import OpenSlide
 from napari_uninuc.gui.panels.frame import Panel, button, row
-from napari_uninuc.gui.slide_layer import SCANNER_SUFFIXES, slide_layer_data
+from napari_uninuc.gui.slides.layer import SCANNER_SUFFIXES, slide_layer_data
+from napari_uninuc.gui.slides.open_slide import OpenSlide
 from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["PicturePanel"]

@@ -17,10 +17,10 @@ from qtpy.QtWidgets import (
 
 from napari_uninuc.gui.desk import Desk
 from napari_uninuc.gui.keymap import key_of
-from napari_uninuc.gui.open_slide import OpenSlide, Region
 from napari_uninuc.gui.panels.frame import Panel, button, key_button, row
 from napari_uninuc.gui.panels.overview import Edges, Overview
-from napari_uninuc.gui.region_view import box_in_view
+from napari_uninuc.gui.slides.open_slide import OpenSlide, Region
+from napari_uninuc.gui.slides.region_view import box_in_view
 from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["RegionsPanel"]
@@ -76,15 +76,15 @@ class RegionsPanel(Panel):
         slides.changed.connect(self._on_signal)
         self.overview.pressed.connect(self._on_overview)
         self.draw.clicked.connect(self._on_draw)
-        self.previous.clicked.connect(slides.go_previous)
-        self.next.clicked.connect(slides.go_next)
+        self.previous.clicked.connect(slides.tour.go_previous)
+        self.next.clicked.connect(slides.tour.go_next)
         self.list.itemDoubleClicked.connect(self._on_double_click)
         self.list.itemChanged.connect(self._on_edited)
         self.list.itemSelectionChanged.connect(self._enable)
         self.rename.clicked.connect(self._on_rename)
         self.remove.clicked.connect(self._on_remove)
-        self.bring_back.clicked.connect(slides.bring_back)
-        self.not_now.clicked.connect(slides.dismiss_earlier)
+        self.bring_back.clicked.connect(slides.earlier.bring_back)
+        self.not_now.clicked.connect(slides.earlier.dismiss)
         self._camera = getattr(self._viewer, "scene", self._viewer).camera  # moved in napari 0.9
         self._view_timer = QTimer(self)
         self._view_timer.setSingleShot(True)
@@ -118,7 +118,7 @@ class RegionsPanel(Panel):
         if slide.survey is not self._shown_survey:
             self._shown_survey = slide.survey
             self.overview.set_tissue(None if slide.survey is None else slide.survey.tissue)
-        self.draw.setChecked(self._slides.tool.armed)
+        self.draw.setChecked(self._slides.drawing.tool.armed)
         self.draw.setEnabled(slide.mpp is not None)
         self.hint.setText(self._advice(slide))
         self.hint.setVisible(bool(self.hint.text()))
@@ -138,7 +138,7 @@ class RegionsPanel(Panel):
                 "<b>This slide does not say how large a pixel is.</b> Enter the size under "
                 "Picture to go on: 0.25 for a 40x scan, 0.5 for 20x."
             )
-        if self._slides.tool.armed:
+        if self._slides.drawing.tool.armed:
             return "Drag a rectangle on the slide. Esc puts the tool away."
         if not slide.regions and not slide.earlier:
             return "Press Region (R), then drag a rectangle around what you want to correct."
@@ -238,17 +238,17 @@ class RegionsPanel(Panel):
         return items[0].data(0, Qt.ItemDataRole.UserRole) if items else None
 
     def _on_draw(self) -> None:
-        self._slides.toggle_tool()
+        self._slides.drawing.toggle()
         self.refresh()
 
     def _on_overview(self, y: float, x: float) -> None:
         slide = self._slides.current
         if slide is not None:
             height, width = slide.levels[0].shape
-            self._slides.go_to_place((y * height, x * width))
+            self._slides.tour.go_to_place((y * height, x * width))
 
     def _on_double_click(self, item: QTreeWidgetItem, _column: int) -> None:
-        self._slides.go_to(item.data(0, Qt.ItemDataRole.UserRole))
+        self._slides.tour.go_to(item.data(0, Qt.ItemDataRole.UserRole))
 
     def _on_edited(self, item: QTreeWidgetItem, column: int) -> None:
         if column == 0:

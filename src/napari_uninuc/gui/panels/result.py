@@ -5,8 +5,8 @@ from pathlib import Path
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QLabel, QMessageBox, QProgressBar
 
 from napari_uninuc.gui.notices import tell
-from napari_uninuc.gui.open_slide import Region
 from napari_uninuc.gui.panels.frame import Panel, button
+from napari_uninuc.gui.slides.open_slide import Region
 from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.slides.merge_back import Merged
 
@@ -77,7 +77,7 @@ class ResultPanel(Panel):
             self._slides.add_result(Path(folder))
 
     def _on_begin(self, checked: bool) -> None:
-        self._slides.begins_with_result = checked
+        self._slides.drawing.begins_with_result = checked
 
     def _on_merge(self) -> None:
         region = self._slides.region

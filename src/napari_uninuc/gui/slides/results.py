@@ -10,8 +10,8 @@ from psygnal import Signal
 
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
-from napari_uninuc.gui.open_slide import OpenSlide, Region
 from napari_uninuc.gui.placement import Placement
+from napari_uninuc.gui.slides.open_slide import OpenSlide, Region
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.session.steps import Filter
 from napari_uninuc.slides.merge_back import Correction, Merged, finish_merge, merge_steps

@@ -10,7 +10,7 @@ from napari.layers import Image, Labels
 
 from napari_uninuc.core.place import SlidePlace
 from napari_uninuc.errors import ImageError
-from napari_uninuc.gui.slide_levels import SlidePixels
+from napari_uninuc.gui.slides.levels import SlidePixels
 from napari_uninuc.journal.listing import FoundRegion, find_regions
 from napari_uninuc.slides.opening import open_slide
 from napari_uninuc.slides.plan import fingerprint_of

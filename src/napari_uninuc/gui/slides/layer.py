@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_uninuc.gui.notices import tell_problem, warn
-from napari_uninuc.gui.slide_levels import SlideLevel, SlidePixels, SlideSource
+from napari_uninuc.gui.slides.levels import SlideLevel, SlidePixels, SlideSource
 from napari_uninuc.slides.opening import look_at_slide
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]  # napari needs it itself
 
 from napari_uninuc.errors import ImageError
-from napari_uninuc.gui.open_slide import OpenSlide
+from napari_uninuc.gui.slides.open_slide import OpenSlide
 from napari_uninuc.slides.protocol import Box, level_for
 from napari_uninuc.slides.regions import fitting_side, level_box, require_size
 
