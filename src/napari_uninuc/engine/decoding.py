@@ -60,23 +60,9 @@ class PromptDecoder:
     def answers(
         self, embedding: TileEmbedding, prompts: PromptBatch, grid_hw: tuple[int, int]
     ) -> Iterator[tuple[npt.NDArray[np.int64], DecodedMasks]]:
-        """Answer prompts, grouped by the size of window they need.
+        """Yield positions in ``prompts`` and their answers, as `TorchEngine.decode` says.
 
-        Parameters
-        ----------
-        embedding : of the field the prompts lie in
-        prompts : px of the picture
-        grid_hw : cells of the field's logit grid
-
-        Yields
-        ------
-        index, masks
-            Positions in ``prompts`` and their answers; every position appears once.
-
-        Raises
-        ------
-        PromptError
-            A mask prompt that is not on this field's logit grid.
+        ``grid_hw`` are the cells of the field's logit grid; PromptError for masks on another.
         """
         _require_grid(prompts, grid_hw)
         smallest = None if self.whole else self.config.mask.window
