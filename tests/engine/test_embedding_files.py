@@ -1,7 +1,10 @@
 """A picture opened again needs no encoder, and gives the same masks."""
 
+import os
+
 import numpy as np
 import pytest
+import torch
 
 from napari_uninuc.engine.cache import EmbeddingCache
 from napari_uninuc.engine.embedding_files import wait_for_writes
@@ -51,6 +54,37 @@ def test_a_damaged_file_is_computed_again(stored, discs, count_encodes):
     assert len(count_encodes) == 2
     reopened(stored, discs.rgb)
     assert len(count_encodes) == 2
+
+
+def test_a_whole_file_without_the_maps_is_computed_again(stored, discs, count_encodes):
+    stored.set_image(discs.rgb, mpp=0.25)
+    before = stored.predict(box=BOX, return_logits=True)
+    wait_for_writes()
+    engine = stored.engine
+    (field,) = stored._fields
+    key = engine.embed(stored._tile, field).key
+    assert engine.store.write(key, {"of another version": torch.zeros(3)})
+    reopened(stored, discs.rgb)
+    assert len(count_encodes) == 2
+    after = stored.predict(box=BOX, return_logits=True)
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_full_disk_changes_no_answer(stored, discs, monkeypatch, caplog):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    stored.set_image(discs.rgb, mpp=0.25)
+    masks, _, _ = stored.predict(box=BOX)
+    wait_for_writes()
+    assert masks[0, 20, 22]
+    assert not list(stored.engine.store.folder.iterdir())
+    assert [record.message for record in caplog.records] == [
+        f"embeddings are not kept from here on: {stored.engine.store.folder}: "
+        "No space left on device"
+    ]
 
 
 def test_another_picture_is_another_embedding(stored, discs, count_encodes):

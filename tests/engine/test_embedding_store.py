@@ -206,3 +206,67 @@ def test_how_much_is_kept(monkeypatch, tmp_path, told, asked, bound):
     store = default_store(asked)
     assert (None if store is None else store.max_bytes) == bound
     assert store is None or store.folder == tmp_path / "embeddings"
+
+
+_FULL_DISK = """
+import resource, sys, logging
+import torch
+from pathlib import Path
+from napari_uninuc.engine.cache import EmbeddingKey
+from napari_uninuc.engine.embedding_store import EmbeddingStore
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+store = EmbeddingStore(Path(sys.argv[1]), 10**9)
+key = EmbeddingKey("a", (0, 0, 8, 8), (8, 8), "m", "f" * 64, 1, "torch.float32")
+print([store.write(key, {"map": torch.rand(1, 4, 64, 64)}) for _ in range(2)], store.read(key))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX limits")
+def test_a_disk_that_is_full_in_the_middle_of_a_file_keeps_no_half(tmp_path):
+    folder = tmp_path / "full"
+    done = subprocess.run(
+        [sys.executable, "-c", _FULL_DISK, str(folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    told, answer = done.stdout.strip().splitlines()
+    assert "File too large" in told
+    assert answer == "[False, False] None"
+    assert not list(folder.iterdir())
+
+
+_WRITER = """
+import sys, torch
+from pathlib import Path
+from dataclasses import replace
+from napari_uninuc.engine.cache import EmbeddingKey
+from napari_uninuc.engine.embedding_store import EmbeddingStore
+store = EmbeddingStore(Path(sys.argv[1]), 10**9)
+key = EmbeddingKey("a", (0, 0, 8, 8), (8, 8), "m", "f" * 64, 1, "torch.float32")
+print("ready", flush=True)
+for turn in range(100_000):
+    each = replace(key, tile_digest=str(turn % 5))
+    store.write(each, {"map": torch.full((1, 4, 256, 256), turn % 5 + 0.1)})
+"""
+
+
+def test_what_a_killed_process_was_writing_is_never_read(tmp_path):
+    store = EmbeddingStore(tmp_path / "killed", 10**9)
+    command = [sys.executable, "-c", _WRITER, str(store.folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout.readline() == "ready\n"
+        while store.state().count < 3:
+            assert writer.poll() is None
+            time.sleep(0.01)
+        writer.kill()
+    whole = {number: store.read(numbered(number)) for number in range(5)}
+    kept = {number: back["map"] for number, back in whole.items() if back is not None}
+    assert len(kept) >= 3
+    for number, values in kept.items():
+        assert torch.equal(values, torch.full((1, 4, 256, 256), number + 0.1))
+    assert len(files(store)) == len(kept)
+    assert store.write(numbered(7), MAPS)
+    assert store.read(numbered(7)) is not None

@@ -50,10 +50,16 @@ def iou(first, second):
 PLACES = {
     "corner of the tile": ((2, 3), (10, 10), 0.0),
     "opposite corner": ((188, 220), (10, 10), 0.0),
+    "upper right corner": ((3, 221), (10, 10), 0.0),
+    "lower left corner": ((189, 2), (10, 10), 0.0),
     "border": ((96, 1), (11, 9), 0.0),
     "edge of a window": ((64, 64), (10, 10), 0.0),
     "between two cells": ((68, 92), (9, 9), 0.0),
+    "a px before the edge of a window": ((63, 127), (10, 10), 0.0),
+    "a px after it": ((65, 129), (10, 10), 0.0),
     "elongated": ((100, 110), (24, 5), 0.6),
+    "elongated, along the border": ((5, 120), (4, 26), 0.0),
+    "elongated, across two windows": ((64, 96), (6, 30), 0.0),
     "larger than the smallest window": ((96, 112), (30, 26), 0.3),
 }
 
@@ -67,9 +73,20 @@ def test_a_box_gives_the_same_nucleus(both, place):
     assert iou(local, inside) > 0.7
 
 
-@pytest.mark.parametrize("place", ["corner of the tile", "edge of a window", "between two cells"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "corner of the tile",
+        "opposite corner",
+        "upper right corner",
+        "lower left corner",
+        "edge of a window",
+        "between two cells",
+        "larger than the smallest window",
+    ],
+)
 def test_a_click_gives_the_same_nucleus(both, place):
-    centre = np.clip(PLACES[place][0], 4, 186)
+    centre = np.clip(PLACES[place][0], 4, (186, 218))
     rgb, inside = ellipse((192, 224), *PLACES[place])
     local, whole = both(rgb, point_coords=centre[None, ::-1].astype(float), point_labels=[1])
     assert iou(local, whole) > 0.8
@@ -81,6 +98,33 @@ def test_a_box_as_large_as_the_field_is_decoded_whole_and_exactly_so(both):
     local, whole = both(rgb, box=box_of(inside))
     np.testing.assert_array_equal(local, whole)
     assert iou(local, inside) > 0.5
+
+
+@pytest.mark.parametrize(("half", "side"), [((30, 26), 128), ((66, 60), 256)])
+def test_a_very_large_nucleus_gets_a_window_that_holds_it(both, monkeypatch, predictor, half, side):
+    rgb, inside = ellipse((320, 352), (150, 180), half, 0.3)
+    decode, seen = predictor.engine.model.decode, []
+
+    def counted(embedding, prompts):
+        seen.append(prompts.cells_hw)
+        return decode(embedding, prompts)
+
+    monkeypatch.setattr(predictor.engine.model, "decode", counted)
+    local, whole = both(rgb, box=box_of(inside))
+    assert seen == [(side // 8, side // 8), (40, 44)]
+    assert iou(local, whole) > 0.8
+    assert iou(local, inside) > iou(whole, inside) - 0.05
+
+
+def test_prompts_asked_together_are_answered_as_alone(predictor):
+    pictures = [ellipse((192, 224), *PLACES[place])[1] for place in PLACES]
+    rgb, _ = ellipse((192, 224), (96, 112), (30, 26))
+    predictor.set_image(rgb, mpp=0.25)
+    boxes = np.stack([box_of(inside) for inside in pictures])
+    together = predictor.predict(box=boxes, return_logits=True)[0]
+    for box, logits in zip(boxes, together, strict=True):
+        alone = predictor.predict(box=box, return_logits=True)[0]
+        np.testing.assert_allclose(logits, alone, atol=1e-3)
 
 
 def test_a_click_on_a_nucleus_that_never_fits_ends_with_the_whole(predictor, monkeypatch):
