@@ -1,10 +1,12 @@
+import sys
+
 import pytest
 
 from napari_uninuc.cli import doctor as doctor_module
 from napari_uninuc.gui import window_check
 from napari_uninuc.gui.window_check import WindowState
 
-TITLES = ("system", "packages", "devices", "models", "folders", "napari")
+TITLES = ("system", "packages", "devices", "models", "folders", "slides", "napari")
 
 
 @pytest.fixture
@@ -63,6 +65,23 @@ def test_the_store_of_embeddings_is_told(sections, tmp_path, monkeypatch):
     _, (name, text) = sections()["folders"]
     assert name == "embeddings"
     assert text.startswith(f"{tmp_path / 'embeddings'}, 0 of 0.00 GB, at most ")
+
+
+def test_what_slides_need_is_told(sections, monkeypatch):
+    import distributed
+    import openslide
+
+    monkeypatch.setattr(window_check, "probe_window", WindowState)
+    library = f"{openslide.__version__}, library {openslide.__library_version__}"
+    assert sections()["slides"] == [
+        ["openslide", library],
+        ["distributed", distributed.__version__],
+    ]
+    monkeypatch.setitem(sys.modules, "openslide", None)
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    found = dict(sections()["slides"])
+    assert "pip install 'napari-uninuc[slides]'" in found["openslide"]
+    assert "pip install 'napari-uninuc[cluster]'" in found["distributed"]
 
 
 def test_page_without_napari(sections, monkeypatch):

@@ -157,5 +157,11 @@ def tissue():
 
 
 @pytest.fixture(scope="session")
+def slide_writers():
+    """`WRITERS`: kind -> function (path, rgb, ...) that writes it, and a file name."""
+    return WRITERS
+
+
+@pytest.fixture(scope="session")
 def glass():
     return on_glass

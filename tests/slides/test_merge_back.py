@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import tifffile
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,12 +21,16 @@ from napari_uninuc.errors import OutputError
 from napari_uninuc.slides import merge_back as merging
 from napari_uninuc.slides.joining import join
 from napari_uninuc.slides.merge_back import Correction, finish_merge, merge_back, merge_steps
+from napari_uninuc.slides.opening import open_slide
 from napari_uninuc.slides.results import open_result
 from napari_uninuc.slides.run import segment_slide
+from napari_uninuc.slides.summary import OUTPUTS
+from napari_uninuc.slides.tissue import Tissue
 from napari_uninuc.testing import FakeAnnotator, FakeCard, make_tile
 
 NAN = float("nan")
 BOX = (120, 150, 400, 520)
+TISSUE = Tissue(np.full((17, 24, 3), 220, np.uint8), np.ones((17, 24), bool), 8.0)
 
 
 # -- the rule, on small label images --------------------------------------------------------
@@ -155,8 +160,6 @@ def finished(tmp_path_factory):
     """A slide of two scales of the same tissue, outlined; level 1 is the model's in the second."""
     from tifffile import TiffWriter
 
-    from napari_uninuc.slides.opening import open_slide
-
     rgb = make_tile((520, 760), 420, seed=3).tile.rgb
     folder = tmp_path_factory.mktemp("runs")
     for step in (1, 2):
@@ -178,6 +181,10 @@ def finished(tmp_path_factory):
 def result(request, finished, tmp_path):
     shutil.copytree(finished / f"out{request.param}", tmp_path / "out")
     return open_result(tmp_path / "out")
+
+
+def merge(result, correction):
+    return merge_back(result, correction, TISSUE)
 
 
 def begun(result, box=BOX):
@@ -224,6 +231,23 @@ def require_consistent(result):
         corners = np.array(found[id_]["geometry"]["coordinates"][0])
         assert corners[:, 1].min() == ys.min() * step
         assert corners[:, 0].max() == (xs.max() + 1) * step
+    require_counted(result, rows)
+
+
+def require_counted(result, rows):
+    """Counts, heat maps and report are those of the table."""
+    state = json.loads((result.folder / "run.json").read_text())["finished"]
+    counted = rows["class"].value_counts().to_dict()
+    assert {name: count for name, count in state["nuclei"].items() if count} == counted
+    with tifffile.TiffFile(result.folder / OUTPUTS["density"]) as file:
+        density = file.asarray() * 0.064**2
+    assert len(density) == 1 + len(state["nuclei"])
+    np.testing.assert_allclose(density.sum(axis=(1, 2)), [len(rows), *state["nuclei"].values()])
+    page = (result.folder / OUTPUTS["report"]).read_text(encoding="utf-8")
+    for name, count in {"all": len(rows), **state["nuclei"]}.items():
+        assert f"<td>{name}</td><td>{count:,}</td>" in page
+    words = {1: "in one region"}.get(state["merged"], f"in {state['merged']} regions")
+    assert f"corrected by a person {words}" in page
 
 
 def test_a_merge_changes_what_was_corrected_and_nothing_else(result):
@@ -249,7 +273,7 @@ def test_a_merge_changes_what_was_corrected_and_nothing_else(result):
     new = correction.own_from
     pixels[y : y + 6, x : x + 6] = new
     rows[new] = Nucleus(new, 0, NAN, NAN, Status.EDITED)
-    merged = merge_back(result, replace(correction, pixels=pixels, rows=rows, classes=palette))
+    merged = merge(result, replace(correction, pixels=pixels, rows=rows, classes=palette))
     assert (merged.changed, merged.added, merged.removed) == (2, 1, 1)
     require_consistent(result)
     after_rows, after_features = table(result), features(result)
@@ -284,14 +308,14 @@ def test_nuclei_across_the_edge_stay_whole_when_all_is_outlined_anew(result):
         i + correction.own_from: replace(row, id=i + correction.own_from)
         for i, row in correction.rows.items()
     }
-    merge_back(result, replace(correction, pixels=fresh.astype(np.int32), rows=rows))
+    merge(result, replace(correction, pixels=fresh.astype(np.int32), rows=rows))
     np.testing.assert_array_equal(result.pixels((0, 0, *shape)), before)  # same nuclei, same ids
     crossing = [
         i for i in correction.rows if (before == i).sum() > (before[y0:y1, x0:x1] == i).sum()
     ]
     assert len(crossing) > 3
     gone = begun(result)
-    merge_back(result, replace(gone, pixels=np.zeros_like(gone.pixels), rows={}))
+    merge(result, replace(gone, pixels=np.zeros_like(gone.pixels), rows={}))
     after = result.pixels((0, 0, *shape))
     assert not set(np.unique(after)) & set(correction.rows)
     untouched = ~np.isin(before, list(correction.rows))
@@ -306,7 +330,7 @@ def test_two_regions_begun_from_the_same_result_get_different_new_ids(result):
         pixels, new = np.zeros_like(correction.pixels), correction.own_from
         pixels[20:30, 40:50] = new
         rows = {new: Nucleus(new, 0, NAN, NAN, Status.EDITED)}
-        merge_back(result, replace(correction, pixels=pixels, rows=rows))
+        merge(result, replace(correction, pixels=pixels, rows=rows))
     require_consistent(result)
     assert result.next_id() == int(result.ids().max()) + 1
 
@@ -322,7 +346,7 @@ def test_only_chunks_that_differ_are_written(result):
     pixels, rows = correction.pixels.copy(), dict(correction.rows)
     pixels[pixels == id_] = 0
     del rows[id_]
-    merge_back(result, replace(correction, pixels=pixels, rows=rows))
+    merge(result, replace(correction, pixels=pixels, rows=rows))
     written = [p for p, t in times.items() if p.exists() and p.stat().st_mtime_ns != t]
     finest = [p for p in written if p.relative_to(result.labels_path).parts[0] == "0"]
     assert (
@@ -334,7 +358,7 @@ def test_a_merge_that_is_stopped_while_writing_is_carried_on(result, monkeypatch
     correction = begun(result)
     pixels = np.zeros_like(correction.pixels)
     untouched = everything(result)
-    steps = merge_steps(result, replace(correction, pixels=pixels, rows={}))
+    steps = merge_steps(result, replace(correction, pixels=pixels, rows={}), TISSUE)
     next(steps)
     steps.close()  # before anything is ready: nothing has happened
     assert finish_merge(result) is False
@@ -346,12 +370,91 @@ def test_a_merge_that_is_stopped_while_writing_is_carried_on(result, monkeypatch
     with monkeypatch.context() as patched:
         patched.setattr(merging, "_write_where_different", fails)
         with pytest.raises(OutputError, match="is carried on"):
-            merge_back(result, replace(correction, pixels=pixels, rows={}))
+            merge(result, replace(correction, pixels=pixels, rows={}))
     assert finish_merge(result) is True
     require_consistent(result)
     assert not result.pixels(BOX).any()
     assert finish_merge(result) is False
     assert not list(result.folder.glob(".*"))
+
+
+def test_a_merge_that_changes_nothing_counts_the_same(result):
+    density = tifffile.imread(result.folder / OUTPUTS["density"])
+    merge(result, begun(result))
+    np.testing.assert_array_equal(tifffile.imread(result.folder / OUTPUTS["density"]), density)
+    require_consistent(result)
+
+
+def test_what_a_run_did_not_write_a_merge_does_not_make(result):
+    for name in ("geojson", "density", "report"):
+        (result.folder / OUTPUTS[name]).unlink()
+    merge(result, begun(result))
+    assert sorted(path.name for path in result.folder.iterdir()) == [
+        "labels.ome.zarr",
+        "nuclei.parquet",
+        "run.json",
+    ]
+
+
+@pytest.fixture
+def kept(finished, tmp_path):
+    """A run that kept its tiles and wrote no QuPath file: runs it again, and its folder."""
+
+    def again(**words):
+        slide = open_slide(finished / "slide1.ome.tif")
+        try:
+            return segment_slide(slide, Source(), tmp_path / "kept", keep_tiles=True, **words)
+        finally:
+            slide.close()
+
+    few = [name for name in OUTPUTS if name != "geojson"]
+    return again, again(outputs=few).count, few, tmp_path / "kept"
+
+
+def without_nuclei(result):
+    correction = begun(result)
+    return replace(correction, pixels=np.zeros_like(correction.pixels), rows={})
+
+
+def test_a_run_does_not_undo_a_merge_unless_it_is_told_to(kept):
+    again, count, few, folder = kept
+    result = open_result(folder)
+    merge(result, without_nuclei(result))
+    before = everything(result)
+    summary = again(outputs=few)
+    assert summary.merged == 1
+    assert summary.count == len(result.ids()) < count
+    with pytest.raises(OutputError, match=r"nuclei\.geojson\.gz.* pass --overwrite"):
+        again()
+    assert everything(result) == before
+    summary = again(outputs=["geojson"], overwrite=True)
+    assert (summary.count, summary.merged) == (count, 0)
+    assert set(summary.outputs) == set(OUTPUTS)  # all are made anew, for they belong together
+    assert len(result.ids()) == len(features(result)) == count
+    merge(result, without_nuclei(result))
+    shutil.rmtree(folder / "tiles")
+    before = everything(result)
+    with pytest.raises(OutputError, match="they are gone"):
+        again(overwrite=True)
+    assert everything(result) == before
+
+
+def test_a_run_carries_a_stopped_merge_on(kept, monkeypatch):
+    again, count, few, folder = kept
+    result = open_result(folder)
+
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(merging, "_write_where_different", fails)
+        with pytest.raises(OutputError, match="is carried on"):
+            merge(result, without_nuclei(result))
+    summary = again(outputs=few)
+    assert summary.merged == 1
+    assert summary.count == len(result.ids()) < count
+    assert not result.pixels(BOX).any()
+    assert not (folder / ".merge").exists()
 
 
 def test_a_result_of_another_slide_or_unfinished_is_refused(result, tmp_path):

@@ -257,7 +257,7 @@ def test_a_finished_run_is_not_done_again(slide, tmp_path):
     again = segment_slide(slide, Source(), tmp_path / "run", outputs=("parquet",))
     assert Seamy.outlined == before
     assert again == first
-    with pytest.raises(OutputError, match="expected geojson among the outputs"):
+    with pytest.raises(OutputError, match="expected the tiles of a finished run"):
         segment_slide(slide, Source(), tmp_path / "run", outputs=("geojson",))
 
 

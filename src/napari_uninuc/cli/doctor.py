@@ -39,6 +39,7 @@ def doctor() -> None:
         ("devices", _devices),
         ("models", _models),
         ("folders", _folders),
+        ("slides", _slides),
         ("napari", _napari),
     )
     click.echo("uninuc doctor: paste all of this into a bug report")
@@ -95,6 +96,28 @@ def _devices() -> list[Row]:
     chosen = choose_device("auto")
     precision = str(encoder_dtype(chosen)).removeprefix("torch.")
     return [*rows, ("auto", f"{chosen}, encoder in {precision}")]
+
+
+def _slides() -> list[Row]:
+    """What some slides, and more than one process, cannot do without."""
+    return [("openslide", _openslide()), ("distributed", _distributed())]
+
+
+def _openslide() -> str:
+    try:
+        import openslide
+    except (ImportError, OSError) as problem:  # without the package, or without its library
+        reason = one_line(str(problem))
+        return f"none; MRXS, DICOM, CZI need: pip install 'napari-uninuc[slides]' ({reason})"
+    return f"{openslide.__version__}, library {openslide.__library_version__}"
+
+
+def _distributed() -> str:
+    try:
+        import distributed
+    except ImportError:
+        return "none; --workers and --scheduler need: pip install 'napari-uninuc[cluster]'"
+    return str(distributed.__version__)
 
 
 def _napari() -> list[Row]:

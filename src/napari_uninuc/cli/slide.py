@@ -49,6 +49,12 @@ _DOUBLE_SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.zarr")
 )
 @click.option("--keep-tiles", is_flag=True, help="Leave the files of single tiles in OUT/tiles.")
 @click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Make outputs anew from kept tiles though regions were corrected and merged back into "
+    "them; what was corrected is lost.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
@@ -69,6 +75,7 @@ def slide(
     score_threshold: float | None,
     without: tuple[str, ...],
     keep_tiles: bool,
+    overwrite: bool,
     workers: int | None,
     scheduler: str | None,
 ) -> int:
@@ -93,6 +100,7 @@ def slide(
         score_threshold,
         tuple(name for name in OUTPUTS if name not in without),
         keep_tiles,
+        overwrite,
     )
     with _runner(workers, scheduler) as runner:
         if len(wanted) == 1:
@@ -133,6 +141,7 @@ class _Choices(NamedTuple):
     score_threshold: float | None
     outputs: tuple[str, ...]
     keep_tiles: bool
+    overwrite: bool
 
 
 def plan_slides(slides: Sequence[Path], output: Path, mpp: float | None) -> list[Wanted]:
@@ -240,6 +249,7 @@ def _segment(wanted: Wanted, choices: _Choices, runner: "Runner") -> str:
                 settings=SegmentSettings(score_threshold=choices.score_threshold),
                 outputs=choices.outputs,
                 keep_tiles=choices.keep_tiles,
+                overwrite=choices.overwrite,
                 runner=runner,
                 progress=progress,
             )

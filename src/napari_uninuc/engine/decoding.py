@@ -29,6 +29,8 @@ __all__ = ["PromptDecoder"]
 
 _WINDOW_PIXELS_AT_ONCE = 256 * 64 * 64
 """Decoded at once, in input px over all windows: bounds memory whatever the windows' size."""
+_LARGEST_PADDING = 4
+"""One in so many of a batch may stand in for nothing."""
 _SMALL_WORK_PIXELS = 4 * 64 * 64
 """Up to here a second thread saves nothing: a click takes 12.3 ms on one, 11.4 ms on two."""
 
@@ -74,9 +76,9 @@ class PromptDecoder:
             waiting = waiting[sides[waiting] != side]
             window = Window.of(embedding.frame, side, self.config.coarse_stride)
             at_once = max(1, _WINDOW_PIXELS_AT_ONCE // (window.side_hw[0] * window.side_hw[1]))
-            for start in range(0, len(group), at_once):
-                index = group[start : start + at_once]
+            for index, count in _batches(group, at_once):
                 masks, cut = self._in_windows(embedding, prompts.take(index), window)
+                index, masks, cut = index[:count], masks.take(np.arange(count)), cut[:count]
                 if prompts.boxes_yxyx is None and not window.whole:
                     grown = index[cut]
                     sides[grown] = side * 2
@@ -132,6 +134,26 @@ class PromptDecoder:
             for place, (y, x) in enumerate((corners * 4).tolist())
         ]
         return torch.from_numpy(np.stack(crops)[:, None]).to(self.device)
+
+
+def _batches(
+    group: npt.NDArray[np.int64], at_once: int
+) -> Iterator[tuple[npt.NDArray[np.int64], int]]:
+    """Cut prompts into batches whose sizes are powers of two, the last prompt repeated where short.
+
+    oneDNN makes and keeps code for every size it meets: 20 MB each, 256 sizes (docs/slides.md).
+
+    Yields
+    ------
+    index, count
+        Positions of a batch, and how many of them at its beginning are asked for.
+    """
+    while len(group):
+        size = min(1 << (len(group) - 1).bit_length(), at_once)
+        if len(group) < size - size // _LARGEST_PADDING:
+            size //= 2
+        some, group = group[:size], group[size:]
+        yield np.pad(some, (0, size - len(some)), "edge"), len(some)
 
 
 def _require_grid(prompts: PromptBatch, grid_hw: tuple[int, int]) -> None:

@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 import tifffile
 
-__all__ = ["mpp_of_dpi", "mpp_of_scale", "mpp_of_tiff"]
+__all__ = ["PLAUSIBLE_MPP", "mpp_of_dpi", "mpp_of_scale", "mpp_of_tiff"]
 
-_PLAUSIBLE_MPP = (0.05, 5.0)
+PLAUSIBLE_MPP = (0.05, 5.0)
 """Below lies no light microscope, above no nucleus; 72 dpi is 353."""
 
 _LARGEST_MISMATCH = 0.02
@@ -112,7 +112,7 @@ def _inverse(px_per_unit: float, um_per_unit: float) -> float | None:
 
 def _agreed(x: float | None, y: float | None) -> float | None:
     """Return one mpp where both axes have the same plausible one."""
-    low, high = _PLAUSIBLE_MPP
+    low, high = PLAUSIBLE_MPP
     if x is None or y is None or not math.isclose(x, y, rel_tol=_LARGEST_MISMATCH):
         return None
     return float(x) if low <= x <= high else None

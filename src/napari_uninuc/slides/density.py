@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import tifffile
 
 from napari_uninuc.io.targets import replacing
@@ -44,6 +45,17 @@ class Density:
             y0, x0, y1, x1 = each.mask.box_yxyx
             y, x = (int((a + b) / 2 * mpp / CELL_UM) for a, b in ((y0, y1), (x0, x1)))
             self.counts[each.mask.class_id, y, x] += 1
+
+    @classmethod
+    def of_rows(cls, plan: SlidePlan, rows: pd.DataFrame) -> "Density":
+        """Count nuclei of a table: columns class, y0, x0, y1 and x1, px of full resolution."""
+        density = cls.of(plan)
+        last = np.array(density.counts.shape[1:]) - 1
+        first, end = (rows[[f"y{k}", f"x{k}"]].to_numpy(np.float64) for k in (0, 1))
+        cells = np.minimum(((first + end) / 2 * plan.mpp / CELL_UM).astype(np.int64), last)
+        places = rows["class"].map({name: k for k, name in enumerate(plan.classes)})
+        np.add.at(density.counts, (places.to_numpy(np.int64), cells[:, 0], cells[:, 1]), 1)
+        return density
 
     @property
     def per_mm2(self) -> npt.NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""A corrected region goes back into the result of a slide: labels, table and QuPath file.
+"""A corrected region goes back into the result of a slide: labels, table and all made of them.
 
 Everything is made ready beside the result first. Only then are the labels' chunks written and the
 files exchanged; a merge that was stopped there is carried on by the next one, or by
@@ -27,11 +27,21 @@ from napari_uninuc.slides.merged_files import (
     write_merged_table,
 )
 from napari_uninuc.slides.protocol import Box
+from napari_uninuc.slides.recount import write_recounted
 from napari_uninuc.slides.results import NEXT_ID, SlideResult
-from napari_uninuc.slides.state import claimed
+from napari_uninuc.slides.state import STATE, claimed
 from napari_uninuc.slides.summary import OUTPUTS
+from napari_uninuc.slides.tissue import Tissue
 
-__all__ = ["Correction", "Merged", "finish_merge", "merge_back", "merge_steps"]
+__all__ = [
+    "Correction",
+    "Merged",
+    "carry_on",
+    "finish_merge",
+    "is_merging",
+    "merge_back",
+    "merge_steps",
+]
 
 _Value = TypeVar("_Value")
 Steps = Generator[tuple[int, int], None, _Value]
@@ -39,6 +49,7 @@ Steps = Generator[tuple[int, int], None, _Value]
 
 _BESIDE = ".merge"
 _LABELS, _READY = "labels.npz", "ready"
+_EXCHANGED = (*(OUTPUTS[name] for name in ("parquet", "geojson", "density", "report")), STATE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,12 +81,16 @@ class Merged:
     removed: int
 
 
-def merge_back(result: SlideResult, correction: Correction) -> Merged:
+def merge_back(result: SlideResult, correction: Correction, tissue: Tissue) -> Merged:
     """Write a corrected region into the result of its slide.
 
     Nuclei that cross the region's edge are kept whole, see `joining.join`. Nuclei that are the
     same as before keep id, row and feature as they are; those of the region that are new get new
-    ids. Heat maps and the report stay those of the run.
+    ids. Heat maps, report and counts are made anew where the result has them.
+
+    Parameters
+    ----------
+    tissue : of the slide, for the report
 
     Raises
     ------
@@ -83,7 +98,7 @@ def merge_back(result: SlideResult, correction: Correction) -> Merged:
         Another run or merge is at work there, damage, or no room; then the result is as before,
         or is finished by the next merge.
     """
-    steps = merge_steps(result, correction)
+    steps = merge_steps(result, correction, tissue)
     while True:
         try:
             next(steps)
@@ -92,11 +107,11 @@ def merge_back(result: SlideResult, correction: Correction) -> Merged:
             return merged
 
 
-def merge_steps(result: SlideResult, correction: Correction) -> Steps[Merged]:
+def merge_steps(result: SlideResult, correction: Correction, tissue: Tissue) -> Steps[Merged]:
     """Do `merge_back` bit by bit: yields (steps done, of all), returns `Merged`."""
     with claimed(result.folder):
-        _carry_on(result)
-        yield 0, 4
+        carry_on(result)
+        yield 0, 5
         known = _Known.of(result, correction)
         joined = join(
             known.pixels,
@@ -107,10 +122,11 @@ def merge_steps(result: SlideResult, correction: Correction) -> Steps[Merged]:
             next_id=known.next_id,
         )
         merged, beside = yield from _make_ready(result, correction, known, joined)
+        write_recounted(result, beside, tissue)
         (beside / _READY).touch()
-        yield 3, 4
-        _carry_on(result)
-        yield 4, 4
+        yield 4, 5
+        carry_on(result)
+        yield 5, 5
         return merged
 
 
@@ -125,7 +141,12 @@ def finish_merge(result: SlideResult) -> bool:
     if not (result.folder / _BESIDE).exists():
         return False
     with claimed(result.folder):
-        return _carry_on(result)
+        return carry_on(result)
+
+
+def is_merging(folder: Path) -> bool:
+    """Whether a merge was stopped there while it was being written."""
+    return (folder / _BESIDE / _READY).exists()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,12 +206,13 @@ def _make_ready(
         np.savez_compressed(
             file, origin=np.array(known.window[:2]), pixels=joined.pixels, next_id=joined.next_id
         )
-    yield 1, 4
+    yield 1, 5
     statuses = [correction.rows[id_in_region[id_]].status.value for id_ in touched]
     write_merged_table(result, beside / OUTPUTS["parquet"], gone, block, statuses)
-    yield 2, 4
+    yield 2, 5
     if (result.folder / OUTPUTS["geojson"]).exists():
         write_merged_geojson(result, beside / OUTPUTS["geojson"], gone, block, statuses)
+    yield 3, 5
     added = len([id_ for id_ in touched if id_ not in known.rows.index])
     return Merged(len(touched) - added, added, len(joined.removed)), beside
 
@@ -212,8 +234,8 @@ def _touched(
     return touched
 
 
-def _carry_on(result: SlideResult) -> bool:
-    """Put what is ready in its place; what is not ready is thrown away."""
+def carry_on(result: SlideResult) -> bool:
+    """Do `finish_merge` in a folder that is claimed: what is not ready is thrown away."""
     beside = result.folder / _BESIDE
     if not (beside / _READY).exists():
         shutil.rmtree(beside, ignore_errors=True)
@@ -223,10 +245,9 @@ def _carry_on(result: SlideResult) -> bool:
             _write_labels(result, stored["pixels"], stored["origin"].tolist())
             group = zarr.open_group(str(result.labels_path), mode="r+")
             group.attrs[NEXT_ID] = int(stored["next_id"])
-        for name in ("parquet", "geojson"):
-            made = beside / OUTPUTS[name]
-            if made.exists():
-                made.replace(result.folder / OUTPUTS[name])
+        for name in _EXCHANGED:
+            if (beside / name).exists():
+                (beside / name).replace(result.folder / name)
     except (OSError, ValueError, KeyError) as problem:
         raise OutputError(
             f"{result.folder}: the merge could not be finished ({problem}); make room there and "

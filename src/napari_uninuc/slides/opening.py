@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import cast
 
 from napari_uninuc.errors import ImageError
+from napari_uninuc.io.resolution import PLAUSIBLE_MPP
 from napari_uninuc.io.sources import is_tiff, require_file
 from napari_uninuc.slides.protocol import Slide
 from napari_uninuc.slides.tiff_slide import TiffSlide, require_whole_tiff
 from napari_uninuc.slides.vendor_slide import VendorSlide, vendor_of
 from napari_uninuc.slides.zarr_slide import ZarrSlide, is_zarr
 
-__all__ = ["AnySlide", "is_slide", "look_at_slide", "open_slide"]
+__all__ = ["AnySlide", "is_slide", "look_at_slide", "open_slide", "require_mpp"]
 
 AnySlide = TiffSlide | VendorSlide | ZarrSlide
 """A slide of which the scale may be missing: then its `mpp` is None."""
@@ -27,15 +28,17 @@ def open_slide(path: str | os.PathLike[str], mpp: float | None = None) -> Slide:
     ----------
     path : a pyramidal TIFF or OME-TIFF, an OME-Zarr folder, or a scanner's file (SVS, NDPI,
         MRXS, SCN, DICOM and what else openslide knows; SVS, NDPI and SCN mostly without it too)
-    mpp : micrometres per px at full resolution; wins over what the file says
+    mpp : micrometres per px at full resolution, 0.05 to 5; wins over what the file says
 
     Raises
     ------
     ImageError
         Missing, damaged, cut short, not 8-bit RGB, or without a plausible scale (0.05 to 5)
-        where `mpp` gives none.
+        where `mpp` gives none; or an `mpp` that is not plausible.
     """
     source = Path(path)
+    if mpp is not None:
+        require_mpp(mpp, source.name)
     slide = look_at_slide(source)
     if mpp is not None:
         slide.mpp = mpp
@@ -46,6 +49,16 @@ def open_slide(path: str | os.PathLike[str], mpp: float | None = None) -> Slide:
             "pass them by --mpp (0.25 is a 40x scan)"
         )
     return cast(Slide, slide)
+
+
+def require_mpp(mpp: float, name: str) -> None:
+    """Raise ImageError where the px of no slide can be so large; NaN is refused too."""
+    finest, coarsest = PLAUSIBLE_MPP
+    if not finest <= mpp <= coarsest:
+        raise ImageError(
+            f"{name}: a slide's pixels must be between {finest:g} and {coarsest:g} um, "
+            f"got {mpp:g}; 0.25 is a 40x scan"
+        )
 
 
 def is_slide(path: Path) -> bool:

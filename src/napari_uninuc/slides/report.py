@@ -64,8 +64,15 @@ def _page(plan: SlidePlan, summary: SlideSummary, tissue: Tissue, density: Densi
         + f"<h2>Density, in cells of {CELL_UM:.0f} µm</h2>{maps}"
         + "<h2>Run</h2>"
         + _table(("", ""), _facts(plan, summary))
-        + "<p>Made by a computer, for research; no diagnosis.</p></html>\n"
+        + f"<p>Made by a computer{_corrected(summary)}, for research; no diagnosis.</p></html>\n"
     )
+
+
+def _corrected(summary: SlideSummary) -> str:
+    if not summary.merged:
+        return ""
+    regions = "one region" if summary.merged == 1 else f"{summary.merged} regions"
+    return f" and corrected by a person in {regions}, which these numbers count"
 
 
 def _facts(plan: SlidePlan, summary: SlideSummary) -> list[tuple[str, ...]]:

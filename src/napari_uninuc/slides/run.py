@@ -2,10 +2,8 @@
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 from napari_uninuc.engine.protocol import Annotator
 from napari_uninuc.engine.settings import SegmentSettings
@@ -14,9 +12,11 @@ from napari_uninuc.slides.blocks import Block, blocks_of
 from napari_uninuc.slides.density import Density
 from napari_uninuc.slides.jobs import Runner, TileJob, held_annotator, run_here
 from napari_uninuc.slides.labels import label_canvas
+from napari_uninuc.slides.merge_back import carry_on, is_merging
 from napari_uninuc.slides.plan import SlidePlan, plan_slide
 from napari_uninuc.slides.protocol import Slide
 from napari_uninuc.slides.report import write_report
+from napari_uninuc.slides.results import open_result
 from napari_uninuc.slides.seams import settle
 from napari_uninuc.slides.sinks import Sink, geojson_sink, parquet_sink
 from napari_uninuc.slides.state import RunFolder, claimed
@@ -38,6 +38,7 @@ def segment_slide(
     settings: SegmentSettings | None = None,
     outputs: Collection[str] = tuple(OUTPUTS),
     keep_tiles: bool = False,
+    overwrite: bool = False,
     runner: Runner = run_here,
     progress: Progress | None = None,
 ) -> SlideSummary:
@@ -53,6 +54,8 @@ def segment_slide(
     settings : None takes the model's and ours
     outputs : names of `OUTPUTS`
     keep_tiles : leave the files of single tiles, from which other outputs can be made later
+    overwrite : make outputs anew from kept tiles though regions were merged back into them since;
+        those corrections are lost
     runner : does the tiles; here by default
     progress : told at the start and after every tile
 
@@ -61,7 +64,8 @@ def segment_slide(
     ImageError
         Pixels that cannot be read, or are too coarse to show nuclei.
     OutputError
-        The folder holds something else or another run, or cannot be written.
+        The folder holds something else, another run, or corrections that would be lost; or it
+        cannot be written.
     DeviceError, CheckpointError
         As the model and the runner do.
     """
@@ -71,36 +75,60 @@ def segment_slide(
         annotator = held_annotator(load)
         plan = plan_slide(slide, tissue, annotator, settings)
         state = RunFolder(folder, plan)
-        earlier = _finished(state, outputs)
+        if is_merging(folder):
+            carry_on(open_result(folder))
+            state = RunFolder(folder, plan)
+        earlier = _earlier(state)
         if earlier is not None:
-            return earlier
+            if not _makes_anew(state, earlier, outputs, overwrite):
+                return earlier
+            outputs = {*outputs, *earlier.outputs}
         seconds = {"tissue": perf_counter() - began}
         _do_tiles(slide, plan, state, load, runner, progress or _silent)
         seconds |= {"read": 0.0, "outline": 0.0}
         licence = annotator.card.licence
         summary = _put_together(slide, tissue, plan, state, outputs, seconds, licence)
-        state.finish(_stored(summary), keep_tiles=keep_tiles)
+        state.finish(summary.stored(), keep_tiles=keep_tiles)
         return summary
 
 
-def _finished(state: RunFolder, outputs: Collection[str]) -> SlideSummary | None:
-    """What an earlier run left, where it left all that is asked for now."""
+def _earlier(state: RunFolder) -> SlideSummary | None:
+    """What a finished run left; None where there is none."""
     if state.finished is None:
         return None
-    stored = dict(state.finished) | {"outputs": tuple(state.finished["outputs"])}
+    try:
+        return SlideSummary.of(state.finished)
+    except (KeyError, TypeError) as problem:
+        raise OutputError(
+            f"{state.path}: expected the state of a run, got damage ({problem}); name another "
+            "folder, or remove this one"
+        ) from None
+
+
+def _makes_anew(
+    state: RunFolder, earlier: SlideSummary, outputs: Collection[str], overwrite: bool
+) -> bool:
+    """Whether a finished run must be put together once more; OutputError where it must not."""
     missing = [
-        name
+        OUTPUTS[name]
         for name in outputs
-        if name not in stored["outputs"] or not (state.path / OUTPUTS[name]).exists()
+        if name not in earlier.outputs or not (state.path / OUTPUTS[name]).exists()
     ]
-    if not missing:
-        return SlideSummary(**stored)
+    if not missing and not (overwrite and earlier.merged):
+        return False
+    wanted = ", ".join(missing) or "every output, as --overwrite says,"
     if state.todo():
         raise OutputError(
-            f"{state.path}: expected {', '.join(missing)} among the outputs of a finished run, got "
-            "none and its tiles are gone; name another folder, or remove this one"
+            f"{state.path}: expected the tiles of a finished run to make {wanted} from, got none: "
+            "they are gone; name another folder, or remove this one"
         )
-    return None
+    if earlier.merged and not overwrite:
+        raise OutputError(
+            f"{state.path}: making {wanted} from its tiles would undo what was corrected in "
+            f"{earlier.merged} merged regions; pass --overwrite to lose that, or name another "
+            "folder"
+        )
+    return True
 
 
 def _do_tiles(
@@ -190,10 +218,6 @@ def _results(plan: SlidePlan, state: RunFolder, seconds: dict[str, float]) -> It
         for step, spent in result.seconds.items():
             seconds[step] = seconds.get(step, 0.0) + spent
         yield result
-
-
-def _stored(summary: SlideSummary) -> dict[str, Any]:
-    return asdict(summary) | {"outputs": list(summary.outputs)}
 
 
 def _silent(done: int, total: int) -> None:

@@ -14,7 +14,7 @@ from napari_uninuc.io.targets import replacing
 from napari_uninuc.slides.plan import SlidePlan
 from napari_uninuc.slides.tiles import is_done, tile_path
 
-__all__ = ["SCRATCH", "STATE", "TILES", "RunFolder", "claimed"]
+__all__ = ["SCRATCH", "STATE", "TILES", "RunFolder", "claimed", "read_state", "write_state"]
 
 STATE = "run.json"
 TILES = "tiles"
@@ -40,7 +40,7 @@ class RunFolder:
 
     def __init__(self, path: Path, plan: SlidePlan) -> None:
         self.path, self._plan = path, plan
-        stored = _read(path)
+        stored = read_state(path)
         if stored is None:
             self._finished: Mapping[str, Any] | None = None
             self._write(None)
@@ -87,9 +87,7 @@ class RunFolder:
                     left.unlink(missing_ok=True)
 
     def _write(self, finished: Mapping[str, Any] | None) -> None:
-        stored = {"version": _VERSION, "settings": self._plan.settings(), "finished": finished}
-        with replacing(self.path / STATE) as part:
-            part.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+        write_state(self.path, self._plan.settings(), finished)
 
 
 @contextmanager
@@ -121,8 +119,23 @@ def claimed(path: Path) -> Iterator[None]:
         (path / _LOCK).unlink(missing_ok=True)
 
 
-def _read(path: Path) -> Mapping[str, Any] | None:
-    """Read the state of an earlier run; None where the folder is free."""
+def write_state(
+    path: Path, settings: Mapping[str, Any], finished: Mapping[str, Any] | None
+) -> None:
+    """Write the state of a run into a folder: what was asked for, and what came out of it."""
+    stored = {"version": _VERSION, "settings": settings, "finished": finished}
+    with replacing(path / STATE) as part:
+        part.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+
+
+def read_state(path: Path) -> Mapping[str, Any] | None:
+    """Read the state of an earlier run; None where the folder is free.
+
+    Raises
+    ------
+    OutputError
+        It holds something else, or is damaged.
+    """
     state = path / STATE
     if not state.exists():
         others = [e.name for e in path.iterdir() if e.name[0] != "."] if path.is_dir() else []

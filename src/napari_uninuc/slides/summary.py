@@ -1,7 +1,8 @@
 """What a run can write, and what came out of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 __all__ = ["OUTPUTS", "SlideSummary"]
 
@@ -27,6 +28,7 @@ class SlideSummary:
     seconds : by step; "read" and "outline" add up over all workers
     outputs : names of `OUTPUTS` that are there
     licence : of the weights
+    merged : regions that were corrected and merged back since; `nuclei` counts what they left
     """
 
     nuclei: Mapping[str, int]
@@ -36,6 +38,16 @@ class SlideSummary:
     seconds: Mapping[str, float]
     outputs: tuple[str, ...]
     licence: str
+    merged: int = 0
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> "SlideSummary":
+        """Make it of what `stored` gave; TypeError or KeyError for anything else."""
+        return cls(**{**stored, "outputs": tuple(stored["outputs"])})
+
+    def stored(self) -> dict[str, Any]:
+        """Give plain values for a state file."""
+        return asdict(self) | {"outputs": list(self.outputs)}
 
     @property
     def count(self) -> int:

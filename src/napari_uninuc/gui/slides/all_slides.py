@@ -20,6 +20,7 @@ from napari_uninuc.gui.slides.region_marks import RegionMarks
 from napari_uninuc.gui.slides.results import SlideResults
 from napari_uninuc.gui.slides.tour import RegionTour
 from napari_uninuc.session import AnnotationSession
+from napari_uninuc.slides.opening import require_mpp
 
 if TYPE_CHECKING:
     from napari_uninuc.gui.workbench import Workbench
@@ -129,10 +130,7 @@ class Slides:
                 "the size of a pixel cannot change while regions are open, for they were cut by "
                 "it; remove them from the list first, nothing of them is lost"
             )
-        if not 0.05 <= mpp <= 5:
-            raise ImageError(
-                f"a slide's pixels must be between 0.05 and 5 um, got {mpp:g}; 0.25 is a 40x scan"
-            )
+        require_mpp(mpp, slide.path.name)
         slide.pixels.slide.mpp = mpp
         slide.survey = None
         for name, value in scaled_in_um(mpp).items():

@@ -115,6 +115,7 @@ class RegionDrawing:
         slide = self._slides.current
         assert slide is not None
         name = slide.free_name()
+        slide.coming.add(name)
         tile_name = slide.tile_name(name)
         result = slide.result if self.begins_with_result else None
 
@@ -126,9 +127,18 @@ class RegionDrawing:
             session = None if result is None else begin_with(result, tile)
             return (tile if session is None else session.tile), session
 
+        def take(found: tuple[Tile, AnnotationSession | None]) -> None:
+            slide.coming.discard(name)
+            self._slides.take(slide, name, *found)
+
+        def fail(problem: Exception) -> None:
+            slide.coming.discard(name)
+            self._on_problem(problem)
+
         self._bench.worker.submit(
             f"Reading {name}",
             read,
-            on_done=lambda found: self._slides.take(slide, name, *found),
-            on_error=self._on_problem,
+            on_done=take,
+            on_error=fail,
+            on_cancel=lambda: slide.coming.discard(name),
         )

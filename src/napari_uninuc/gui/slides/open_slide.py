@@ -69,6 +69,7 @@ class OpenSlide:
     survey : None before the first look
     regions : in the order in which they were made
     earlier : regions worked at before that are not open; empty once dismissed
+    coming : names of regions that are being read
     result, result_layer : of the whole slide, and the layer that shows it; None without
     """
 
@@ -77,6 +78,7 @@ class OpenSlide:
     survey: Survey | None = None
     regions: list[Region] = field(default_factory=list)
     earlier: list[FoundRegion] = field(default_factory=list)
+    coming: set[str] = field(default_factory=set)
     result: SlideResult | None = None
     result_layer: Labels | None = None
 
@@ -126,10 +128,10 @@ class OpenSlide:
         return self.survey or self.look()
 
     def free_name(self) -> str:
-        """A name no region has: ``Region 3``."""
-        taken = {each.name for each in self.regions}
+        """A name no region has, nor one that is being read: ``Region 3``."""
+        taken = self.coming | {each.name for each in self.regions}
         taken |= {self.name_in(found.heading.name) for found in self.earlier}
-        number = len(self.regions) + len(self.earlier) + 1
+        number = len(self.regions) + len(self.earlier) + len(self.coming) + 1
         while f"Region {number}" in taken:
             number += 1
         return f"Region {number}"

@@ -89,7 +89,7 @@ class SlideResults:
         self._tell(0, 1)
         self._bench.worker.submit(
             f"Merging {region.name}",
-            lambda: merge_steps(result, correction),
+            lambda: merge_steps(result, correction, slide.require_survey().tissue),
             on_yield=lambda done: self._tell(*done),
             on_done=lambda merged: self._done(slide, region, merged),
             on_error=self._failed,

@@ -1,0 +1,94 @@
+"""Prompts in batches of few sizes: what the CPU's library keeps for a size must not pile up."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_uninuc.core.geometry import Field
+from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.decoding import _batches
+from napari_uninuc.engine.requests import PromptBatch
+
+STATUS = Path("/proc/self/status")
+
+
+def boxes_of(count, side=256, seed=0):
+    """Boxes of 24 px somewhere in a square; the first ones are the same whatever ``count``."""
+    corners = np.random.default_rng(seed).uniform(0, side - 24, (256, 2))[:count]
+    return np.concatenate([corners, corners + 24], axis=1).astype(np.float32)
+
+
+def embedded(engine, side=256):
+    pixels = np.random.default_rng(0).integers(90, 240, (side, side, 3), np.uint8)
+    whole = (0, 0, side, side)
+    return engine.embed(Tile.from_array(pixels, 0.25), Field(0, whole, whole))
+
+
+def megabytes(name):
+    """What the system says of this process: VmRSS, VmData, ..."""
+    line = next(each for each in STATUS.read_text().splitlines() if each.startswith(f"{name}:"))
+    return int(line.split()[1]) / 1024
+
+
+def grown_by_sizes():
+    """MB by which this process grows when it decodes 1 to 64 prompts, once all is warm."""
+    from napari_uninuc import load_predictor
+
+    engine = load_predictor("uninuc-n", device="cpu").engine
+    embedding = embedded(engine)
+
+    def decode(count):
+        for _ in engine.decode(embedding, PromptBatch.of_boxes(boxes_of(count))):
+            pass
+
+    for count in (64, 63, 32, 16, 8, 4, 2, 1):
+        decode(count)
+    before = megabytes("VmData")
+    for count in range(33, 64, 2):
+        decode(count)
+    return megabytes("VmData") - before
+
+
+@given(st.integers(0, 700), st.sampled_from([1, 4, 16, 64, 256, 85]))
+def test_batches_have_few_sizes_and_hold_every_prompt_once(count, at_once):
+    batches = list(_batches(np.arange(count), at_once))
+    assert [place for index, real in batches for place in index[:real]] == list(range(count))
+    for index, real in batches:
+        size = len(index)
+        assert size <= at_once
+        assert size == at_once or size & (size - 1) == 0
+        assert real >= size - size // 4
+        assert (index[real:] == index[real - 1]).all()
+
+
+@pytest.mark.parametrize("count", [3, 7, 50])
+def test_an_answer_does_not_depend_on_how_many_were_asked_with_it(predictor, count):
+    embedding = embedded(predictor.engine)
+    every = PromptBatch.of_boxes(boxes_of(64))
+    ((order, all_of_them),) = predictor.engine.decode(embedding, every)
+    assert order.tolist() == list(range(64))
+    places = []
+    for index, some in predictor.engine.decode(embedding, every.take(np.arange(count))):
+        places += index.tolist()
+        np.testing.assert_array_equal(some.origins_yx, all_of_them.origins_yx[index])
+        np.testing.assert_allclose(some.logits, all_of_them.logits[index], atol=0.1)
+        np.testing.assert_allclose(some.ious, all_of_them.ious[index], atol=0.01)
+    assert places == list(range(count))
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="asks the system for its own size, as Linux does")
+def test_memory_does_not_grow_with_the_sizes_of_batches():
+    """16 numbers of prompts that were never asked before."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", __file__], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 100  # 365 with sizes as they come, 27 so
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{grown_by_sizes():.1f}\n")
