@@ -19,8 +19,9 @@ from napari_uninuc.core.labels import LabelMap
 from napari_uninuc.core.nuclei import Nucleus, Status
 from napari_uninuc.errors import OutputError
 from napari_uninuc.slides import merge_back as merging
+from napari_uninuc.slides.correction import Correction
 from napari_uninuc.slides.joining import join
-from napari_uninuc.slides.merge_back import Correction, finish_merge, merge_back, merge_steps
+from napari_uninuc.slides.merge_back import finish_merge, merge_back, merge_steps
 from napari_uninuc.slides.opening import open_slide
 from napari_uninuc.slides.results import open_result
 from napari_uninuc.slides.run import segment_slide
@@ -376,6 +377,20 @@ def test_a_merge_that_is_stopped_while_writing_is_carried_on(result, monkeypatch
     assert not result.pixels(BOX).any()
     assert finish_merge(result) is False
     assert not list(result.folder.glob(".*"))
+
+
+def test_a_merge_that_is_stopped_while_clearing_up_is_done(result, monkeypatch):
+    def half(folder, **_):
+        (folder / "labels.npz").unlink(missing_ok=True)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(merging.shutil, "rmtree", half)
+        merge(result, begun(result))
+    after = everything(result)
+    assert finish_merge(result) is False
+    assert not list(result.folder.glob(".*"))
+    assert everything(result).items() <= after.items()
+    require_consistent(result)
 
 
 def test_a_merge_that_changes_nothing_counts_the_same(result):

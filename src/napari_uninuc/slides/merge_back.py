@@ -16,10 +16,9 @@ import numpy.typing as npt
 import pandas as pd
 import zarr
 
-from napari_uninuc.core.classes import ClassPalette
-from napari_uninuc.core.nuclei import Nucleus
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.targets import replacing
+from napari_uninuc.slides.correction import Correction
 from napari_uninuc.slides.joining import Joined, join
 from napari_uninuc.slides.merged_files import (
     changed_block,
@@ -34,7 +33,6 @@ from napari_uninuc.slides.summary import OUTPUTS
 from napari_uninuc.slides.tissue import Tissue
 
 __all__ = [
-    "Correction",
     "Merged",
     "carry_on",
     "finish_merge",
@@ -50,26 +48,6 @@ Steps = Generator[tuple[int, int], None, _Value]
 _BESIDE = ".merge"
 _LABELS, _READY = "labels.npz", "ready"
 _EXCHANGED = (*(OUTPUTS[name] for name in ("parquet", "geojson", "density", "report")), STATE)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Correction:
-    """A region as it was corrected.
-
-    Attributes
-    ----------
-    box_yxyx : px of the level that was outlined
-    pixels : (h, w) int32, what is visible
-    rows : of every id in them; detected boxes in px of the region
-    classes : of the rows
-    own_from : ids below are those of the result; 1 for a region that did not begin with it
-    """
-
-    box_yxyx: Box
-    pixels: npt.NDArray[np.int32]
-    rows: Mapping[int, Nucleus]
-    classes: ClassPalette
-    own_from: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +231,8 @@ def carry_on(result: SlideResult) -> bool:
             f"{result.folder}: the merge could not be finished ({problem}); make room there and "
             "merge again, it is carried on"
         ) from None
-    shutil.rmtree(beside)
+    (beside / _READY).unlink()  # first: what is left of a folder half removed is not ready
+    shutil.rmtree(beside, ignore_errors=True)
     return True
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
@@ -25,15 +25,13 @@ from napari_uninuc.io.colours import rgb_of
 from napari_uninuc.io.geojson import HEADER, ID, at_full_resolution, features_of
 from napari_uninuc.io.targets import replacing
 from napari_uninuc.slides.blocks import Block
+from napari_uninuc.slides.correction import Correction
 from napari_uninuc.slides.plan import SlidePlan
 from napari_uninuc.slides.protocol import Box
 from napari_uninuc.slides.results import SlideResult
 from napari_uninuc.slides.seams import Settled
 from napari_uninuc.slides.sinks import COLUMNS, rows_of_block
 from napari_uninuc.slides.summary import OUTPUTS
-
-if TYPE_CHECKING:
-    from napari_uninuc.slides.merge_back import Correction
 
 __all__ = ["changed_block", "write_merged_geojson", "write_merged_table"]
 
@@ -50,7 +48,7 @@ def changed_block(
     window: Box,
     ids: Sequence[int],
     id_in_region: Mapping[int, int],
-    correction: "Correction",
+    correction: Correction,
 ) -> Block:
     """Put the nuclei that changed into a block of their own.
 
@@ -86,7 +84,7 @@ def _settled(
     window: Box,
     box: Box,
     own: int,
-    correction: "Correction",
+    correction: Correction,
 ) -> Settled:
     row, (y, x) = correction.rows[own], correction.box_yxyx[:2]
     local = box[0] - window[0], box[1] - window[1], box[2] - window[0], box[3] - window[1]

@@ -14,7 +14,8 @@ from napari_uninuc.gui.placement import Placement
 from napari_uninuc.gui.slides.open_slide import OpenSlide, Region
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.session.steps import Filter
-from napari_uninuc.slides.merge_back import Correction, Merged, finish_merge, merge_steps
+from napari_uninuc.slides.correction import Correction
+from napari_uninuc.slides.merge_back import Merged, finish_merge, merge_steps
 from napari_uninuc.slides.results import SlideResult, open_result
 
 if TYPE_CHECKING:
