@@ -13,8 +13,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 from napari_uninuc.datasets.crops import finish_crop
 from napari_uninuc.network.build import build_model, preset
 from napari_uninuc.training.detection import DetectionWeights, detection_loss, maps_loss
+from napari_uninuc.training.feed import on_device
 from napari_uninuc.training.interactive import PromptSettings, choose_targets, interactive_loss
-from napari_uninuc.training.loop import _on_device
 
 FAR = torch.device("xla")
 """A name torch knows and this machine does not have."""
@@ -85,7 +85,7 @@ def losses_on(device, model):
     generator = torch.Generator().manual_seed(0)
     crops = [crop_of(torch.rand(3, 128, 128, generator=generator)) for _ in range(2)]
     images = torch.stack([crop.image for crop in crops]).to(device)
-    crops = [_on_device(crop, device) for crop in crops]
+    crops = [on_device(crop, device) for crop in crops]
     embedding = model.encode(images)
     output = model.detect(embedding, groups=2)
     weights = DetectionWeights()

@@ -2,73 +2,21 @@
 
 import csv
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
 import torch
 from PIL import Image
+from running import Interrupted, recipe_of, stop_after
 
 from napari_uninuc import load_predictor
 from napari_uninuc.datasets.recipes import DatasetSpec
 from napari_uninuc.errors import CheckpointError, DatasetError, ModelNotFoundError
 from napari_uninuc.network.card import DEFAULT_SCORE_THRESHOLD
 from napari_uninuc.training.export import export_model
-from napari_uninuc.training.loop import Trainer, window_sides
-from napari_uninuc.training.recipe import (
-    CropsSection,
-    OptimiserSection,
-    PromptsSection,
-    TrainRecipe,
-)
+from napari_uninuc.training.loop import Trainer
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Sums over threads come in any order; before `finished`, which is of the module too."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def nuclei(tmp_path_factory) -> Path:
-    """Two labelled pictures of 128 x 140 with discs of 18 px."""
-    folder = tmp_path_factory.mktemp("nuclei")
-    (folder / "images").mkdir()
-    (folder / "labels").mkdir()
-    rng = np.random.default_rng(0)
-    ys, xs = np.mgrid[:128, :140]
-    for name in ("a", "b"):
-        rgb = np.full((128, 140, 3), (236, 214, 226), float)
-        labels = np.zeros((128, 140), np.uint16)
-        for k, (y, x) in enumerate(
-            [(y, x) for y in range(20, 128, 30) for x in range(20, 140, 30)]
-        ):
-            inside = (ys - y) ** 2 + (xs - x) ** 2 <= 81
-            rgb[inside], labels[inside] = (96, 70, 140), k + 1
-        rgb += rng.normal(0, 6, rgb.shape)
-        Image.fromarray(rgb.clip(0, 255).astype(np.uint8)).save(folder / "images" / f"{name}.png")
-        tifffile.imwrite(folder / "labels" / f"{name}.tif", labels)
-    return folder
-
-
-def recipe_of(nuclei: Path, output: Path, **changes) -> TrainRecipe:
-    values = {
-        "architecture": "uninuc-n",
-        "output": output,
-        "steps": 4,
-        "checkpoint_every": 2,
-        "datasets": (DatasetSpec(name="discs", path=nuclei),),
-        "crops": CropsSection(size=64, batch=2, workers=0),
-        "prompts": PromptsSection(nuclei_per_crop=2, corrections=2),
-        "optimiser": OptimiserSection(warmup_steps=2),
-    }
-    return TrainRecipe(**{**values, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -120,18 +68,6 @@ def test_the_export_opens_as_a_model(finished):
         torch.testing.assert_close(stored[name].float(), value.half().float())
 
 
-class Interrupted(Exception):
-    pass
-
-
-def stop_after(steps: int):
-    def progress(step: int, _total: int, _log: dict[str, float]) -> None:
-        if step > steps:
-            raise Interrupted
-
-    return progress
-
-
 @pytest.mark.parametrize("disturbed", [False, True])
 def test_a_resumed_run_is_the_same_run(finished, nuclei, tmp_path, disturbed):
     recipe = recipe_of(nuclei, tmp_path / "discs")
@@ -159,29 +95,6 @@ def test_a_seed_is_a_run(finished, nuclei, tmp_path):
     start = Trainer(finished.recipe, CPU).model.state_dict()
     assert all(torch.equal(start[k], v) for k, v in same.model.state_dict().items())
     assert not all(torch.equal(start[k], v) for k, v in other.model.state_dict().items())
-
-
-def test_a_loader_process_draws_the_same_crops(nuclei, tmp_path):
-    crops = {}
-    for workers in (0, 1):
-        section = CropsSection(size=64, batch=2, workers=workers)
-        trainer = Trainer(recipe_of(nuclei, tmp_path / str(workers), crops=section, steps=2), CPU)
-        crops[workers] = [crop for batch in trainer._batches() for crop in batch]
-    assert len(crops[0]) == 4
-    for first, second in zip(crops[0], crops[1], strict=True):
-        assert torch.equal(first.image, second.image)
-        assert torch.equal(first.labels, second.labels)
-
-
-def test_loading_leaves_the_number_of_threads_alone(nuclei, tmp_path):
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        trainer = Trainer(recipe_of(nuclei, tmp_path / "run", steps=1), CPU)
-        assert len(list(trainer._batches())) == 1
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_crops_without_nuclei_train_too(tmp_path):
@@ -233,10 +146,3 @@ def test_missing_data(tmp_path):
 def test_unknown_architecture(nuclei, tmp_path):
     with pytest.raises(ModelNotFoundError):
         Trainer(recipe_of(nuclei, tmp_path, architecture="uninuc-z"), CPU)
-
-
-@pytest.mark.parametrize(
-    ("size", "sides"), [(64, [64]), (96, [64]), (128, [64, 128]), (256, [64, 128, 256])]
-)
-def test_windows_double_up_to_the_crop(size, sides):
-    assert window_sides(64, size) == sides

@@ -74,16 +74,16 @@ def _train(
 ) -> Path:
     from napari_uninuc.engine.device import choose_device
     from napari_uninuc.training.export import export_model
-    from napari_uninuc.training.loop import Trainer
+    from napari_uninuc.training.run import begin
 
-    trainer = Trainer(recipe, choose_device(device), resume=resume, smoke=smoke)
+    training = begin(recipe, choose_device(device), resume=resume, smoke=smoke)
     with progress_bar("training", "step") as progress:
 
         def show(step: int, steps: int, log: dict[str, float]) -> None:
             progress(step, steps, **{name: log[key] for name, key in _SHOWN.items() if key in log})
 
-        trainer.run(show)
-    return export_model(trainer)
+        training.run(show)
+    return export_model(training)
 
 
 def _require_own_output(output: Path, resume: bool) -> None:

@@ -42,7 +42,7 @@ class PromptDecoder:
     Attributes
     ----------
     model, config, device : on which the embeddings lie
-    logit_shift : added to every logit
+    logit_shift : added to every logit, before clicks are obeyed
     whole : look at all of the field instead of a window around each prompt
     candidates : SAM's three candidates instead of the single mask
     tight : boxes are right to the pixel
@@ -113,8 +113,8 @@ class PromptDecoder:
         chosen = slice(1, None) if self.candidates else slice(0, 1)
         threads = one_thread() if pixels <= _SMALL_WORK_PIXELS else nullcontext()
         with threads, self.precision():
-            logits, ious = self.model.decode(embedding.embedding, ready)
-        logits = logits[:, chosen].float() + self.logit_shift
+            logits, ious = self.model.decode(embedding.embedding, ready, self.logit_shift)
+        logits = logits[:, chosen].float()
         ious = ious[:, chosen].float()
         cut = touches_border(logits[:, 0] > SURE_LOGIT, corners, window, frame, stride)
         origins, full = logits_at_picture(logits, corners * stride, window, frame)

@@ -29,15 +29,20 @@ def preset(name: str) -> ModelConfig:
 
 
 def configured(
-    name: str, classes: Sequence[str], prior_shape: tuple[int, int] | None = None
+    name: str,
+    classes: Sequence[str],
+    prior_shape: tuple[int, int] | None = None,
+    *,
+    correction: bool = False,
 ) -> ModelConfig:
-    """A preset with classes and a language prior of its own.
+    """A preset with classes, a language prior and a correction of its own.
 
     Parameters
     ----------
     name : of a preset
     classes : names, in the order of class ids
     prior_shape : (T, D) of the text embeddings that its weights carry; None for none
+    correction : its weights have a `napari_uninuc.network.correction.Correction`
 
     Raises
     ------
@@ -45,6 +50,8 @@ def configured(
         No such preset.
     """
     config = replace(preset(name), classes=tuple(classes))
+    if correction:
+        config = replace(config, mask=replace(config.mask, correction=True))
     if prior_shape is None:
         return config
     tokens, dim = prior_shape
@@ -55,7 +62,7 @@ def config_of(card: ModelCard) -> ModelConfig:
     """The network that the weights beside a card belong to."""
     note = card.language
     shape = None if note is None else (len(note.texts), note.dim)
-    return configured(card.architecture, card.classes, shape)
+    return configured(card.architecture, card.classes, shape, correction=card.correction)
 
 
 def build_model(config: ModelConfig, *, seed: int | None = None) -> UniNuc:

@@ -105,14 +105,14 @@ class ModelCard:
     mean, std : of RGB in [0, 1], taken off before the network
     classes : names of the nucleus classes, in the order of class ids
     language : the language prior of the weights; None where they have none
+    correction : the weights have a part that was taught what a click on an outline changes
     licence : of the weights
     training_data : data sets the weights have seen, first ones first
     initialisation : where training began
     sha256 : of the weights file, 64 hexadecimal digits; empty where the weights are in no file
     score_threshold : in [0, 1], below which automatic nuclei are dropped by default
     logit_shift : added to every mask logit; moves outlines by a fraction of a pixel, chosen on
-        validation pictures like the threshold. Below `network.hints.OBEY_LOGIT`, so that clicks
-        stay obeyed
+        validation pictures like the threshold. Clicks are obeyed whatever it is
     proposer : one of `PROPOSERS`, whichever measured best on validation pictures
     flips : automatic outlines are the mean of each field and its mirror: better, and twice the
         work
@@ -138,6 +138,7 @@ class ModelCard:
     std: tuple[_Positive, _Positive, _Positive]
     classes: Annotated[tuple[_Word, ...], Field(min_length=1)]
     language: LanguageNote | None = None
+    correction: bool = False
     licence: _Word
     training_data: tuple[_Word, ...]
     initialisation: _Word

@@ -55,6 +55,8 @@ class MaskConfig:
     """Side of the smallest decoding window in input pixels; None decodes the whole input."""
     refine_width: int | None = None
     """Width of the local refinement that sees clicks and box drawn on the logit grid; ours."""
+    correction: bool = False
+    """Whether clicks on an outline are answered by `network.correction`; needs ``refine_width``."""
 
 
 @dataclass(frozen=True, slots=True)

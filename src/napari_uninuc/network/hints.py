@@ -28,27 +28,43 @@ def draw_hints(
     masks      (N, 1, H, W) logits of the previous mask on the logit grid, or None
     returns    (N, 4, H, W) float32 in [0, 1], or [-1, 1] for the box (signed, soft edge)
     """
-    height, width = grid_hw
-    ys = (torch.arange(height, device=points_xy.device) + 0.5) * stride - 0.5
-    xs = (torch.arange(width, device=points_xy.device) + 0.5) * stride - 0.5
-    clicks = [_nearest(points_xy, labels == kind, ys, xs) for kind in (POSITIVE, NEGATIVE)]
-    box = _box(points_xy, labels, ys, xs)
+    squared = click_distances(points_xy, grid_hw, stride)
+    clicks = [
+        torch.exp(-_distance_map(squared, labels == kind) / CLICK_RADIUS)
+        for kind in (POSITIVE, NEGATIVE)
+    ]
+    box = draw_box(points_xy, labels, grid_hw, stride)
     previous = torch.zeros_like(box) if masks is None else torch.sigmoid(masks.float()).squeeze(1)
     return torch.stack([*clicks, box, previous], dim=1)
 
 
-def _nearest(points_xy: Tensor, chosen: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
-    if points_xy.shape[1] == 0:  # a mask alone is a prompt too
-        return points_xy.new_zeros(len(points_xy), len(ys), len(xs))
+def click_distances(points_xy: Tensor, grid_hw: tuple[int, int], stride: int) -> Tensor:
+    """Squared distances (N, P, H, W), input pixels, of cells from points; see `draw_hints`."""
+    ys, xs = _centres(grid_hw, stride, points_xy.device)
     dy2 = (ys[None, None] - points_xy[..., 1:]).square()  # (N, P, H)
     dx2 = (xs[None, None] - points_xy[..., :1]).square()  # (N, P, W)
-    d2 = dy2.unsqueeze(-1) + dx2.unsqueeze(-2)  # (N, P, H, W)
-    d2 = d2.masked_fill(~chosen[..., None, None], torch.inf)
-    return torch.exp(-d2.amin(dim=1).sqrt() / CLICK_RADIUS)
+    return dy2.unsqueeze(-1) + dx2.unsqueeze(-2)
 
 
-def _box(points_xy: Tensor, labels: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
-    """Signed distance to the box, squashed to [-1, 1] over a few pixels; 0 without a box."""
+def _distance_map(squared: Tensor, chosen: Tensor) -> Tensor:
+    """Distance (N, H, W) from the nearest of the chosen points (N, P); infinite without one."""
+    if squared.shape[1] == 0:  # a mask alone is a prompt too
+        return squared.new_full((len(squared), *squared.shape[2:]), torch.inf)
+    return squared.masked_fill(~chosen[..., None, None], torch.inf).amin(dim=1).sqrt()
+
+
+def _centres(grid_hw: tuple[int, int], stride: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rows and columns of the cells' centres, in input pixels."""
+    ys, xs = ((torch.arange(n, device=device) + 0.5) * stride - 0.5 for n in grid_hw)
+    return ys, xs
+
+
+def draw_box(points_xy: Tensor, labels: Tensor, grid_hw: tuple[int, int], stride: int) -> Tensor:
+    """Signed distance to the box, squashed to [-1, 1] over a few pixels; 0 without a box.
+
+    Shapes as in `draw_hints`; returns (N, H, W) float32.
+    """
+    ys, xs = _centres(grid_hw, stride, points_xy.device)
     corner = labels == BOX_TOP_LEFT
     has_box = corner.any(dim=1)  # (N,)
     first = (points_xy * corner.unsqueeze(-1)).sum(dim=1)  # (N, 2)

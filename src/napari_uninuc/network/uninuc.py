@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from napari_uninuc.network.config import HieraConfig, ModelConfig
+from napari_uninuc.network.correction import Correction, describe_pixels, has_click
 from napari_uninuc.network.detector import Detector, DetectorOutput
-from napari_uninuc.network.hints import draw_hints
+from napari_uninuc.network.hints import draw_box, draw_hints
 from napari_uninuc.network.image_encoder import DetectorBackbone, build_encoder
 from napari_uninuc.network.mask_decoder import MaskDecoder, WindowFeatures
 from napari_uninuc.network.obedience import expected_after_fit, fit_box, obey_clicks
@@ -91,6 +92,7 @@ class UniNuc(nn.Module):
             self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, config.mask.dim))
         else:
             self.dense_head = DenseHead(channels[0])
+        self.correction = Correction() if config.mask.correction else None
         self.detector_backbone = None
         detection_channels, stride = self.image_encoder.detection_channels, 4
         if config.detector.backbone is not None:
@@ -128,13 +130,26 @@ class UniNuc(nn.Module):
         assert embedding.detection is not None
         return self.detector(embedding.detection, text, groups)
 
-    def decode(self, embedding: Embedding, prompts: WindowPrompts) -> tuple[Tensor, Tensor]:
-        """Masks of N prompts.
+    def decode(
+        self, embedding: Embedding, prompts: WindowPrompts, logit_shift: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Masks of N prompts; clicks on an outline are corrected where the weights can.
 
         Shapes
         ------
-        returns  logits (N, 4, 4 h, 4 w) at `ModelConfig.logit_stride`, predicted IoU (N, 4)
+        returns  logits (N, 4, 4 h, 4 w) at `ModelConfig.logit_stride`, predicted IoU (N, 4).
+                 ``logit_shift`` is in all of them, and clicks are obeyed all the same
         """
+        logits, quality = self.decode_uncorrected(embedding, prompts, logit_shift)
+        if self.correction is not None and prompts.masks is not None:
+            single = self.correct(logits[:, :1], prompts)
+            logits = torch.cat([single, logits[:, 1:]], dim=1)
+        return logits, quality
+
+    def decode_uncorrected(
+        self, embedding: Embedding, prompts: WindowPrompts, logit_shift: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """`decode` without the correction, which is taught on what this returns."""
         stride = self.config.coarse_stride
         grid = prompts.cells_hw
         window = (grid[0] * stride, grid[1] * stride)
@@ -157,6 +172,37 @@ class UniNuc(nn.Module):
         if hints is not None and prompts.tight:
             logits = fit_box(logits, prompts.points_xy, prompts.labels, stride // 4)
             quality = expected_after_fit(quality, prompts.labels)
+        logits = logits.float() + logit_shift
         if hints is not None:
             logits = obey_clicks(logits, prompts.points_xy, prompts.labels, stride // 4)
         return logits, quality
+
+    def correct(self, single: Tensor, prompts: WindowPrompts) -> Tensor:
+        """What clicks make of the answer before them, given the answer to them; obeys clicks.
+
+        Only for weights with a correction, and prompts with masks.
+
+        Shapes
+        ------
+        single   (N, 1, 4 h, 4 w) logits of `decode_uncorrected`
+        returns  the same; prompts without a click keep their answer
+        """
+        assert self.correction is not None
+        assert prompts.masks is not None
+        correcting = has_click(prompts.labels)
+        if not correcting.any():
+            return single
+        before = prompts.masks.float()
+        features = self.describe(single, prompts)
+        corrected = self.correction(features, before[:, 0], single[:, 0])[:, None]
+        corrected = obey_clicks(
+            corrected, prompts.points_xy, prompts.labels, self.config.logit_stride
+        )
+        return torch.where(correcting[:, None, None, None], corrected, single)
+
+    def describe(self, single: Tensor, prompts: WindowPrompts) -> Tensor:
+        """What the correction reads of each pixel: (N, 4 h, 4 w, FEATURES); see `correct`."""
+        assert prompts.masks is not None
+        stride, points, labels = self.config.logit_stride, prompts.points_xy, prompts.labels
+        box = draw_box(points, labels, (single.shape[2], single.shape[3]), stride)
+        return describe_pixels(prompts.masks, single, points, labels, box, prompts.tight, stride)

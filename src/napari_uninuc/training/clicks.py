@@ -5,7 +5,9 @@ Chance is always drawn on the CPU and then moved: a seed is the same run on ever
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from napari_uninuc.network.prompt_encoder import (
@@ -15,6 +17,9 @@ from napari_uninuc.network.prompt_encoder import (
     PADDING,
     POSITIVE,
 )
+
+_NEAR = 3
+"""Pixels around the true box where a negative click falls that has nothing to correct."""
 
 
 def random_pixels(region: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -48,6 +53,52 @@ def corrections(
         [torch.where(missed, POSITIVE, PADDING), torch.where(added, NEGATIVE, PADDING)], dim=1
     )
     return torch.stack([positive, negative], dim=1), labels
+
+
+def protocol_clicks(
+    predicted: Tensor, truth: Tensor, boxes_xyxy: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """`corrections`, but always two clicks, as `napari_uninuc.evaluation.clicks` draws them.
+
+    Where nothing was missed the positive click falls anywhere in the nucleus; where nothing was
+    added the negative one falls near it.
+
+    Shapes
+    ------
+    predicted, truth  (N, H, W) bool
+    boxes_xyxy        (N, 4) true boxes in pixels of the same window
+    returns           xy (N, 2, 2), labels (N, 2)
+    """
+    clicks, kinds = corrections(predicted, truth, generator)
+    rows = torch.arange(truth.shape[1], device=truth.device)
+    columns = torch.arange(truth.shape[2], device=truth.device)
+    first, last = boxes_xyxy[:, :2] - _NEAR, boxes_xyxy[:, 2:] + _NEAR
+    near_x = (columns >= first[:, :1]) & (columns < last[:, :1])
+    near_y = (rows >= first[:, 1:]) & (rows < last[:, 1:])
+    near = near_y[:, :, None] & near_x[:, None, :] & ~truth
+    anywhere = torch.stack(
+        [random_pixels(truth, generator)[0], random_pixels(near, generator)[0]], dim=1
+    )
+    clicks = torch.where((kinds == PADDING)[..., None], anywhere, clicks)
+    return clicks, torch.tensor([POSITIVE, NEGATIVE], device=truth.device).expand(len(truth), -1)
+
+
+def deepest_pixels(region: Tensor) -> Tensor:
+    """The pixel of each region (N, H, W) that is farthest from its border: xy (N, 2) float32."""
+    found = []
+    for mask in region.cpu().numpy():
+        depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+        y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+        found.append([float(x), float(y)])
+    return torch.tensor(found, device=region.device)
+
+
+def point_prompt(points_xy: Tensor) -> tuple[Tensor, Tensor]:
+    """One click each (N, 2) -> the tokens of a first click, as many as a box has."""
+    n = len(points_xy)
+    points = torch.cat([points_xy[:, None], points_xy.new_zeros(n, 2, 2)], dim=1)
+    kinds = torch.tensor([POSITIVE, PADDING, PADDING], device=points_xy.device)
+    return points, kinds.expand(n, -1)
 
 
 def box_prompt(boxes_xyxy: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from napari_uninuc.network.uninuc import UniNuc
 
 _CLASS_PARTS = ("detector.dense_class.", "detector.class_heads.")
 """One row a class."""
-_NEW_PARTS = ("detector.text.", "detector.prior")
+_NEW_PARTS = ("detector.text.", "detector.prior", "correction.")
 """What an earlier model may lack, or have where it is not wanted."""
 
 

@@ -15,10 +15,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_uninuc.datasets.crops import Crop
-from napari_uninuc.network.prompt_encoder import PADDING, POSITIVE
+from napari_uninuc.network.prompt_encoder import PADDING
 from napari_uninuc.network.uninuc import Embedding, UniNuc, WindowPrompts
 from napari_uninuc.network.windows import place_windows
-from napari_uninuc.training.clicks import box_prompt, corrections, jitter_boxes, random_pixels
+from napari_uninuc.training.clicks import (
+    box_prompt,
+    corrections,
+    jitter_boxes,
+    point_prompt,
+    random_pixels,
+)
 from napari_uninuc.training.losses import dice_loss, focal_loss, mask_iou
 
 _DRAWN = 8.0
@@ -170,8 +176,7 @@ def first_prompts(
     box_points, box_labels = box_prompt(boxes)
     xy, _ = random_pixels(targets.truth > 0.5, generator)
     by_point = torch.rand(n, generator=generator).to(device) >= settings.box_share
-    point_points = torch.stack([xy, torch.zeros_like(xy), torch.zeros_like(xy)], dim=1)
-    point_labels = torch.tensor([POSITIVE, PADDING, PADDING], device=device).expand(n, -1)
+    point_points, point_labels = point_prompt(xy)
     points = torch.where(by_point[:, None, None], point_points, box_points)
     return points, torch.where(by_point[:, None], point_labels, box_labels), by_point
 

@@ -83,7 +83,7 @@ def rate_at(step: int, steps: int, warmup: int, decay_share: float = 1.0) -> flo
 class MovingAverage:
     """Exponential moving average of parameters and buffers, warmed up over the first steps."""
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: UniNuc, decay: float) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.decay = decay
 

@@ -54,6 +54,37 @@ class LossesSection(Section):
     l1: float = Field(2.0, ge=0)
 
 
+class CorrectionsSection(Section):
+    """Teach the correction and nothing else; see `napari_uninuc.training.corrections`.
+
+    ``steps`` of the recipe are batches of crops that are clicked through, ``prompts.corrections``
+    the rounds of clicking on each nucleus.
+    """
+
+    rounds: int = Field(4, ge=1)
+    """How often it is taught anew; answers of a round are made with what the last one taught."""
+    cells_per_answer: int = Field(48, ge=1)
+    epochs: int = Field(4, ge=1)
+    batch: int = Field(8192, ge=1)
+    """Cells to a step down."""
+    logit_shift: float = Field(0.0, ge=-0.5, le=0.5)
+    """That of the card the weights will have."""
+    centre: float = Field(0.35, ge=0)
+    inside: float = Field(0.08, ge=0)
+    tight_box: float = Field(0.35, ge=0)
+    loose_box: float = Field(0.1, ge=0)
+    outline: float = Field(0.12, ge=0)
+    """The last five: how often each start is drawn, see `napari_uninuc.training.rollouts.Start`."""
+    one_click: float = Field(0.3, ge=0, le=1)
+    """Share of batches with one click a round instead of the protocol's two."""
+
+    @model_validator(mode="after")
+    def _has_starts(self) -> CorrectionsSection:
+        if self.centre + self.inside + self.tight_box + self.loose_box + self.outline == 0:
+            raise ValueError("one of centre, inside, tight_box, loose_box, outline must be above 0")
+        return self
+
+
 class OptimiserSection(Section):
     """AdamW with a cosine schedule (paper sec. 3.2 trains with 5e-5 from SAM weights)."""
 
@@ -94,6 +125,7 @@ class TrainRecipe(Section):
     language: LanguageSection | None = None
     crops: CropsSection = CropsSection()
     prompts: PromptsSection = PromptsSection()
+    corrections: CorrectionsSection | None = None
     losses: LossesSection = LossesSection()
     optimiser: OptimiserSection = OptimiserSection()
     licence: str = Field("unknown", min_length=1)
@@ -115,6 +147,12 @@ class TrainRecipe(Section):
         if len(set(classes)) < len(classes):
             raise ValueError("each class needs a name of its own")
         return classes
+
+    @model_validator(mode="after")
+    def _rounds_have_steps(self) -> TrainRecipe:
+        if self.corrections is not None and self.steps < self.corrections.rounds:
+            raise ValueError("steps must be at least corrections.rounds")
+        return self
 
     @model_validator(mode="after")
     def _language_has_names(self) -> TrainRecipe:

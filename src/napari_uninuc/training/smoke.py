@@ -41,6 +41,10 @@ def made_small(recipe: TrainRecipe, folder: Path) -> tuple[TrainRecipe, list[str
     if isinstance(initial, Path) and not initial.is_file():
         notes.append(f"initial: {initial} is not there yet; tried with random weights")
         initial = "random"
+    corrections = recipe.corrections
+    if corrections is not None:
+        few = {"rounds": min(corrections.rounds, STEPS), "epochs": 1}
+        corrections = corrections.model_copy(update=few)
     small = recipe.model_copy(
         update={
             "steps": STEPS,
@@ -48,6 +52,7 @@ def made_small(recipe: TrainRecipe, folder: Path) -> tuple[TrainRecipe, list[str
             "output": folder / recipe.output.name,  # the model takes its id from this name
             "crops": recipe.crops.model_copy(update=crops),
             "prompts": recipe.prompts.model_copy(update=prompts),
+            "corrections": corrections,
             "datasets": tuple(spec.with_few_images(_IMAGES) for spec in recipe.datasets),
         }
     )

@@ -1,0 +1,230 @@
+"""Whole rounds of simulated clicking, and what the correction can learn from them.
+
+A row is one pixel of one answer: what the correction reads of it, and what is true there. What was
+learnt so far makes the answers that the next rows are of (Ross et al., AISTATS 2011: DAgger).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from napari_uninuc.core.outline import keep_meant
+from napari_uninuc.network.correction import FEATURES
+from napari_uninuc.network.hints import click_distances
+from napari_uninuc.network.prompt_encoder import NEGATIVE, PADDING, POSITIVE
+from napari_uninuc.network.uninuc import Embedding, UniNuc, WindowPrompts
+from napari_uninuc.training.clicks import (
+    box_prompt,
+    deepest_pixels,
+    jitter_boxes,
+    point_prompt,
+    protocol_clicks,
+    random_pixels,
+)
+from napari_uninuc.training.interactive import Targets, mask_starts, upsample
+from napari_uninuc.training.losses import mask_iou
+
+__all__ = ["STARTS", "Rollouts", "Rows", "Start"]
+
+Start = Literal["centre", "inside", "tight_box", "loose_box", "outline"]
+"""First prompt: a click in the middle or anywhere inside, a box that is right to the pixel or is
+not, or an outline that is there already."""
+STARTS: tuple[Start, ...] = get_args(Start)
+_NEAR_CELLS = 4
+"""Rows are of cells at most so far from one of the outlines,"""
+_NEAR_CLICK = 10.0
+"""or input pixels from a click: the others are easy."""
+_LIMIT = 32.0
+"""SAM 2 clamps the logits it feeds back."""
+_CLICKED: tuple[Start, ...] = ("centre", "inside")
+
+
+class Rows(NamedTuple):
+    """Pixels to learn from.
+
+    Shapes
+    ------
+    features  (M, FEATURES) float16
+    truth     (M,) float32, share of the cell that is nucleus
+    before    (M,) float32 logits of the answer before
+    answer    (M,) float32 logits of the answer to be corrected
+    """
+
+    features: Tensor
+    truth: Tensor
+    before: Tensor
+    answer: Tensor
+
+    @classmethod
+    def join(cls, parts: list[Rows]) -> Rows:
+        """All rows, in order; none of no parts."""
+        if not parts:
+            none = torch.zeros(0)
+            return cls(torch.zeros(0, FEATURES, dtype=torch.float16), none, none, none)
+        return cls(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class Rollouts:
+    """One way of simulating people who click.
+
+    Attributes
+    ----------
+    model : with a correction, in evaluation mode
+    corrections : rounds after the first answer
+    one_click : one click a round instead of the protocol's two
+    cells : rows taken of an answer
+    logit_shift : that of the card
+    precision : makes the context in which the network runs
+    generator : of all chance
+    """
+
+    model: UniNuc
+    corrections: int
+    one_click: bool
+    cells: int
+    logit_shift: float
+    precision: Callable[[], AbstractContextManager[object]]
+    generator: torch.Generator
+
+    @torch.no_grad()
+    def rows(
+        self, embedding: Embedding, targets: Targets, start: Start
+    ) -> tuple[Rows, dict[str, float]]:
+        """Click on N nuclei; rows on the CPU, and the mean IoU of first and last answer."""
+        truth = targets.truth > 0.5
+        points, labels, masks = self._start(targets, start)
+        gathered: list[Rows] = []
+        log: dict[str, float] = {}
+        for step in range(self.corrections + 1):
+            prompts = self._prompts(targets, points, labels, masks, tight=start == "tight_box")
+            with self.precision():
+                answer, quality = self.model.decode_uncorrected(
+                    embedding, prompts, self.logit_shift
+                )
+            single = answer[:, :1]
+            if step == 0 and start in _CLICKED:
+                best = quality[:, 1:].argmax(dim=1) + 1
+                single = answer[torch.arange(len(answer)), best][:, None]
+            if masks is not None:
+                gathered.append(self._sample(single, prompts, targets.truth))
+                single = self.model.correct(single, prompts)
+            shown = upsample(single, targets.side)[:, 0]
+            name = "iou_first" if step == 0 else "iou_last"
+            log[name] = float(mask_iou(shown, targets.truth).mean())
+            if step < self.corrections:
+                seen = _meant(shown > 0, points, labels)
+                clicks, kinds = protocol_clicks(seen, truth, targets.boxes_xyxy, self.generator)
+                points = torch.cat([points, clicks], dim=1)
+                labels = torch.cat([labels, self._kept(kinds)], dim=1)
+                masks = single.clamp(-_LIMIT, _LIMIT)
+        return Rows.join(gathered), log
+
+    def _start(self, targets: Targets, start: Start) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Points (N, P, 2), labels (N, P) and masks (N, 1, h, w) or None."""
+        truth, boxes = targets.truth > 0.5, targets.boxes_xyxy
+        if start == "centre":
+            return *point_prompt(deepest_pixels(truth)), None
+        if start == "inside":
+            return *point_prompt(random_pixels(truth, self.generator)[0]), None
+        if start == "tight_box":
+            return *box_prompt(boxes), None
+        if start == "loose_box":
+            return *box_prompt(jitter_boxes(boxes, 0.06, self.generator)), None
+        stride = self.model.config.logit_stride
+        points, labels, masks = mask_starts(targets, stride, self.generator)
+        if self._lot() < 0.5:
+            points, labels = _with_anchors(points, labels, upsample(masks, targets.side)[:, 0] > 0)
+        return points, labels, masks
+
+    def _prompts(
+        self,
+        targets: Targets,
+        points: Tensor,
+        labels: Tensor,
+        masks: Tensor | None,
+        *,
+        tight: bool,
+    ) -> WindowPrompts:
+        cells = targets.side // self.model.config.coarse_stride
+        return WindowPrompts(
+            targets.image_index, targets.corners_yx, (cells, cells), points, labels, masks, tight
+        )
+
+    def _kept(self, kinds: Tensor) -> Tensor:
+        """The labels (N, 2) of a round; of one click where people click once."""
+        if not self.one_click:
+            return kinds
+        dropped = torch.randint(2, (len(kinds), 1), generator=self.generator).to(kinds.device)
+        return torch.where(torch.arange(2, device=kinds.device) == dropped, PADDING, kinds)
+
+    def _sample(self, single: Tensor, prompts: WindowPrompts, truth: Tensor) -> Rows:
+        assert prompts.masks is not None
+        before = prompts.masks.float()
+        stride = self.model.config.logit_stride
+        clicked = (prompts.labels == POSITIVE) | (prompts.labels == NEGATIVE)
+        squared = click_distances(
+            prompts.points_xy, (single.shape[2], single.shape[3]), stride
+        ).masked_fill(~clicked[..., None, None], torch.inf)
+        near = _near_outline(single) | _near_outline(before)
+        near = near[:, 0] | (squared.amin(dim=1) < _NEAR_CLICK**2)
+        noise = torch.rand(near.shape, generator=self.generator).to(near.device)
+        count = min(self.cells, near[0].numel())
+        lot, index = (noise * near).flatten(1).topk(count, dim=1)
+        chosen = lot > 0
+        features = self.model.describe(single, prompts).flatten(1, 2)  # (N, h w, FEATURES)
+        cover = functional.avg_pool2d(truth[:, None], stride)
+
+        def taken(values: Tensor) -> Tensor:
+            return values.flatten(1).gather(1, index)[chosen].float().cpu()
+
+        rows = features[torch.arange(len(index), device=index.device)[:, None], index][chosen]
+        return Rows(rows.half().cpu(), taken(cover), taken(before), taken(single))
+
+    def _lot(self) -> float:
+        return torch.rand(1, generator=self.generator).item()
+
+
+def _near_outline(logits: Tensor) -> Tensor:
+    """Cells (N, 1, H, W) that have both sides of the outline within `_NEAR_CELLS`."""
+    side = 2 * _NEAR_CELLS + 1
+
+    def highest(values: Tensor) -> Tensor:
+        return functional.max_pool2d(values, side, 1, _NEAR_CELLS)
+
+    return (highest(logits) > 0) & (highest(-logits) > 0)
+
+
+def _meant(masks: Tensor, points: Tensor, labels: Tensor) -> Tensor:
+    """Masks (N, S, S) as people see them: see `napari_uninuc.core.outline.keep_meant`."""
+    seen = []
+    places = points.flip(-1).cpu()
+    for mask, yx, kinds in zip(masks.cpu().numpy(), places, labels.cpu(), strict=True):
+        inside, outside = (yx[kinds == kind].tolist() for kind in (POSITIVE, NEGATIVE))
+        seen.append(torch.from_numpy(keep_meant(mask, inside, outside)))
+    return torch.stack(seen).to(masks.device)
+
+
+def _with_anchors(points: Tensor, labels: Tensor, outlines: Tensor) -> tuple[Tensor, Tensor]:
+    """Before the clicks, the box and click that outlines (N, S, S) imply (`engine.anchors`)."""
+    (x0, x1), (y0, y1) = _span(outlines.any(dim=1)), _span(outlines.any(dim=2))
+    boxes = torch.stack([x0, y0, x1, y1], dim=1)
+    corners, kinds = box_prompt(boxes)
+    middle = deepest_pixels(outlines)[:, None]
+    inside = labels.new_full((len(labels), 1), POSITIVE)
+    points = torch.cat([corners[:, :2], middle, points], dim=1)
+    return points, torch.cat([kinds[:, :2], inside, labels], dim=1)
+
+
+def _span(there: Tensor) -> tuple[Tensor, Tensor]:
+    """First and one past the last place (N,) of each row (N, S) of bool, float32."""
+    place = torch.arange(there.shape[1], device=there.device)
+    first = torch.where(there, place, len(place)).amin(dim=1)
+    return first.float(), torch.where(there, place + 1, 0).amax(dim=1).float()

@@ -1,0 +1,71 @@
+"""A training run, whatever it teaches, as commands see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from napari_uninuc.network.language import LanguagePrior
+from napari_uninuc.network.uninuc import UniNuc
+from napari_uninuc.training.recipe import TrainRecipe
+
+__all__ = ["Progress", "TrainingRun", "begin"]
+
+Progress = Callable[[int, int, dict[str, float]], None]
+"""Called after each step with (steps done, steps in all, smoothed log values)."""
+
+
+class TrainingRun(Protocol):
+    """Moves a model to its recipe's last step.
+
+    Attributes
+    ----------
+    recipe : what was asked for
+    start : where the weights began, in a sentence
+    prior : the language prior; None without one
+    step, seconds : steps done and time spent, over all sittings
+    output : folder of checkpoint and log
+    """
+
+    recipe: TrainRecipe
+    start: str
+    prior: LanguagePrior | None
+    step: int
+    seconds: float
+    output: Path
+
+    @property
+    def learnt(self) -> UniNuc:
+        """The weights to keep."""
+        ...
+
+    def run(self, progress: Progress | None = None) -> None:
+        """Train to the last step, writing ``log.csv`` and ``checkpoint.pt`` on the way."""
+        ...
+
+
+def begin(
+    recipe: TrainRecipe, device: torch.device, *, resume: bool = False, smoke: bool = False
+) -> TrainingRun:
+    """Prepare the run that a recipe asks for: of the whole network, or of its correction alone.
+
+    Parameters
+    ----------
+    resume : go on from the output folder's checkpoint
+    smoke : the recipe was made small, and its few pictures may lack a class
+
+    Raises
+    ------
+    RecipeError, CheckpointError, DatasetError
+        The recipe does not fit the architecture, its weights, its checkpoint or its data.
+    """
+    if recipe.corrections is None:
+        from napari_uninuc.training.loop import Trainer
+
+        return Trainer(recipe, device, resume=resume, smoke=smoke)
+    from napari_uninuc.training.corrections import CorrectionTrainer
+
+    return CorrectionTrainer(recipe, device, resume=resume, smoke=smoke)
