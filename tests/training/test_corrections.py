@@ -12,6 +12,7 @@ from running import Interrupted, recipe_of, stop_after
 from napari_uninuc import load_predictor
 from napari_uninuc.errors import CheckpointError, RecipeError
 from napari_uninuc.network.build import build_model, configured
+from napari_uninuc.network.card import read_card
 from napari_uninuc.network.correction import FEATURES
 from napari_uninuc.network.prompt_encoder import BOX_TOP_LEFT, NEGATIVE, PADDING, POSITIVE
 from napari_uninuc.training.corrections import CorrectionTrainer, fit_correction
@@ -76,11 +77,15 @@ def test_the_export_corrects(finished):
 
 
 def test_the_whole_network_can_be_taught_on(finished, nuclei, tmp_path):
-    """From weights with a correction, which the next stage leaves out: it fits them no more."""
+    """A later stage keeps the correction as it is, which still fits well enough."""
     weights = export_model(finished) / "model.safetensors"
     trainer = Trainer(recipe_of(nuclei, tmp_path / "on", initial=weights, steps=1), CPU)
-    assert trainer.model.correction is None
     trainer.run()
+    assert read_card(export_model(trainer)).correction
+    for name, value in finished.learnt.correction.state_dict().items():
+        torch.testing.assert_close(
+            trainer.learnt.correction.state_dict()[name], value.half().float()
+        )
 
 
 def test_a_resumed_run_is_the_same_run(finished, nuclei, first_stage, tmp_path):

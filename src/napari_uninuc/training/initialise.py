@@ -17,8 +17,22 @@ from napari_uninuc.network.uninuc import UniNuc
 
 _CLASS_PARTS = ("detector.dense_class.", "detector.class_heads.")
 """One row a class."""
-_NEW_PARTS = ("detector.text.", "detector.prior", "correction.")
+_CORRECTION = "correction."
+_NEW_PARTS = ("detector.text.", "detector.prior", _CORRECTION)
 """What an earlier model may lack, or have where it is not wanted."""
+
+
+def has_correction(initial: str | Path) -> bool:
+    """Whether the weights to begin with have learnt corrections, which the next stage keeps.
+
+    Raises
+    ------
+    CheckpointError
+        No readable weights.
+    """
+    if not isinstance(initial, Path):
+        return False
+    return any(name.startswith(_CORRECTION) for name in read_weights(initial))
 
 
 def initialise(model: UniNuc, initial: str | Path) -> str:

@@ -238,7 +238,7 @@ def _decode(
     prompts = WindowPrompts(
         targets.image_index, targets.corners_yx, (cells, cells), points, labels, masks
     )
-    return model.decode(embedding, prompts)
+    return model.decode_uncorrected(embedding, prompts)
 
 
 def _loss(

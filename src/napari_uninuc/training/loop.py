@@ -13,7 +13,7 @@ from napari_uninuc.network.language import LanguagePrior, language_prior
 from napari_uninuc.network.uninuc import UniNuc
 from napari_uninuc.training.detection import DetectionWeights, detection_loss, maps_loss
 from napari_uninuc.training.feed import batches, images_of, on_device, window_sides
-from napari_uninuc.training.initialise import initialise
+from napari_uninuc.training.initialise import has_correction, initialise
 from napari_uninuc.training.interactive import (
     PromptSettings,
     choose_targets,
@@ -53,8 +53,13 @@ class Trainer:
         self.prior = prior_of(recipe)
         shape = None if self.prior is None else self.prior.shape
         torch.manual_seed(recipe.seed)
-        self.model = build_model(configured(recipe.architecture, recipe.classes, shape))
+        kept = has_correction(recipe.initial)
+        self.model = build_model(
+            configured(recipe.architecture, recipe.classes, shape, correction=kept)
+        )
         self.start = initialise(self.model, recipe.initial)
+        if self.model.correction is not None:
+            self.model.correction.requires_grad_(False)  # taught by a recipe of its own
         if self.prior is not None:
             self.model.detector.prior.copy_(self.prior.vectors)
         self.model.to(memory_format=torch.channels_last).to(device)
