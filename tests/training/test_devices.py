@@ -11,10 +11,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from napari_uninuc.datasets.crops import finish_crop
-from napari_uninuc.network.build import build_model, preset
+from napari_uninuc.network.build import build_model, configured, preset
 from napari_uninuc.training.detection import DetectionWeights, detection_loss, maps_loss
 from napari_uninuc.training.feed import on_device
 from napari_uninuc.training.interactive import PromptSettings, choose_targets, interactive_loss
+from napari_uninuc.training.rollouts import STARTS, Rollouts
 
 FAR = torch.device("xla")
 """A name torch knows and this machine does not have."""
@@ -117,3 +118,30 @@ def test_a_training_step_is_the_same_on_any_device(far):
     model = move(build_model(preset("uninuc-n"), seed=0))
     assert losses_on(far, model) == pytest.approx(here, rel=1e-5)
     assert any(p.grad is not None for p in model.sam_mask_decoder.parameters())
+
+
+def correcting() -> torch.nn.Module:
+    return build_model(configured("uninuc-n", ["nucleus"], correction=True), seed=0).eval()
+
+
+def rows_on(device, model, start):
+    """What the correction is taught on, as `CorrectionTrainer` gathers it."""
+    generator = torch.Generator().manual_seed(0)
+    crops = [on_device(crop_of(torch.rand(3, 128, 128, generator=generator)), device)]
+    with torch.no_grad():
+        embedding = model.encode(crops[0].image[None].to(device), detection=False)
+    targets = choose_targets(
+        crops, [crops[0].boxes_xyxy], PromptSettings(), [64, 128], 8, generator
+    )
+    rollouts = Rollouts(model, 2, False, 30, 0.1, torch.no_grad, generator)
+    return rollouts.rows(embedding, targets[0], start)
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_a_correction_is_taught_the_same_on_any_device(far, start):
+    rows, log = rows_on(torch.device("cpu"), correcting(), start)
+    there, far_log = rows_on(far, move(correcting()), start)
+    assert far_log == pytest.approx(log, abs=1e-4)
+    assert all(type(column) is torch.Tensor for column in there)
+    for column, other in zip(rows, there, strict=True):
+        torch.testing.assert_close(other, column, atol=2e-2, rtol=0)

@@ -112,7 +112,7 @@ class Rollouts:
             single = answer[:, :1]
             if step == 0 and start in _CLICKED:
                 best = quality[:, 1:].argmax(dim=1) + 1
-                single = answer[torch.arange(len(answer)), best][:, None]
+                single = answer.gather(1, best[:, None, None, None].expand_as(single))
             if masks is not None:
                 gathered.append(self._sample(single, prompts, targets.truth))
                 single = self.model.correct(single, prompts)
