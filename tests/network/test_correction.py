@@ -103,6 +103,22 @@ def test_a_click_outside_the_window_says_nothing() -> None:
     )
 
 
+def test_without_a_box_nothing_is_tight() -> None:
+    """Scripts say that all their boxes are exact, and may have none."""
+    before, answer = disc(15, 15, 6), disc(15, 15, 8)
+    points, labels = torch.tensor([[[24.0, 15.0]]]), torch.tensor([[POSITIVE]])
+    torch.testing.assert_close(
+        described(before, answer, points, labels, tight=True),
+        described(before, answer, points, labels, tight=False),
+    )
+    corners = torch.cat([torch.tensor([[[4.0, 4.0], [26.0, 26.0]]]), points], dim=1)
+    kinds = torch.cat([torch.tensor([[BOX_TOP_LEFT, BOX_BOTTOM_RIGHT]]), labels], dim=1)
+    exact, rough = (
+        described(before, answer, corners, kinds, tight=tight) for tight in (True, False)
+    )
+    assert not torch.equal(exact, rough)
+
+
 def test_who_clicks() -> None:
     labels = [[PADDING, PADDING], [BOX_TOP_LEFT, BOX_BOTTOM_RIGHT], [NEGATIVE, PADDING], [1, 0]]
     assert has_click(torch.tensor(labels)).tolist() == [False, False, True, True]

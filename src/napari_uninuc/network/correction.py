@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_uninuc.network.hints import click_distances
-from napari_uninuc.network.prompt_encoder import NEGATIVE, POSITIVE
+from napari_uninuc.network.prompt_encoder import BOX_TOP_LEFT, NEGATIVE, POSITIVE
 
 __all__ = ["FEATURES", "Correction", "describe_pixels", "has_click"]
 
@@ -94,7 +94,7 @@ def describe_pixels(
     points_xy  (N, P, 2) input pixels of the window, P >= 1
     labels     (N, P) as in the prompt encoder
     box        (N, H, W) of `napari_uninuc.network.hints.draw_box`
-    tight      the boxes are right to the pixel
+    tight      boxes, where there are any, are right to the pixel
     stride     input pixels a cell of the grid
     returns    (N, H, W, FEATURES) float32
     """
@@ -104,7 +104,8 @@ def describe_pixels(
     inside = (answer > 0).sum(dim=(2, 3), keepdim=True).clamp(min=1)
     counts = [(clicks.sign == sign).sum(dim=1)[:, None, None, None] for sign in (1, -1)]
     facts = [inside.sqrt() * stride / 40, *((1 + count).log2() / 3 for count in counts)]
-    facts.append(torch.full_like(inside, float(tight)).float())
+    exact = (labels == BOX_TOP_LEFT).any(dim=1) & tight  # without a box nothing is tight
+    facts.append(exact.float()[:, None, None, None])
     maps += [fact.expand_as(answer) for fact in facts]
     level = _at(answer, points_xy, stride)
     for new in (True, False):
