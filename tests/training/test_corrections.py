@@ -10,17 +10,27 @@ from pydantic import ValidationError
 from running import Interrupted, recipe_of, stop_after
 
 from napari_uninuc import load_predictor
+from napari_uninuc.core.instances import InstanceMask
+from napari_uninuc.core.prompts import MaskLogits, Prompt
+from napari_uninuc.engine.anchors import with_anchors
 from napari_uninuc.errors import CheckpointError, RecipeError
 from napari_uninuc.network.build import build_model, configured
 from napari_uninuc.network.card import read_card
 from napari_uninuc.network.correction import FEATURES
-from napari_uninuc.network.prompt_encoder import BOX_TOP_LEFT, NEGATIVE, PADDING, POSITIVE
+from napari_uninuc.network.prompt_encoder import (
+    BOX_BOTTOM_RIGHT,
+    BOX_TOP_LEFT,
+    NEGATIVE,
+    PADDING,
+    POSITIVE,
+)
+from napari_uninuc.network.uninuc import UniNuc
 from napari_uninuc.training.corrections import CorrectionTrainer, fit_correction
 from napari_uninuc.training.export import export_model
 from napari_uninuc.training.interactive import Targets
 from napari_uninuc.training.loop import Trainer
 from napari_uninuc.training.recipe import CorrectionsSection, OptimiserSection
-from napari_uninuc.training.rollouts import STARTS, Rollouts, Rows
+from napari_uninuc.training.rollouts import STARTS, Rollouts, Rows, _with_anchors
 from napari_uninuc.training.run import begin
 
 CPU = torch.device("cpu")
@@ -55,7 +65,7 @@ def test_only_the_correction_learns(finished, first_stage):
     assert {name.split(".")[0] for name in taught} == {"correction"}
     for name, value in before.items():
         torch.testing.assert_close(after[name].float(), value.float())
-    assert after["correction.layers.4.weight"].abs().max() > 0
+    assert after["correction.layers.6.weight"].abs().max() > 0
 
 
 def test_a_run_is_logged(finished):
@@ -160,10 +170,14 @@ def targets() -> Targets:
     return Targets(torch.zeros(2, dtype=torch.long), corner, 64, truth, boxes, boxes)
 
 
+@pytest.fixture
+def model() -> UniNuc:
+    return build_model(configured("uninuc-n", ["nucleus"], correction=True), seed=0).eval()
+
+
 @pytest.mark.parametrize("start", STARTS)
-@pytest.mark.parametrize("one_click", [False, True])
-def test_every_start_is_clicked_through(targets, start, one_click, monkeypatch):
-    model = build_model(configured("uninuc-n", ["nucleus"], correction=True), seed=0).eval()
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_every_start_is_clicked_through(model, targets, start, by_hand, monkeypatch):
     seen = []
     decode = model.decode_uncorrected
 
@@ -172,15 +186,8 @@ def test_every_start_is_clicked_through(targets, start, one_click, monkeypatch):
         return decode(embedding, prompts, shift)
 
     monkeypatch.setattr(model, "decode_uncorrected", watched)
-    rollouts = Rollouts(
-        model,
-        corrections=3,
-        one_click=one_click,
-        cells=20,
-        logit_shift=0.1,
-        precision=torch.no_grad,
-        generator=torch.Generator().manual_seed(1),
-    )
+    generator = torch.Generator().manual_seed(1)
+    rollouts = Rollouts(model, 3, by_hand, 20, 0.1, torch.no_grad, generator)
     with torch.no_grad():
         embedding = model.encode(torch.rand(1, 3, 64, 64), detection=False)
     rows, log = rollouts.rows(embedding, targets, start)
@@ -194,29 +201,47 @@ def test_every_start_is_clicked_through(targets, start, one_click, monkeypatch):
     assert [prompts.masks is not None for prompts in seen] == [has_outline, True, True, True]
     assert all(prompts.tight == (start == "tight_box") for prompts in seen)
     clicked = [int(((p.labels[0] == POSITIVE) | (p.labels[0] == NEGATIVE)).sum()) for p in seen]
-    assert {b - a for a, b in pairwise(clicked)} == {1 if one_click else 2}
+    more = [b - a for a, b in pairwise(clicked)]
+    if by_hand and start in ("centre", "inside"):
+        more[0] -= 1  # now there is an outline, and it brings a click
+    assert more == [1 if by_hand else 2] * 3
+    boxes = [bool((p.labels == BOX_TOP_LEFT).any()) for p in seen]
+    own = start in ("tight_box", "loose_box")
+    assert boxes == [own or (by_hand and p.masks is not None) for p in seen]
 
 
-def test_an_outline_may_bring_its_box_and_a_click(targets):
-    """As the window's fix in place does, in half of the batches."""
-    model = build_model(configured("uninuc-n", ["nucleus"], correction=True), seed=0).eval()
-    kinds = set()
-    for seed in range(8):
+def test_by_hand_people_click_in_what_is_wrong(model, targets):
+    truth = targets.truth > 0.5
+    seen = torch.zeros_like(truth)
+    seen[0], seen[1] = truth[0].roll(4, dims=1), truth[1]
+    seen[0, 2, 2] = True
+    for seed in range(12):
         generator = torch.Generator().manual_seed(seed)
-        rollouts = Rollouts(model, 1, False, 20, 0.0, torch.no_grad, generator)
-        points, labels, masks = rollouts._start(targets, "outline")
-        anchored = bool((labels == BOX_TOP_LEFT).any())
-        kinds.add(anchored)
-        assert masks is not None
-        outline = masks[0, 0] > 0
-        if not anchored:
-            assert sorted((labels[0] != PADDING).tolist()) == [False, False, True]
-            continue
-        rows, columns = outline.nonzero().T
-        x0, y0, x1, y1 = points[0, :2].flatten().tolist()
-        assert abs(x0 - 2 * columns.min()) <= 2 >= abs(y0 - 2 * rows.min())
-        assert abs(x1 - 2 * columns.max() - 2) <= 2 >= abs(y1 - 2 * rows.max() - 2)
-        x, y = points[0, 2].tolist()
-        assert labels[0, 2] == POSITIVE
-        assert outline[int(y) // 2, int(x) // 2]
-    assert kinds == {True, False}
+        rollouts = Rollouts(model, 1, True, 20, 0.0, torch.no_grad, generator)
+        clicks, labels = rollouts._clicks(seen, truth, targets.boxes_xyxy)
+        assert clicks.shape == (2, 1, 2)
+        (x, y), (other_x, other_y) = clicks[:, 0].long().tolist()
+        assert seen[0, y, x] != truth[0, y, x]
+        assert labels[0, 0] == (POSITIVE if truth[0, y, x] else NEGATIVE)
+        assert truth[1, other_y, other_x]  # nothing is wrong
+        assert labels[1, 0] == POSITIVE
+
+
+def test_an_outline_brings_what_the_window_tells_of_it():
+    """The same box and click as `engine.anchors`, and nothing where there is no outline."""
+    place = torch.arange(64.0)
+    disc = torch.hypot(place[:, None] - 30, place[None] - 25) < 9
+    outlines = torch.stack([disc, disc, torch.zeros_like(disc)])
+    points = torch.tensor([[25.0, 26.0], [40.0, 30.0], [5.0, 5.0]])[:, None]
+    labels = torch.tensor([[NEGATIVE], [POSITIVE], [POSITIVE]])
+    told, kinds = _with_anchors(points, labels, outlines)
+    for k in range(2):
+        logits = MaskLogits.from_mask(InstanceMask((0, 0), disc.numpy(), 1.0, 0, 1.0))
+        x, y = points[k, 0].tolist()
+        prompt = with_anchors(Prompt(previous=logits).with_point((y, x), bool(labels[k, 0])))
+        y0, x0, y1, x1 = prompt.box_yxyx
+        assert told[k, :2].flatten().tolist() == [x0, y0, x1, y1]
+        assert told[k, 2].flip(0).tolist() == list(prompt.points_yx[0])
+        assert kinds[k].tolist() == [BOX_TOP_LEFT, BOX_BOTTOM_RIGHT, POSITIVE, labels[k, 0]]
+    assert kinds[2].tolist() == [PADDING, PADDING, PADDING, POSITIVE]
+    assert torch.equal(told[:, 3:], points)

@@ -116,11 +116,12 @@ class CorrectionTrainer:
             embedding = self.model.encode(images_of(crops, config, self.device), detection=False)
         boxes = [crop.boxes_xyxy for crop in crops]
         sides = window_sides(config.mask.window or self.recipe.crops.size, self.recipe.crops.size)
-        start = self._draw_start()
+        by_hand = self._lot() < self.settings.by_hand
+        start = self._draw_start(by_hand)
         rollouts = Rollouts(
             self.model,
             settings.corrections,
-            self._lot() < self.settings.one_click,
+            by_hand,
             self.settings.cells_per_answer,
             self.settings.logit_shift,
             self._precision,
@@ -140,9 +141,11 @@ class CorrectionTrainer:
         low = self.recipe.precision == "bfloat16"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=low)
 
-    def _draw_start(self) -> Start:
+    def _draw_start(self, by_hand: bool) -> Start:
+        """Draw what people begin with; by hand no box is exact, and there is an outline instead."""
         shares = torch.tensor([getattr(self.settings, name) for name in STARTS])
-        return STARTS[int(torch.multinomial(shares.float(), 1, generator=self.generator))]
+        start = STARTS[int(torch.multinomial(shares.float(), 1, generator=self.generator))]
+        return "outline" if by_hand and start == "tight_box" else start
 
     def _lot(self) -> float:
         return torch.rand(1, generator=self.generator).item()

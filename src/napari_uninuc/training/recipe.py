@@ -75,8 +75,8 @@ class CorrectionsSection(Section):
     loose_box: float = Field(0.1, ge=0)
     outline: float = Field(0.12, ge=0)
     """The last five: how often each start is drawn, see `napari_uninuc.training.rollouts.Start`."""
-    one_click: float = Field(0.3, ge=0, le=1)
-    """Share of batches with one click a round instead of the protocol's two."""
+    by_hand: float = Field(0.5, ge=0, le=1)
+    """Share of batches clicked as in the window, see `Rollouts`; the others by the protocol."""
 
     @model_validator(mode="after")
     def _has_starts(self) -> CorrectionsSection:

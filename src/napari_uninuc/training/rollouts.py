@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from napari_uninuc.core.instances import largest_piece
 from napari_uninuc.core.outline import keep_meant
 from napari_uninuc.network.correction import FEATURES
 from napari_uninuc.network.hints import click_distances
@@ -44,6 +45,11 @@ _NEAR_CLICK = 10.0
 _LIMIT = 32.0
 """SAM 2 clamps the logits it feeds back."""
 _CLICKED: tuple[Start, ...] = ("centre", "inside")
+_BOXED: tuple[Start, ...] = ("tight_box", "loose_box")
+_CENTRED = 0.7
+"""How often people click in the middle of the largest error, and not just anywhere in one."""
+_CLEARANCE = 6.0
+"""Input pixels that an implied click keeps from outside clicks, as in `engine.anchors`."""
 
 
 class Rows(NamedTuple):
@@ -79,7 +85,8 @@ class Rollouts:
     ----------
     model : with a correction, in evaluation mode
     corrections : rounds after the first answer
-    one_click : one click a round instead of the protocol's two
+    by_hand : as in the window: one click a round, mostly in the middle of what is most wrong, on
+        an outline that brings its box and a click (`engine.anchors`); else the protocol's two
     cells : rows taken of an answer
     logit_shift : that of the card
     precision : makes the context in which the network runs
@@ -88,7 +95,7 @@ class Rollouts:
 
     model: UniNuc
     corrections: int
-    one_click: bool
+    by_hand: bool
     cells: int
     logit_shift: float
     precision: Callable[[], AbstractContextManager[object]]
@@ -104,13 +111,16 @@ class Rollouts:
         gathered: list[Rows] = []
         log: dict[str, float] = {}
         for step in range(self.corrections + 1):
-            prompts = self._prompts(targets, points, labels, masks, tight=start == "tight_box")
+            told = points, labels
+            if self.by_hand and masks is not None and start not in _BOXED:
+                told = _with_anchors(points, labels, upsample(masks, targets.side)[:, 0] > 0)
+            prompts = self._prompts(targets, *told, masks, tight=start == "tight_box")
             with self.precision():
                 answer, quality = self.model.decode_uncorrected(
                     embedding, prompts, self.logit_shift
                 )
             single = answer[:, :1]
-            if step == 0 and start in _CLICKED:
+            if step == 0 and start in _CLICKED and not self.by_hand:
                 best = quality[:, 1:].argmax(dim=1) + 1
                 single = answer.gather(1, best[:, None, None, None].expand_as(single))
             if masks is not None:
@@ -121,10 +131,10 @@ class Rollouts:
             log[name] = float(mask_iou(shown, targets.truth).mean())
             if step < self.corrections:
                 seen = _meant(shown > 0, points, labels)
-                clicks, kinds = protocol_clicks(seen, truth, targets.boxes_xyxy, self.generator)
+                clicks, kinds = self._clicks(seen, truth, targets.boxes_xyxy)
                 points = torch.cat([points, clicks], dim=1)
-                labels = torch.cat([labels, self._kept(kinds)], dim=1)
-                masks = single.clamp(-_LIMIT, _LIMIT)
+                labels = torch.cat([labels, kinds], dim=1)
+                masks = self._fed_back(single, shown)
         return Rows.join(gathered), log
 
     def _start(self, targets: Targets, start: Start) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -138,11 +148,7 @@ class Rollouts:
             return *box_prompt(boxes), None
         if start == "loose_box":
             return *box_prompt(jitter_boxes(boxes, 0.06, self.generator)), None
-        stride = self.model.config.logit_stride
-        points, labels, masks = mask_starts(targets, stride, self.generator)
-        if self._lot() < 0.5:
-            points, labels = _with_anchors(points, labels, upsample(masks, targets.side)[:, 0] > 0)
-        return points, labels, masks
+        return mask_starts(targets, self.model.config.logit_stride, self.generator)
 
     def _prompts(
         self,
@@ -158,12 +164,25 @@ class Rollouts:
             targets.image_index, targets.corners_yx, (cells, cells), points, labels, masks, tight
         )
 
-    def _kept(self, kinds: Tensor) -> Tensor:
-        """The labels (N, 2) of a round; of one click where people click once."""
-        if not self.one_click:
-            return kinds
-        dropped = torch.randint(2, (len(kinds), 1), generator=self.generator).to(kinds.device)
-        return torch.where(torch.arange(2, device=kinds.device) == dropped, PADDING, kinds)
+    def _clicks(self, seen: Tensor, truth: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """The clicks of a round, xy (N, C, 2) and labels (N, C)."""
+        if not self.by_hand:
+            return protocol_clicks(seen, truth, boxes, self.generator)
+        wrong = seen != truth
+        wrong |= truth & ~wrong.any(dim=(1, 2), keepdim=True)  # where all is right, anywhere inside
+        if self._lot() < _CENTRED:
+            xy = deepest_pixels(_largest(wrong))
+        else:
+            xy, _ = random_pixels(wrong, self.generator)
+        x, y = xy.long().T
+        inside = truth[torch.arange(len(xy), device=xy.device), y, x]
+        return xy[:, None], torch.where(inside, POSITIVE, NEGATIVE)[:, None]
+
+    def _fed_back(self, single: Tensor, shown: Tensor) -> Tensor:
+        """Logits for the next round; the window keeps them at the picture's resolution."""
+        if self.by_hand:
+            single = functional.avg_pool2d(shown[:, None], self.model.config.logit_stride)
+        return single.clamp(-_LIMIT, _LIMIT)
 
     def _sample(self, single: Tensor, prompts: WindowPrompts, truth: Tensor) -> Rows:
         assert prompts.masks is not None
@@ -212,15 +231,34 @@ def _meant(masks: Tensor, points: Tensor, labels: Tensor) -> Tensor:
     return torch.stack(seen).to(masks.device)
 
 
+def _largest(regions: Tensor) -> Tensor:
+    """The largest piece of each region (N, S, S), none of which is empty."""
+    pieces = [torch.from_numpy(largest_piece(region)) for region in regions.cpu().numpy()]
+    return torch.stack(pieces).to(regions.device)
+
+
 def _with_anchors(points: Tensor, labels: Tensor, outlines: Tensor) -> tuple[Tensor, Tensor]:
-    """Before the clicks, the box and click that outlines (N, S, S) imply (`engine.anchors`)."""
-    (x0, x1), (y0, y1) = _span(outlines.any(dim=1)), _span(outlines.any(dim=2))
-    boxes = torch.stack([x0, y0, x1, y1], dim=1)
-    corners, kinds = box_prompt(boxes)
-    middle = deepest_pixels(outlines)[:, None]
-    inside = labels.new_full((len(labels), 1), POSITIVE)
-    points = torch.cat([corners[:, :2], middle, points], dim=1)
-    return points, torch.cat([kinds[:, :2], inside, labels], dim=1)
+    """Before the clicks, the box and click that outlines (N, S, S) imply (`engine.anchors`).
+
+    Outlines that are empty imply nothing: their box and click are padding.
+    """
+    side = outlines.shape[-1]
+    inside, outside = (labels == kind for kind in (POSITIVE, NEGATIVE))
+    there = outlines.any(dim=(1, 2))
+    spans = [_span(outlines.any(dim=axis)) for axis in (1, 2)]
+    low, high = (torch.stack(ends, dim=1) for ends in zip(*spans, strict=True))  # (N, xy)
+    low = torch.minimum(low, torch.where(inside[..., None], points - 1, torch.inf).amin(dim=1))
+    high = torch.maximum(high, torch.where(inside[..., None], points + 2, -torch.inf).amax(dim=1))
+    near = click_distances(points, (side, side), 1) <= _CLEARANCE**2
+    clear = outlines & ~(near & outside[..., None, None]).any(dim=1)
+    clear |= outlines & ~clear.any(dim=(1, 2), keepdim=True)
+    corners, kinds = box_prompt(torch.cat([low, high], dim=1))
+    middle = deepest_pixels(clear)[:, None]
+    kinds = torch.cat([kinds[:, :2], torch.full_like(kinds[:, :1], POSITIVE)], dim=1)
+    implied = torch.cat([corners[:, :2], middle], dim=1)
+    implied = torch.where(there[:, None, None], implied, 0.0)
+    kinds = torch.where(there[:, None], kinds, PADDING)
+    return torch.cat([implied, points], dim=1), torch.cat([kinds, labels], dim=1)
 
 
 def _span(there: Tensor) -> tuple[Tensor, Tensor]:
