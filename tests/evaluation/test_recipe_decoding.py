@@ -39,9 +39,9 @@ def windows(monkeypatch):
     seen = []
     decode = UniNuc.decode
 
-    def counted(self, embedding, prompts):
+    def counted(self, embedding, prompts, shift):
         seen.extend([tuple(prompts.cells_hw)] * len(prompts.points_xy))
-        return decode(self, embedding, prompts)
+        return decode(self, embedding, prompts, shift)
 
     monkeypatch.setattr(UniNuc, "decode", counted)
     return seen

@@ -17,14 +17,13 @@ from torch.nn import functional
 
 from napari_uninuc.datasets.crops import Crop
 from napari_uninuc.errors import RecipeError
-from napari_uninuc.network.build import build_model, configured
+from napari_uninuc.network.build import preset
 from napari_uninuc.network.correction import Correction
 from napari_uninuc.network.uninuc import UniNuc
 from napari_uninuc.training.feed import batches, images_of, on_device, window_sides
-from napari_uninuc.training.initialise import initialise
+from napari_uninuc.training.initialise import starting_model
 from napari_uninuc.training.interactive import PromptSettings, choose_targets
 from napari_uninuc.training.log import LOG_NAME, append_to_log, forget_after
-from napari_uninuc.training.loop import prior_of
 from napari_uninuc.training.recipe import CorrectionsSection, OptimiserSection, TrainRecipe
 from napari_uninuc.training.rollouts import STARTS, Rollouts, Rows, Start
 from napari_uninuc.training.run import Progress
@@ -57,19 +56,12 @@ class CorrectionTrainer:
         assert recipe.corrections is not None
         self.recipe, self.device, self.smoke = recipe, device, smoke
         self.settings: CorrectionsSection = recipe.corrections
-        self.prior = prior_of(recipe)
-        shape = None if self.prior is None else self.prior.shape
-        config = configured(recipe.architecture, recipe.classes, shape, correction=True)
-        if config.mask.refine_width is None:
+        if preset(recipe.architecture).mask.refine_width is None:
             raise RecipeError(
                 f"corrections: expected an architecture that draws clicks (uninuc-n), got "
                 f"{recipe.architecture}; remove the section"
             )
-        torch.manual_seed(recipe.seed)
-        self.model = build_model(config)
-        self.start = initialise(self.model, recipe.initial)
-        if self.prior is not None:
-            self.model.detector.prior.copy_(self.prior.vectors)
+        self.model, self.start, self.prior = starting_model(recipe, correction=True)
         self.model.to(memory_format=torch.channels_last).to(device)
         self.model.eval().requires_grad_(False)
         self.generator = torch.Generator().manual_seed(recipe.seed)

@@ -10,10 +10,13 @@ from pathlib import Path
 import torch
 
 from napari_uninuc.errors import CheckpointError
+from napari_uninuc.network.build import build_model, configured
 from napari_uninuc.network.card import card_path, read_card
 from napari_uninuc.network.checkpoint import put_weights, read_weights
 from napari_uninuc.network.config import PyramidConfig
+from napari_uninuc.network.language import LanguagePrior, language_prior
 from napari_uninuc.network.uninuc import UniNuc
+from napari_uninuc.training.recipe import TrainRecipe
 
 _CLASS_PARTS = ("detector.dense_class.", "detector.class_heads.")
 """One row a class."""
@@ -22,14 +25,41 @@ _NEW_PARTS = ("detector.text.", "detector.prior", _CORRECTION)
 """What an earlier model may lack, or have where it is not wanted."""
 
 
-def has_correction(initial: str | Path) -> bool:
-    """Whether the weights to begin with have learnt corrections, which the next stage keeps.
+def starting_model(
+    recipe: TrainRecipe, *, correction: bool = False
+) -> tuple[UniNuc, str, LanguagePrior | None]:
+    """Build a recipe's network and put its first weights into it.
+
+    Parameters
+    ----------
+    correction : give it a correction; without, it has one where the first weights have
+
+    Returns
+    -------
+    model, start, prior
+        Start says in a sentence where the weights are from; prior is the language prior, if any.
 
     Raises
     ------
-    CheckpointError
-        No readable weights.
+    ModelNotFoundError, CheckpointError
+        No such architecture; first weights that are not there or do not fit.
     """
+    prior = None
+    if recipe.language is not None:
+        prior = language_prior(recipe.classes, recipe.language.encoder, recipe.language.context)
+    shape = None if prior is None else prior.shape
+    correction = correction or _has_correction(recipe.initial)
+    torch.manual_seed(recipe.seed)
+    model = build_model(
+        configured(recipe.architecture, recipe.classes, shape, correction=correction)
+    )
+    start = initialise(model, recipe.initial)
+    if prior is not None:
+        model.detector.prior.copy_(prior.vectors)
+    return model, start, prior
+
+
+def _has_correction(initial: str | Path) -> bool:
     if not isinstance(initial, Path):
         return False
     return any(name.startswith(_CORRECTION) for name in read_weights(initial))

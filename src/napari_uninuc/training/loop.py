@@ -8,12 +8,10 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 
 from napari_uninuc.datasets.crops import Crop
-from napari_uninuc.network.build import build_model, configured
-from napari_uninuc.network.language import LanguagePrior, language_prior
 from napari_uninuc.network.uninuc import UniNuc
 from napari_uninuc.training.detection import DetectionWeights, detection_loss, maps_loss
 from napari_uninuc.training.feed import batches, images_of, on_device, window_sides
-from napari_uninuc.training.initialise import has_correction, initialise
+from napari_uninuc.training.initialise import starting_model
 from napari_uninuc.training.interactive import (
     PromptSettings,
     choose_targets,
@@ -50,18 +48,9 @@ class Trainer:
         smoke: bool = False,
     ) -> None:
         self.recipe, self.device, self.smoke = recipe, device, smoke
-        self.prior = prior_of(recipe)
-        shape = None if self.prior is None else self.prior.shape
-        torch.manual_seed(recipe.seed)
-        kept = has_correction(recipe.initial)
-        self.model = build_model(
-            configured(recipe.architecture, recipe.classes, shape, correction=kept)
-        )
-        self.start = initialise(self.model, recipe.initial)
+        self.model, self.start, self.prior = starting_model(recipe)
         if self.model.correction is not None:
             self.model.correction.requires_grad_(False)  # taught by a recipe of its own
-        if self.prior is not None:
-            self.model.detector.prior.copy_(self.prior.vectors)
         self.model.to(memory_format=torch.channels_last).to(device)
         freeze_early(self.model, recipe.optimiser.freeze_early_blocks)
         self.optimiser = build_optimiser(self.model, recipe.optimiser)
@@ -169,10 +158,3 @@ class Trainer:
             self.average.model.load_state_dict(state["average"])
             load_moments(self.optimiser, state["optimiser"])
             self.generator.set_state(state["generator"].cpu())
-
-
-def prior_of(recipe: TrainRecipe) -> LanguagePrior | None:
-    """Text embeddings of the recipe's classes; None where it has no language."""
-    if recipe.language is None:
-        return None
-    return language_prior(recipe.classes, recipe.language.encoder, recipe.language.context)
