@@ -226,7 +226,7 @@ def test_devices_are_not_read_to_their_end(tmp_path):
     [
         *(("step", value) for value in ("3", -1, 2.0, True, 10**6)),
         *(("seconds", value) for value in (float("nan"), -1.0, "1")),
-        *(("generator", value) for value in (None, 5)),
+        *(("generators", value) for value in (None, 5, [], [5])),
         *(("optimiser", value) for value in ({}, 5, {"state": {}, "param_groups": []})),
         *(("model", value) for value in (None, {}, {5: 5})),
     ],

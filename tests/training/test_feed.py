@@ -4,7 +4,9 @@ import pytest
 import torch
 from running import recipe_of
 
+from napari_uninuc.errors import RecipeError
 from napari_uninuc.training.feed import batches, window_sides
+from napari_uninuc.training.ranks import Ranks
 from napari_uninuc.training.recipe import CropsSection
 
 
@@ -13,7 +15,9 @@ def test_a_loader_process_draws_the_same_crops(nuclei, tmp_path):
     for workers in (0, 1):
         section = CropsSection(size=64, batch=2, workers=workers)
         recipe = recipe_of(nuclei, tmp_path / "run", crops=section, steps=2)
-        crops[workers] = [crop for batch in batches(recipe, 0, smoke=False) for crop in batch]
+        crops[workers] = [
+            crop for parts in batches(recipe, 0, smoke=False) for part in parts for crop in part
+        ]
     assert len(crops[0]) == 4
     for first, second in zip(crops[0], crops[1], strict=True):
         assert torch.equal(first.image, second.image)
@@ -36,3 +40,25 @@ def test_loading_leaves_the_number_of_threads_alone(nuclei, tmp_path):
 )
 def test_windows_double_up_to_the_crop(size, sides):
     assert window_sides(64, size) == sides
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_processes_share_the_batches_of_a_step(nuclei, tmp_path, count):
+    """However many there are, and wherever they begin, a step has the same crops."""
+    section = CropsSection(size=64, batch=2, workers=0, accumulate=4)
+    recipe = recipe_of(nuclei, tmp_path / "run", crops=section, steps=2)
+    alone = [part for parts in batches(recipe, 0, smoke=False) for part in parts]
+    assert [len(part) for part in alone] == [2] * 8
+    shares = [
+        list(batches(recipe, 1, smoke=False, ranks=Ranks(rank, count))) for rank in range(count)
+    ]
+    assert [len(share[0]) for share in shares] == [4 // count] * count
+    together = [shares[k % count][0][k // count] for k in range(4)]
+    for mine, whole in zip(together, alone[4:], strict=True):
+        assert all(torch.equal(a.image, b.image) for a, b in zip(mine, whole, strict=True))
+
+
+def test_a_step_that_cannot_be_shared_evenly(nuclei, tmp_path):
+    recipe = recipe_of(nuclei, tmp_path / "run", steps=1)
+    with pytest.raises(RecipeError, match=r"crops\.accumulate .* 2 processes"):
+        next(batches(recipe, 0, smoke=False, ranks=Ranks(0, 2)))

@@ -54,7 +54,9 @@ def train(recipe: Path, resume: bool, device: str, smoke: bool) -> None:
 def train_values(recipe: "TrainRecipe", device: str, *, resume: bool) -> None:
     """Train and save a model; OutputError where a run is in the way."""
     _require_own_output(recipe.output, resume)
-    click.echo(f"model saved in {_train(recipe, device, resume=resume)}")
+    folder = _train(recipe, device, resume=resume)
+    if folder is not None:
+        click.echo(f"model saved in {folder}")
 
 
 def try_training(recipe: "TrainRecipe", device: str) -> None:
@@ -71,19 +73,28 @@ def try_training(recipe: "TrainRecipe", device: str) -> None:
 
 def _train(
     recipe: "TrainRecipe", device: str, *, resume: bool = False, smoke: bool = False
-) -> Path:
+) -> Path | None:
+    """Train; the folder of the model, None in processes of torchrun that write nothing."""
     from napari_uninuc.engine.device import choose_device
     from napari_uninuc.training.export import export_model
+    from napari_uninuc.training.ranks import Ranks
     from napari_uninuc.training.run import begin
 
-    training = begin(recipe, choose_device(device), resume=resume, smoke=smoke)
-    with progress_bar("training", "step") as progress:
+    ranks = Ranks.launched()
+    place = ranks.device(choose_device(device))
+    with ranks.joined(place):
+        training = begin(recipe, place, resume=resume, smoke=smoke, ranks=ranks)
+        if not ranks.is_first:
+            training.run()
+            return None
+        with progress_bar("training", "step") as progress:
 
-        def show(step: int, steps: int, log: dict[str, float]) -> None:
-            progress(step, steps, **{name: log[key] for name, key in _SHOWN.items() if key in log})
+            def show(step: int, steps: int, log: dict[str, float]) -> None:
+                shown = {name: log[key] for name, key in _SHOWN.items() if key in log}
+                progress(step, steps, **shown)
 
-        training.run(show)
-    return export_model(training)
+            training.run(show)
+        return export_model(training)
 
 
 def _require_own_output(output: Path, resume: bool) -> None:

@@ -83,8 +83,9 @@ class CorrectionTrainer:
         recipe, log_path = self.recipe, self.output / LOG_NAME
         forget_after(log_path, self.step)
         began = time.perf_counter() - self.seconds
-        for crops in batches(recipe, self.step, smoke=self.smoke):
-            log = self._click(crops)
+        for parts in batches(recipe, self.step, smoke=self.smoke):
+            for crops in parts:
+                log = self._click(crops)
             self.step += 1
             ends = self._round_of(self.step) > self._round_of(self.step - 1)
             if ends:

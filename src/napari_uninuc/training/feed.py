@@ -13,34 +13,47 @@ from napari_uninuc.datasets.crops import Crop, CropSource, CropStream
 from napari_uninuc.datasets.recipes import DatasetSpec
 from napari_uninuc.errors import RecipeError
 from napari_uninuc.network.config import ModelConfig
+from napari_uninuc.training.ranks import ALONE, Ranks
 from napari_uninuc.training.recipe import TrainRecipe
 
 __all__ = ["batches", "images_of", "on_device", "window_sides"]
 
 
 class _CropDataset(Dataset[Crop]):
-    """Crops ``first`` to ``last`` of a stream, for a loader process."""
+    """Some crops of a stream, by their numbers, for a loader process."""
 
-    def __init__(self, stream: CropStream, first: int, last: int) -> None:
-        self.stream, self.first, self.last = stream, first, last
+    def __init__(self, stream: CropStream, numbers: Sequence[int]) -> None:
+        self.stream, self.numbers = stream, numbers
 
     def __len__(self) -> int:
-        return self.last - self.first
+        return len(self.numbers)
 
     def __getitem__(self, index: int) -> Crop:
-        return self.stream.crop(self.first + index)
+        return self.stream.crop(self.numbers[index])
 
 
-def batches(recipe: TrainRecipe, first_step: int, *, smoke: bool) -> Iterator[list[Crop]]:
-    """The crops of each step from ``first_step`` to the last; the same however often resumed.
+def batches(
+    recipe: TrainRecipe, first_step: int, *, smoke: bool, ranks: Ranks = ALONE
+) -> Iterator[list[list[Crop]]]:
+    """This process' batches of each step from ``first_step`` to the last.
+
+    A step has the same crops however often the run was resumed, and however many processes share
+    its batches.
 
     Raises
     ------
     RecipeError
-        One of several classes is in none of the data; not with ``smoke``, which reads few.
+        One of several classes is in none of the data; not with ``smoke``, which reads few. Or the
+        batches of a step cannot be shared evenly.
     DatasetError
         A picture or its labels cannot be read.
     """
+    batch, per_step = recipe.crops.batch, recipe.crops.accumulate
+    if per_step % ranks.count:
+        raise RecipeError(
+            f"crops.accumulate must be a multiple of the {ranks.count} processes that share a "
+            f"step, got {per_step}; change it or the number of processes"
+        )
     stream = CropStream(
         _load_sources(recipe, every_class=not smoke),
         size=recipe.crops.size,
@@ -49,11 +62,21 @@ def batches(recipe: TrainRecipe, first_step: int, *, smoke: bool) -> Iterator[li
         seed=recipe.seed,
         classes=recipe.classes,
     )
-    batch = recipe.crops.batch
-    crops = _CropDataset(stream, first_step * batch, recipe.steps * batch)
-    yield from DataLoader(
-        crops, batch_size=batch, num_workers=recipe.crops.workers, collate_fn=list
+    ours = [
+        (step * per_step + part) * batch + k
+        for step in range(first_step, recipe.steps)
+        for part in range(ranks.rank, per_step, ranks.count)
+        for k in range(batch)
+    ]
+    loader = DataLoader(
+        _CropDataset(stream, ours),
+        batch_size=batch,
+        num_workers=recipe.crops.workers,
+        collate_fn=list,
     )
+    drawn = iter(loader)
+    for _ in range(first_step, recipe.steps):
+        yield [next(drawn) for _ in range(per_step // ranks.count)]
 
 
 def images_of(crops: Sequence[Crop], config: ModelConfig, device: torch.device) -> Tensor:

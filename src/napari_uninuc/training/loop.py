@@ -25,9 +25,13 @@ from napari_uninuc.training.optim import (
     load_moments,
     rate_at,
 )
+from napari_uninuc.training.ranks import ALONE, Ranks
 from napari_uninuc.training.recipe import TrainRecipe
 from napari_uninuc.training.run import Progress
 from napari_uninuc.training.state import checked_time, resuming, save_state
+
+_SEED_STEP = 7919
+"""Between the seeds of two processes' clicks."""
 
 
 class Trainer:
@@ -37,6 +41,7 @@ class Trainer:
     ----------
     resume : go on from the output folder's checkpoint
     smoke : the recipe was made small, and its few pictures may lack a class
+    ranks : the processes that share the run; they must have joined
     """
 
     def __init__(
@@ -46,8 +51,9 @@ class Trainer:
         *,
         resume: bool = False,
         smoke: bool = False,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.recipe, self.device, self.smoke = recipe, device, smoke
+        self.recipe, self.device, self.smoke, self.ranks = recipe, device, smoke, ranks
         self.model, self.start, self.prior = starting_model(recipe)
         if self.model.correction is not None:
             self.model.correction.requires_grad_(False)  # taught by a recipe of its own
@@ -56,7 +62,7 @@ class Trainer:
         self.optimiser = build_optimiser(self.model, recipe.optimiser)
         self.full_rates = [group["lr"] for group in self.optimiser.param_groups]
         self.average = MovingAverage(self.model, recipe.optimiser.ema)
-        self.generator = torch.Generator().manual_seed(recipe.seed)
+        self.generator = torch.Generator().manual_seed(recipe.seed + _SEED_STEP * ranks.rank)
         self.step, self.seconds = 0, 0.0
         self.output = recipe.output
         self.output.mkdir(parents=True, exist_ok=True)
@@ -71,37 +77,44 @@ class Trainer:
     def run(self, progress: Progress | None = None) -> None:
         """Train to the last step, writing ``log.csv`` and ``checkpoint.pt`` on the way."""
         recipe = self.recipe
-        forget_after(self.output / LOG_NAME, self.step)
+        writes = self.ranks.is_first
+        if writes:
+            forget_after(self.output / LOG_NAME, self.step)
         smooth: dict[str, float] = {}
         began = time.perf_counter() - self.seconds
-        for crops in batches(recipe, self.step, smoke=self.smoke):
-            log = self._update(crops)
+        for parts in batches(recipe, self.step, smoke=self.smoke, ranks=self.ranks):
+            log = self._update(parts)
             self.step += 1
             self.seconds = time.perf_counter() - began
             for key, value in log.items():
                 smooth[key] = 0.95 * smooth.get(key, value) + 0.05 * value
             if progress is not None:
                 progress(self.step, recipe.steps, smooth)
-            if self.step % 20 == 0 or self.step == recipe.steps:
+            if writes and (self.step % 20 == 0 or self.step == recipe.steps):
                 append_to_log(self.output / LOG_NAME, self.step, self.seconds, smooth)
             if self.step % recipe.checkpoint_every == 0 or self.step == recipe.steps:
                 self._save()
 
-    def _update(self, crops: list[Crop]) -> dict[str, float]:
+    def _update(self, parts: list[list[Crop]]) -> dict[str, float]:
+        """Make one step down from the gradients of some batches, and of the other processes'."""
         recipe = self.recipe
         schedule = recipe.optimiser
         share = rate_at(self.step, recipe.steps, schedule.warmup_steps, schedule.decay_share)
         for group, rate in zip(self.optimiser.param_groups, self.full_rates, strict=True):
             group["lr"] = rate * share
         self.model.train()
-        loss, log = self._loss(crops)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        logs: list[dict[str, float]] = []
+        for crops in parts:
+            loss, log = self._loss(crops)
+            (loss / recipe.crops.accumulate).backward()
+            logs.append({"loss": float(loss.detach()), **log})
+        self.ranks.add_up(self.model.parameters())
         norm = clip_grad_norm_(self.model.parameters(), recipe.optimiser.clip)
         if torch.isfinite(norm):
             self.optimiser.step()
         self.average.update(self.model, self.step)
-        return {"loss": float(loss.detach()), **log, "grad": float(norm), "rate": share}
+        return {**_mean(logs), "grad": float(norm), "rate": share}
 
     def _loss(self, crops: list[Crop]) -> tuple[torch.Tensor, dict[str, float]]:
         recipe, config, weights = self.recipe, self.model.config, self.recipe.losses
@@ -147,9 +160,10 @@ class Trainer:
             "model": self.model.state_dict(),
             "average": self.average.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "generator": self.generator.get_state(),
+            "generators": self.ranks.gathered(self.generator.get_state()),
         }
-        save_state(self.output, state)
+        if self.ranks.is_first:
+            save_state(self.output, state)
 
     def _resume(self) -> None:
         with resuming(self.output, self.device, self.recipe.steps) as state:
@@ -157,4 +171,13 @@ class Trainer:
             self.model.load_state_dict(state["model"])
             self.average.model.load_state_dict(state["average"])
             load_moments(self.optimiser, state["optimiser"])
-            self.generator.set_state(state["generator"].cpu())
+            if len(state["generators"]) != self.ranks.count:
+                raise ValueError(f"it is of {len(state['generators'])} processes")
+            self.generator.set_state(state["generators"][self.ranks.rank].cpu())
+
+
+def _mean(logs: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of each value over the batches that have it, in order of appearance."""
+    names = dict.fromkeys(name for log in logs for name in log)
+    values = {name: [log[name] for log in logs if name in log] for name in names}
+    return {name: sum(some) / len(some) for name, some in values.items()}

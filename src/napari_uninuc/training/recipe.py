@@ -26,6 +26,8 @@ class CropsSection(Section):
     mpp: float = Field(0.25, gt=0)
     zoom: tuple[float, float] = (0.5, 2.0)
     batch: int = Field(8, ge=1)
+    accumulate: int = Field(1, ge=1)
+    """Batches to a step, one after the other or shared among processes; their gradients add up."""
     workers: int = Field(1, ge=0)
 
 

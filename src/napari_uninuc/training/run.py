@@ -8,8 +8,10 @@ from typing import Protocol
 
 import torch
 
+from napari_uninuc.errors import RecipeError
 from napari_uninuc.network.language import LanguagePrior
 from napari_uninuc.network.uninuc import UniNuc
+from napari_uninuc.training.ranks import ALONE, Ranks
 from napari_uninuc.training.recipe import TrainRecipe
 
 __all__ = ["Progress", "TrainingRun", "begin"]
@@ -48,7 +50,12 @@ class TrainingRun(Protocol):
 
 
 def begin(
-    recipe: TrainRecipe, device: torch.device, *, resume: bool = False, smoke: bool = False
+    recipe: TrainRecipe,
+    device: torch.device,
+    *,
+    resume: bool = False,
+    smoke: bool = False,
+    ranks: Ranks = ALONE,
 ) -> TrainingRun:
     """Prepare the run that a recipe asks for: of the whole network, or of its correction alone.
 
@@ -56,6 +63,7 @@ def begin(
     ----------
     resume : go on from the output folder's checkpoint
     smoke : the recipe was made small, and its few pictures may lack a class
+    ranks : the processes that share the run; they must have joined
 
     Raises
     ------
@@ -65,7 +73,11 @@ def begin(
     if recipe.corrections is None:
         from napari_uninuc.training.loop import Trainer
 
-        return Trainer(recipe, device, resume=resume, smoke=smoke)
+        return Trainer(recipe, device, resume=resume, smoke=smoke, ranks=ranks)
+    if ranks.count > 1:
+        raise RecipeError(
+            f"corrections: expected one process, got {ranks.count}; run it without torchrun"
+        )
     from napari_uninuc.training.corrections import CorrectionTrainer
 
     return CorrectionTrainer(recipe, device, resume=resume, smoke=smoke)
