@@ -70,9 +70,11 @@ def trainer_in(folder: Path) -> Any:
 
     from napari_uninuc.training.loop import Trainer
     from napari_uninuc.training.optim import MovingAverage, build_optimiser
+    from napari_uninuc.training.ranks import ALONE
     from napari_uninuc.training.recipe import OptimiserSection
 
     trainer: Any = Trainer.__new__(Trainer)
+    trainer.ranks = ALONE
     trainer.device, trainer.output = torch.device("cpu"), folder
     trainer.model = small_network()
     trainer.optimiser = build_optimiser(trainer.model, OptimiserSection())
