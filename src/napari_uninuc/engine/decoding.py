@@ -114,7 +114,7 @@ class PromptDecoder:
         threads = one_thread() if pixels <= _SMALL_WORK_PIXELS else nullcontext()
         with threads, self.precision():
             logits, ious = self.model.decode(embedding.embedding, ready, self.logit_shift)
-        logits = logits[:, chosen].float()
+        logits = logits[:, chosen]
         ious = ious[:, chosen].float()
         cut = touches_border(logits[:, 0] > SURE_LOGIT, corners, window, frame, stride)
         origins, full = logits_at_picture(logits, corners * stride, window, frame)
