@@ -25,7 +25,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from napari_uninuc.engine.cache import EmbeddingKey
-from napari_uninuc.engine.places import cache_folder
+from napari_uninuc.network.places import cache_folder
 
 __all__ = ["EmbeddingStore", "StoreState", "default_store"]
 

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from napari_uninuc.engine.device import encoder_dtype
-from napari_uninuc.engine.places import cache_folder
+from napari_uninuc.network.places import cache_folder
 
 __all__ = ["choose_dtype", "fastest_dtype"]
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from platformdirs import user_cache_path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -23,6 +22,7 @@ from torch.nn import functional
 
 from napari_uninuc.network.card import LanguageNote
 from napari_uninuc.network.language_encoders import EncoderName, TextEncoder, encoder_named
+from napari_uninuc.network.places import cache_folder
 
 TEMPLATES = (
     "{name} nuclei",
@@ -69,7 +69,8 @@ def language_prior(
     names : T classes that may be there
     encoder : one of `ENCODERS`, or an encoder
     context : what else is known of all the pictures, a tissue for instance ("colon")
-    folder : of the cache; None takes `cache_folder`. What cannot be kept there is made each time
+    folder : of the cache; None takes ``language`` in `cache_folder`
+        What cannot be kept there is made each time.
 
     Raises
     ------
@@ -80,7 +81,8 @@ def language_prior(
     sentences = [sentences_of(name, context) for name in names]
     key = json.dumps([source.tag, sentences]).encode()
     name = hashlib.blake2b(key, digest_size=16).hexdigest()
-    path = (cache_folder() if folder is None else folder) / f"{name}.safetensors"
+    kept_in = cache_folder() / "language" if folder is None else folder
+    path = kept_in / f"{name}.safetensors"
     vectors = _read(path, len(names))
     if vectors is None:
         each = source.encode([one for group in sentences for one in group]).float()
@@ -94,13 +96,6 @@ def sentences_of(name: str, context: str = "") -> list[str]:
     """Put a name into every template."""
     made = [template.format(name=name, context=context) for template in TEMPLATES]
     return [" ".join(sentence.split()) for sentence in made]
-
-
-def cache_folder() -> Path:
-    """Where vectors are kept: ``language`` in ``$UNINUC_CACHE``, or in the user's cache folder."""
-    chosen = os.environ.get("UNINUC_CACHE")
-    base = Path(chosen).expanduser() if chosen else user_cache_path("napari-uninuc", False)
-    return base / "language"
 
 
 def _mean_directions(each: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
@@ -80,10 +80,13 @@ def rate_at(step: int, steps: int, warmup: int, decay_share: float = 1.0) -> flo
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-class MovingAverage:
+_Network = TypeVar("_Network", bound=nn.Module)
+
+
+class MovingAverage(Generic[_Network]):
     """Exponential moving average of parameters and buffers, warmed up over the first steps."""
 
-    def __init__(self, model: UniNuc, decay: float) -> None:
+    def __init__(self, model: _Network, decay: float) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.decay = decay
 

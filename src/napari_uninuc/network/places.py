@@ -1,4 +1,4 @@
-"""Where the engine keeps what can be computed again."""
+"""Where what can be computed again is kept: embeddings, measured speeds, vectors of words."""
 
 import os
 from pathlib import Path
