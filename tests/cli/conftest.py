@@ -15,9 +15,10 @@ def random_model(tmp_path_factory):
     """Folder of a uninuc-n with random weights that keeps every detection."""
     from dataclasses import replace
 
-    from napari_uninuc.network.build import build_model, preset
+    from napari_uninuc.network.build import build_model
     from napari_uninuc.network.card import card_for_preset
     from napari_uninuc.network.checkpoint import save_model
+    from napari_uninuc.network.config import preset
 
     folder = tmp_path_factory.mktemp("models") / "uninuc-n"
     card = replace(card_for_preset("uninuc-n"), score_threshold=0.0)

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from napari_uninuc.errors import CheckpointError, OutputError
-from napari_uninuc.network.build import build_model, preset
+from napari_uninuc.network.build import build_model
 from napari_uninuc.network.card import card_for_preset, read_card, sha256_of
 from napari_uninuc.network.checkpoint import load_weights, save_model, save_weights
-from napari_uninuc.network.config import ModelConfig
+from napari_uninuc.network.config import ModelConfig, preset
 from napari_uninuc.network.uninuc import UniNuc
 
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from napari_uninuc.network.build import build_model, configured
+from napari_uninuc.network.build import build_model
+from napari_uninuc.network.config import configured
 from napari_uninuc.network.correction import FEATURES, Correction, describe_pixels, has_click
 from napari_uninuc.network.hints import draw_box
 from napari_uninuc.network.prompt_encoder import (

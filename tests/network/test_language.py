@@ -12,9 +12,10 @@ import torch
 
 from napari_uninuc.engine.loading import load_engine
 from napari_uninuc.errors import CheckpointError
-from napari_uninuc.network.build import build_model, config_of, configured
+from napari_uninuc.network.build import build_model, config_of
 from napari_uninuc.network.card import LanguageNote, card_for_preset
 from napari_uninuc.network.checkpoint import save_model
+from napari_uninuc.network.config import configured
 from napari_uninuc.network.language import TEMPLATES, language_prior, sentences_of
 from napari_uninuc.network.language_encoders import encoder_named
 

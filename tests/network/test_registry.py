@@ -10,10 +10,10 @@ from sam2.modeling.sam2_base import SAM2Base
 
 from napari_uninuc.errors import CheckpointError, ModelNotFoundError
 from napari_uninuc.network import registry
-from napari_uninuc.network.build import build_model, preset
+from napari_uninuc.network.build import build_model
 from napari_uninuc.network.card import card_for_preset, read_card, sha256_of, write_card
 from napari_uninuc.network.checkpoint import save_model
-from napari_uninuc.network.config import ModelConfig
+from napari_uninuc.network.config import ModelConfig, preset
 from napari_uninuc.network.registry import fetch, find_model, list_models, model_folders, verify
 
 

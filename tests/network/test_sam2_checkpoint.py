@@ -9,10 +9,10 @@ import torch
 from sam2.modeling.sam2_base import SAM2Base
 
 from napari_uninuc.errors import CheckpointError
-from napari_uninuc.network.build import build_model, preset
+from napari_uninuc.network.build import build_model
 from napari_uninuc.network.card import read_card, sha256_of
 from napari_uninuc.network.checkpoint import load_weights
-from napari_uninuc.network.config import PRESETS, ModelConfig
+from napari_uninuc.network.config import PRESETS, ModelConfig, preset
 from napari_uninuc.network.sam2_checkpoint import (
     convert_sam2,
     guess_architecture,

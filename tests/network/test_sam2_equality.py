@@ -12,9 +12,9 @@ from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from napari_uninuc import load_predictor
-from napari_uninuc.network.build import build_model, preset
+from napari_uninuc.network.build import build_model
 from napari_uninuc.network.checkpoint import load_weights
-from napari_uninuc.network.config import ModelConfig
+from napari_uninuc.network.config import ModelConfig, preset
 from napari_uninuc.network.sam2_checkpoint import convert_sam2
 from napari_uninuc.network.uninuc import UniNuc, WindowPrompts
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from napari_uninuc.network.build import build_model, preset
-from napari_uninuc.network.config import ModelConfig
+from napari_uninuc.network.build import build_model
+from napari_uninuc.network.config import ModelConfig, preset
 from napari_uninuc.network.obedience import fit_box, obey_clicks
 from napari_uninuc.network.uninuc import Embedding, UniNuc, WindowPrompts
 

@@ -3,7 +3,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_uninuc.network.build import build_model, preset
+from napari_uninuc.network.build import build_model
+from napari_uninuc.network.config import preset
 from napari_uninuc.network.mask_decoder import WindowFeatures
 from napari_uninuc.network.uninuc import WindowPrompts
 from napari_uninuc.network.windows import cut_windows, place_windows

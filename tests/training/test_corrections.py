@@ -14,8 +14,9 @@ from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.prompts import MaskLogits, Prompt
 from napari_uninuc.engine.anchors import with_anchors
 from napari_uninuc.errors import CheckpointError, RecipeError
-from napari_uninuc.network.build import build_model, configured
+from napari_uninuc.network.build import build_model
 from napari_uninuc.network.card import read_card
+from napari_uninuc.network.config import configured
 from napari_uninuc.network.correction import FEATURES
 from napari_uninuc.network.prompt_encoder import (
     BOX_BOTTOM_RIGHT,

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from napari_uninuc.datasets.crops import finish_crop
-from napari_uninuc.network.build import build_model, configured, preset
+from napari_uninuc.network.build import build_model
+from napari_uninuc.network.config import configured, preset
 from napari_uninuc.network.detector import DetectorOutput
 from napari_uninuc.training.detection import DetectionWeights, detection_loss, maps_loss
 

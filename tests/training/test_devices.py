@@ -11,7 +11,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from napari_uninuc.datasets.crops import finish_crop
-from napari_uninuc.network.build import build_model, configured, preset
+from napari_uninuc.network.build import build_model
+from napari_uninuc.network.config import configured, preset
 from napari_uninuc.training.detection import DetectionWeights, detection_loss, maps_loss
 from napari_uninuc.training.feed import on_device
 from napari_uninuc.training.interactive import PromptSettings, choose_targets, interactive_loss

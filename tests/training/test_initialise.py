@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from napari_uninuc.errors import CheckpointError
-from napari_uninuc.network.build import build_model, configured
+from napari_uninuc.network.build import build_model
 from napari_uninuc.network.card import LanguageNote, card_for_preset
 from napari_uninuc.network.checkpoint import save_model, save_weights
+from napari_uninuc.network.config import configured
 from napari_uninuc.training.initialise import initialise
 
 HEADS = ("detector.dense_class.weight", "detector.class_heads.1.bias")

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from napari_uninuc.datasets.crops import finish_crop
-from napari_uninuc.network.build import build_model, preset
+from napari_uninuc.network.build import build_model
+from napari_uninuc.network.config import preset
 from napari_uninuc.network.prompt_encoder import PADDING, POSITIVE
 from napari_uninuc.training.interactive import (
     PromptSettings,

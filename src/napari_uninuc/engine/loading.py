@@ -5,9 +5,10 @@ from pathlib import Path
 from napari_uninuc.engine.device import choose_device
 from napari_uninuc.engine.embedding_store import default_store
 from napari_uninuc.engine.torch_engine import TorchEngine
-from napari_uninuc.network.build import build_model, config_of, preset
+from napari_uninuc.network.build import build_model, config_of
 from napari_uninuc.network.card import card_for_preset
 from napari_uninuc.network.checkpoint import load_weights
+from napari_uninuc.network.config import preset
 from napari_uninuc.network.registry import find_model
 
 __all__ = ["load_engine", "untrained_engine"]

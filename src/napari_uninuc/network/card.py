@@ -22,7 +22,7 @@ import tomli_w
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from napari_uninuc.errors import CheckpointError, OutputError
-from napari_uninuc.network.config import PRESETS, PyramidConfig
+from napari_uninuc.network.config import PRESETS, PyramidConfig, preset
 
 CARD_NAME = "card.toml"
 WEIGHTS_NAME = "model.safetensors"
@@ -253,8 +253,6 @@ def card_for_preset(name: str) -> ModelCard:
     ModelNotFoundError
         No such preset.
     """
-    from napari_uninuc.network.build import preset  # loads torch, which reading a card need not
-
     config = preset(name)
     return ModelCard(
         id=config.id,

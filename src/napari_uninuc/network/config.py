@@ -6,7 +6,10 @@ All lengths are in *input pixels*: pixels of the image handed to the network.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from napari_uninuc.errors import ModelNotFoundError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -159,3 +162,48 @@ PRESETS: dict[str, ModelConfig] = {
     "uninuc-b-single": _paper("uninuc-b-single", _HIERA_B, None, mshq=False),
     "uninuc-b-plain": _paper("uninuc-b-plain", _HIERA_B, "convnext_base", mshq=False),
 }
+
+
+def preset(name: str) -> ModelConfig:
+    """The architecture called ``name``.
+
+    Raises
+    ------
+    ModelNotFoundError
+        No such preset.
+    """
+    if name not in PRESETS:
+        raise ModelNotFoundError(
+            f"architecture must be one of {', '.join(PRESETS)}, got {name!r}; choose one of them"
+        )
+    return PRESETS[name]
+
+
+def configured(
+    name: str,
+    classes: Sequence[str],
+    prior_shape: tuple[int, int] | None = None,
+    *,
+    correction: bool = False,
+) -> ModelConfig:
+    """A preset with classes, a language prior and a correction of its own.
+
+    Parameters
+    ----------
+    name : of a preset
+    classes : names, in the order of class ids
+    prior_shape : (T, D) of the text embeddings that its weights carry; None for none
+    correction : its weights have a `napari_uninuc.network.correction.Correction`
+
+    Raises
+    ------
+    ModelNotFoundError
+        No such preset.
+    """
+    config = replace(preset(name), classes=tuple(classes))
+    if correction:
+        config = replace(config, mask=replace(config.mask, correction=True))
+    if prior_shape is None:
+        return config
+    tokens, dim = prior_shape
+    return replace(config, detector=replace(config.detector, text_dim=dim, text_tokens=tokens))

@@ -19,10 +19,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from napari_uninuc.errors import CheckpointError
-from napari_uninuc.network.build import build_model, preset
+from napari_uninuc.network.build import build_model
 from napari_uninuc.network.card import ModelCard, card_for_preset, sha256_of
 from napari_uninuc.network.checkpoint import check_names_and_shapes, save_model
-from napari_uninuc.network.config import PRESETS, HieraConfig
+from napari_uninuc.network.config import PRESETS, HieraConfig, preset
 from napari_uninuc.network.uninuc import UniNuc
 
 SAM2_PREFIXES = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no_mem_embed")

@@ -17,16 +17,15 @@ from torch.nn import functional
 
 from napari_uninuc.datasets.crops import Crop
 from napari_uninuc.errors import RecipeError
-from napari_uninuc.network.build import preset
+from napari_uninuc.network.config import preset
 from napari_uninuc.network.correction import Correction
 from napari_uninuc.network.uninuc import UniNuc
 from napari_uninuc.training.feed import batches, images_of, on_device, window_sides
 from napari_uninuc.training.initialise import starting_model
 from napari_uninuc.training.interactive import PromptSettings, choose_targets
-from napari_uninuc.training.log import LOG_NAME, append_to_log, forget_after
+from napari_uninuc.training.log import LOG_NAME, Progress, append_to_log, forget_after
 from napari_uninuc.training.recipe import CorrectionsSection, OptimiserSection, TrainRecipe
 from napari_uninuc.training.rollouts import STARTS, Rollouts, Rows, Start
-from napari_uninuc.training.run import Progress
 from napari_uninuc.training.state import checked_time, resuming, save_state
 
 __all__ = ["CorrectionTrainer", "fit_correction"]

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from napari_uninuc.errors import CheckpointError
-from napari_uninuc.network.build import build_model, configured
+from napari_uninuc.network.build import build_model
 from napari_uninuc.network.card import card_path, read_card
 from napari_uninuc.network.checkpoint import put_weights, read_weights
-from napari_uninuc.network.config import PyramidConfig
+from napari_uninuc.network.config import PyramidConfig, configured
 from napari_uninuc.network.language import LanguagePrior, language_prior
 from napari_uninuc.network.uninuc import UniNuc
 from napari_uninuc.training.recipe import TrainRecipe

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 LOG_NAME = "log.csv"
+
+Progress = Callable[[int, int, dict[str, float]], None]
+"""Called after each step with (steps done, steps in all, smoothed log values)."""
 
 
 def append_to_log(path: Path, step: int, seconds: float, values: Mapping[str, float]) -> None:

@@ -17,7 +17,7 @@ from napari_uninuc.training.interactive import (
     choose_targets,
     interactive_loss,
 )
-from napari_uninuc.training.log import LOG_NAME, append_to_log, forget_after
+from napari_uninuc.training.log import LOG_NAME, Progress, append_to_log, forget_after
 from napari_uninuc.training.optim import (
     MovingAverage,
     build_optimiser,
@@ -27,7 +27,6 @@ from napari_uninuc.training.optim import (
 )
 from napari_uninuc.training.ranks import ALONE, Ranks
 from napari_uninuc.training.recipe import TrainRecipe
-from napari_uninuc.training.run import Progress
 from napari_uninuc.training.state import checked_time, resuming, save_state
 
 _SEED_STEP = 7919

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -11,13 +10,13 @@ import torch
 from napari_uninuc.errors import RecipeError
 from napari_uninuc.network.language import LanguagePrior
 from napari_uninuc.network.uninuc import UniNuc
+from napari_uninuc.training.corrections import CorrectionTrainer
+from napari_uninuc.training.log import Progress
+from napari_uninuc.training.loop import Trainer
 from napari_uninuc.training.ranks import ALONE, Ranks
 from napari_uninuc.training.recipe import TrainRecipe
 
-__all__ = ["Progress", "TrainingRun", "begin"]
-
-Progress = Callable[[int, int, dict[str, float]], None]
-"""Called after each step with (steps done, steps in all, smoothed log values)."""
+__all__ = ["TrainingRun", "begin"]
 
 
 class TrainingRun(Protocol):
@@ -71,13 +70,9 @@ def begin(
         The recipe does not fit the architecture, its weights, its checkpoint or its data.
     """
     if recipe.corrections is None:
-        from napari_uninuc.training.loop import Trainer
-
         return Trainer(recipe, device, resume=resume, smoke=smoke, ranks=ranks)
     if ranks.count > 1:
         raise RecipeError(
             f"corrections: expected one process, got {ranks.count}; run it without torchrun"
         )
-    from napari_uninuc.training.corrections import CorrectionTrainer
-
     return CorrectionTrainer(recipe, device, resume=resume, smoke=smoke)
