@@ -59,22 +59,22 @@ def _correct(
     viewer: napari.Viewer, canvas: Canvas, widget: CorrectNucleiWidget, path: Path
 ) -> None:
     """Open the slide, draw a region and outline it."""
-    bench = widget.workbench
+    bench, slides = widget.workbench, widget.slides
 
     def settled() -> None:
         _until(lambda: bench.run is None and not bench.worker.tasks)
         canvas.settle()
 
     (layer,) = viewer.open(str(path), plugin="napari-uninuc")
-    _until(lambda: bench.slides.current is not None)
+    _until(lambda: slides.current is not None)
     settled()
     canvas.key(Qt.Key.Key_R)
     canvas.drag([_FIRST, (1200, 1300), _LAST], layer)
-    _until(lambda: bench.slides.region is not None)
+    _until(lambda: slides.region is not None)
     settled()
     widget.outline.start.click()
     settled()
-    bench.slides.tour.go_to(bench.slides.region)  # as a double click in the list does
+    slides.tour.go_to(slides.region)  # as a double click in the list does
     bench.desk.bridge.flush()
     QTest.qWait(500)
     region = bench.desk.session.tile

@@ -57,7 +57,7 @@ class Bench:
     def __init__(self, room, path):
         self.room, self.canvas = room, room.canvas
         self.panel = room.widget.regions
-        self.slides = room.bench.slides
+        self.slides = room.widget.slides
         room.widget.picture.show_slide(path)
         self.layer = room.widget.picture.image.value
         room.idle()

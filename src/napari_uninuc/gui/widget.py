@@ -21,6 +21,7 @@ from napari_uninuc.gui.panels import (
     SavePanel,
     ToolsPanel,
 )
+from napari_uninuc.gui.slides.all_slides import Slides
 from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["CorrectNucleiWidget"]
@@ -36,7 +37,7 @@ class CorrectNucleiWidget(QWidget):
 
     Attributes
     ----------
-    workbench : all that it does, without the panels
+    workbench, slides : all that it does, without the panels
     """
 
     def __init__(self, napari_viewer: napari.Viewer, load: Loader = load_bundled) -> None:
@@ -50,9 +51,10 @@ class CorrectNucleiWidget(QWidget):
             handlers={"keys": self._keys.toggle},
             on_problem=tell_problem,
         )
-        self.picture = PicturePanel(napari_viewer, self.workbench)
-        self.regions = RegionsPanel(napari_viewer, window, self.workbench)
-        self.result = ResultPanel(self.workbench)
+        self.slides = Slides(napari_viewer, window, self.workbench, on_problem=tell_problem)
+        self.picture = PicturePanel(napari_viewer, self.workbench, self.slides)
+        self.regions = RegionsPanel(napari_viewer, window, self.workbench, self.slides)
+        self.result = ResultPanel(self.slides)
         self.earlier = EarlierPanel(self.workbench)
         self.outline = OutlinePanel(self.workbench)
         self.tools = ToolsPanel()
@@ -87,6 +89,7 @@ class CorrectNucleiWidget(QWidget):
             self.regions.close_panel()
             self.result.close_panel()
             self._window.removeEventFilter(self)
+            self.slides.close()
             self.workbench.close()
             self._keys.deleteLater()
 

@@ -23,7 +23,6 @@ from napari_uninuc.gui.outlining import Outlining, RunState
 from napari_uninuc.gui.pictures import PictureSource, picture_source, plane_of
 from napari_uninuc.gui.placement import Placement
 from napari_uninuc.gui.preferences import preferences
-from napari_uninuc.gui.slides.all_slides import Slides
 from napari_uninuc.gui.slides.layer import slide_pixels_of
 from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.training_set import write_training_set
@@ -52,11 +51,12 @@ class Workbench:
     desk_changed : another desk is worked at, or none
     run_changed : an automatic run began, went on or ended; see `run`
     saved : a file was written; its path
-    slides : slides and their regions
+    slide_asked : a layer that was to be opened is a slide: only regions of it can be worked at
     """
 
     desk_changed = Signal()
     saved = Signal(object)
+    slide_asked = Signal(Image)
 
     def __init__(
         self,
@@ -80,7 +80,6 @@ class Workbench:
         self._desk: Desk | None = None
         self._left: Image | None = None
         self._opening: Task | None = None
-        self.slides = Slides(viewer, window, self, on_problem=on_problem)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.dims.events.current_step.connect(self._on_plane)
 
@@ -118,7 +117,7 @@ class Workbench:
             self._go_to(self._desks[place])
             return
         if slide_pixels_of(layer) is not None:
-            self.slides.open(layer)
+            self.slide_asked.emit(layer)
             return
         if self._opening is not None:
             self._opening.cancel()
@@ -347,7 +346,6 @@ class Workbench:
     def close(self) -> None:
         """Let go of everything; work under way ends by itself."""
         self._outlining.close()
-        self.slides.close()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._viewer.dims.events.current_step.disconnect(self._on_plane)
         for desk in {*self._desks.values(), *([self._desk] if self._desk else [])}:

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QLabel
 from napari_uninuc.errors import UniNucError
 from napari_uninuc.gui.notices import tell_problem
 from napari_uninuc.gui.panels.frame import Panel, button, row
+from napari_uninuc.gui.slides.all_slides import Slides
 from napari_uninuc.gui.slides.layer import SCANNER_SUFFIXES, slide_layer_data
 from napari_uninuc.gui.slides.open_slide import OpenSlide
 from napari_uninuc.gui.workbench import Workbench
@@ -22,9 +23,9 @@ _SLIDES = f"Slides (*.tif *.tiff {' '.join('*' + each for each in SCANNER_SUFFIX
 class PicturePanel(Panel):
     """Chooses an image layer and opens it."""
 
-    def __init__(self, viewer: Any, workbench: Workbench) -> None:
+    def __init__(self, viewer: Any, workbench: Workbench, slides: Slides) -> None:
         super().__init__("Picture")
-        self._viewer, self._workbench = viewer, workbench
+        self._viewer, self._workbench, self._slides = viewer, workbench, slides
         self.image = ComboBox(choices=lambda _: self._of_kind(Image), nullable=True)
         self.image.native.setToolTip("The picture whose nuclei are outlined and corrected.")
         self.open = button("Open", "Open the picture, or the plane of it that is shown.")
@@ -68,7 +69,7 @@ class PicturePanel(Panel):
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
             event.connect(self._on_layers)
         workbench.models.changed.connect(self.refresh)
-        workbench.slides.changed.connect(self.refresh)
+        slides.changed.connect(self.refresh)
 
     def close_panel(self) -> None:
         """Stop listening to the viewer."""
@@ -105,7 +106,7 @@ class PicturePanel(Panel):
     @property
     def _slide(self) -> OpenSlide | None:
         """The slide whose scale the field is about: the one chosen, or that of the region."""
-        slide = self._workbench.slides.current
+        slide = self._slides.current
         if slide is None:
             return None
         chosen = self.image.value
@@ -163,7 +164,7 @@ class PicturePanel(Panel):
     def _calibrate(self, mpp: float) -> None:
         if mpp > 0:
             try:
-                self._workbench.slides.calibrate(mpp)
+                self._slides.calibrate(mpp)
             except UniNucError as problem:
                 tell_problem(problem)
 

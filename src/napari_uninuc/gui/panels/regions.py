@@ -19,6 +19,7 @@ from napari_uninuc.gui.desk import Desk
 from napari_uninuc.gui.keymap import key_of
 from napari_uninuc.gui.panels.frame import Panel, button, key_button, row
 from napari_uninuc.gui.panels.overview import Edges, Overview
+from napari_uninuc.gui.slides.all_slides import Slides
 from napari_uninuc.gui.slides.open_slide import OpenSlide, Region
 from napari_uninuc.gui.slides.region_view import box_in_view
 from napari_uninuc.gui.workbench import Workbench
@@ -33,10 +34,10 @@ _PAUSE_MS = 80
 class RegionsPanel(Panel):
     """Seen only while a slide is open."""
 
-    def __init__(self, viewer: Any, window: QWidget, workbench: Workbench) -> None:
+    def __init__(self, viewer: Any, window: QWidget, workbench: Workbench, slides: Slides) -> None:
         super().__init__("Slide and regions")
         self._viewer, self._window, self._workbench = viewer, window, workbench
-        self._slides = workbench.slides
+        self._slides = slides
         self._shown_survey: object = None
         self._listed: list[Region] = []
         self._chosen_for: Region | None = None

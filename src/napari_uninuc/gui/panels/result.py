@@ -6,8 +6,8 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QLabel, QMessageBox, QProgres
 
 from napari_uninuc.gui.notices import tell
 from napari_uninuc.gui.panels.frame import Panel, button
+from napari_uninuc.gui.slides.all_slides import Slides
 from napari_uninuc.gui.slides.open_slide import Region
-from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.slides.merge_back import Merged
 
 __all__ = ["ResultPanel"]
@@ -16,9 +16,9 @@ __all__ = ["ResultPanel"]
 class ResultPanel(Panel):
     """Seen only while a slide is open."""
 
-    def __init__(self, workbench: Workbench) -> None:
+    def __init__(self, slides: Slides) -> None:
         super().__init__("Result of the whole slide")
-        self._slides = workbench.slides
+        self._slides = slides
         self.add = button(
             "Add a result...",
             "Show what `uninuc slide` found on this slide: choose the folder it wrote into.",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari.layers import Image
 from psygnal import Signal
@@ -19,11 +19,9 @@ from napari_uninuc.gui.slides.open_slide import OpenSlide, Region, Survey
 from napari_uninuc.gui.slides.region_marks import RegionMarks
 from napari_uninuc.gui.slides.results import SlideResults
 from napari_uninuc.gui.slides.tour import RegionTour
+from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.slides.opening import require_mpp
-
-if TYPE_CHECKING:
-    from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["Slides"]
 
@@ -50,7 +48,7 @@ class Slides:
         self,
         viewer: Any,
         window: QWidget,
-        bench: "Workbench",
+        bench: Workbench,
         *,
         on_problem: Callable[[Exception], None],
     ) -> None:
@@ -70,6 +68,7 @@ class Slides:
         }
         self._keyboard = Keyboard(window, keys)
         viewer.layers.events.removed.connect(self._on_removed)
+        bench.slide_asked.connect(self.open)
         bench.desk_changed.connect(self._on_desk)
 
     def close(self) -> None:
@@ -79,6 +78,7 @@ class Slides:
         self._show_marks(None)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self.tour.close()
+        self._bench.slide_asked.disconnect(self.open, missing_ok=True)
         self._bench.desk_changed.disconnect(self._on_desk, missing_ok=True)
         self._slides.clear()
         self._current = None

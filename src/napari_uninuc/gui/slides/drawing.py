@@ -11,13 +11,13 @@ from napari_uninuc.gui.slides.open_slide import OpenSlide
 from napari_uninuc.gui.slides.region_sizes import box_between, require_fitting, words_for
 from napari_uninuc.gui.slides.region_tool import RegionTool, World
 from napari_uninuc.gui.slides.results import begin_with
+from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.slides.protocol import Box
 from napari_uninuc.slides.regions import place_of, read_region
 
 if TYPE_CHECKING:
     from napari_uninuc.gui.slides.all_slides import Slides
-    from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["RegionDrawing"]
 
@@ -46,7 +46,7 @@ class RegionDrawing:
         viewer: Any,
         window: QWidget,
         slides: "Slides",
-        bench: "Workbench",
+        bench: Workbench,
         *,
         on_problem: Callable[[Exception], None],
     ) -> None:

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from napari_uninuc.errors import SessionError
 from napari_uninuc.gui.slides.open_slide import OpenSlide
+from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.journal.listing import FoundRegion
 from napari_uninuc.session.keeping import Restored, restore
 from napari_uninuc.slides.regions import read_region
 
 if TYPE_CHECKING:
     from napari_uninuc.gui.slides.all_slides import Slides
-    from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["EarlierRegions"]
 
@@ -27,7 +27,7 @@ class EarlierRegions:
     """
 
     def __init__(
-        self, slides: "Slides", bench: "Workbench", *, on_problem: Callable[[Exception], None]
+        self, slides: "Slides", bench: Workbench, *, on_problem: Callable[[Exception], None]
     ) -> None:
         self._slides, self._bench, self._on_problem = slides, bench, on_problem
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari.layers import Labels
 from psygnal import Signal
@@ -12,14 +12,12 @@ from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
 from napari_uninuc.gui.placement import Placement
 from napari_uninuc.gui.slides.open_slide import OpenSlide, Region
+from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.session.steps import Filter
 from napari_uninuc.slides.correction import Correction
 from napari_uninuc.slides.merge_back import Merged, finish_merge, merge_steps
 from napari_uninuc.slides.results import SlideResult, open_result
-
-if TYPE_CHECKING:
-    from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["SlideResults", "begin_with"]
 
@@ -44,7 +42,7 @@ class SlideResults:
     merged = Signal(object, object)
 
     def __init__(
-        self, viewer: Any, bench: "Workbench", *, on_problem: Callable[[Exception], None]
+        self, viewer: Any, bench: Workbench, *, on_problem: Callable[[Exception], None]
     ) -> None:
         self._viewer, self._bench, self._on_problem = viewer, bench, on_problem
         self.progress: tuple[int, int] | None = None

@@ -9,10 +9,10 @@ from qtpy.QtWidgets import QWidget
 from napari_uninuc.gui.slides.open_slide import Region
 from napari_uninuc.gui.slides.region_view import look_at_box
 from napari_uninuc.gui.tool_acts import LEFT
+from napari_uninuc.gui.workbench import Workbench
 
 if TYPE_CHECKING:
     from napari_uninuc.gui.slides.all_slides import Slides
-    from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["RegionTour"]
 
@@ -27,7 +27,7 @@ class RegionTour:
     bench : opens pictures
     """
 
-    def __init__(self, viewer: Any, window: QWidget, slides: "Slides", bench: "Workbench") -> None:
+    def __init__(self, viewer: Any, window: QWidget, slides: "Slides", bench: Workbench) -> None:
         self._viewer, self._window = viewer, window
         self._slides, self._bench = slides, bench
         viewer.mouse_drag_callbacks.append(self._on_press)
