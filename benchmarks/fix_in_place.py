@@ -33,10 +33,10 @@ _WORST, _BEST = 0.3, 0.8
 """IoU of outlines worth fixing: of the same nucleus, and visibly wrong."""
 _WORSE_BY = 0.02
 _ARMS: dict[str, Callable[[Prompt], Prompt]] = {
-    "box + inside click": with_anchors,
-    "box only": partial(with_anchors, click=False),
-    "inside click only": partial(with_anchors, box=False),
-    "nothing": partial(with_anchors, box=False, click=False),
+    "box": with_anchors,
+    "box + inside click": partial(with_anchors, click=True),
+    "inside click": partial(with_anchors, box=False, click=True),
+    "nothing": partial(with_anchors, box=False),
 }
 
 

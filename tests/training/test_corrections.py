@@ -239,7 +239,8 @@ def test_an_outline_brings_what_the_window_tells_of_it():
     for k in range(2):
         logits = MaskLogits.from_mask(InstanceMask((0, 0), disc.numpy(), 1.0, 0, 1.0))
         x, y = points[k, 0].tolist()
-        prompt = with_anchors(Prompt(previous=logits).with_point((y, x), bool(labels[k, 0])))
+        clicked = Prompt(previous=logits).with_point((y, x), bool(labels[k, 0]))
+        prompt = with_anchors(clicked, click=True)
         y0, x0, y1, x1 = prompt.box_yxyx
         assert told[k, :2].flatten().tolist() == [x0, y0, x1, y1]
         assert told[k, 2].flip(0).tolist() == list(prompt.points_yx[0])

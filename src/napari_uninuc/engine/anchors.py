@@ -1,4 +1,4 @@
-"""What a mask in hand says in the words the network was taught: a box and a click inside.
+"""What a mask in hand says in the words the network was taught: a box, or a click inside.
 
 The paper's training begins with a click or a box and adds the mask later, so that a mask with one
 click is nothing such a network has seen. Ours has seen some (`mask_start_share`) and still gains a
@@ -20,18 +20,18 @@ _CLEARANCE_PX = 6.0
 """The implied click keeps this far from what the person said is outside."""
 
 
-def with_anchors(prompt: Prompt, *, box: bool = True, click: bool = True) -> Prompt:
-    """Add to a prompt with a previous mask the box and the inside click that the mask implies.
+def with_anchors(prompt: Prompt, *, box: bool = True, click: bool = False) -> Prompt:
+    """Add to a prompt with a previous mask the box, or the inside click, that the mask implies.
 
     The box holds the mask's largest piece and every inside click; the click is the piece's deepest
     pixel away from outside clicks, and comes first, so that clicks of the person overrule it.
-    Prompts with a box, without a mask or with an empty one are returned as they are. Without
-    ``box`` or ``click`` that part is left out; what each is worth, benchmarks/fix_in_place.py says.
+    Prompts with a box, without a mask or with an empty one are returned as they are.
 
-    Measured with simulated clicks on 160 automatic outlines of four validation tiles (IoU 0.3 to
-    0.8, mean 0.681; benchmarks/fix_in_place.py): after one click 0.727 with anchors and 0.733
-    without, after four 0.860 and 0.852; with the box alone 0.734 and 0.861. A model not taught to
-    start from masks needs them more: 0.75 and 0.52 after one click with an early bundled model.
+    Measured with simulated clicks on all 697 automatic outlines of the validation tiles with an
+    IoU of 0.3 to 0.8 (mean 0.666; benchmarks/fix_in_place.py), after one and four clicks: with the
+    box 0.721, 0.852; with both 0.714, 0.850; with neither 0.721, 0.847, and 48 clicks not obeyed. A
+    model not taught to start from masks needs them more: 0.75 with both and 0.52 with neither
+    after one click with an early bundled model.
     """
     previous = prompt.previous
     if previous is None or prompt.box_yxyx is not None or not (previous.logits > 0).any():
