@@ -60,7 +60,6 @@ def teach(recipe: TrainRecipe) -> UNet:
         if step % _LOG_EVERY == 0 or step == recipe.steps:
             append_to_log(output / LOG_NAME, step, seconds, log)
         if step % _SAVE_EVERY == 0 or step == recipe.steps:
-            click.echo(f"{step}/{recipe.steps} {seconds:.0f} s {log}", err=True)
             state = {
                 "step": step,
                 "seconds": seconds,
@@ -69,6 +68,7 @@ def teach(recipe: TrainRecipe) -> UNet:
                 "optimiser": optimiser.state_dict(),
             }
             save_state(output, state)
+            click.echo(f"{step}/{recipe.steps} {seconds:.0f} s {log}", err=True)
     return average.model
 
 

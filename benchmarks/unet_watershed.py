@@ -41,7 +41,7 @@ _TILES = {
 
 @click.command()
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--steps", default=6600, show_default=True, type=click.IntRange(min=1))
+@click.option("--steps", default=6000, show_default=True, type=click.IntRange(min=1))
 @click.option("--views", default=8, show_default=True, type=click.IntRange(1, 8))
 @click.option("--output", default="runs/unet", type=click.Path(path_type=Path))
 def main(data: Path, steps: int, views: int, output: Path) -> None:
