@@ -30,7 +30,7 @@ class WatershedSettings:
 
 
 class UNetWatershed:
-    """Maps averaged over the eight views of a square, then `find_basins` at full resolution."""
+    """Maps averaged over up to eight views of a square, then `find_basins` at full resolution."""
 
     def __init__(self, model: UNet, settings: WatershedSettings, views: int = 8) -> None:
         self.model, self.settings, self.views = model, settings, views
@@ -50,19 +50,23 @@ def choose_settings(
 ) -> tuple[WatershedSettings, float]:
     """Best of 96 settings for some labelled tiles, and their mean mSA with it."""
     maps = [maps_of(model, one.tile.rgb, views) for one in judged]
-    best: tuple[WatershedSettings, float] | None = None
-    for foreground, sigma, spacing, height, area in product(
-        (0.4, 0.45, 0.5, 0.55), (1.0, 2.0), (4, 6), (0.2, 0.3, 0.4), (16, 40)
-    ):
-        settings = WatershedSettings(PeakSettings(foreground, sigma, spacing, height), area)
+    tried = [
+        WatershedSettings(PeakSettings(foreground, sigma, spacing, height), area)
+        for foreground, sigma, spacing, height, area in product(
+            (0.4, 0.45, 0.5, 0.55), (1.0, 2.0), (4, 6), (0.2, 0.3, 0.4), (16, 40)
+        )
+    ]
+
+    def score(settings: WatershedSettings) -> float:
         scores = [
             mean_segmentation_accuracy(one.labels, labels_of(found, settings))
             for one, found in zip(judged, maps, strict=True)
         ]
-        if best is None or np.mean(scores) > best[1]:
-            best = settings, float(np.mean(scores))
-    assert best is not None
-    return best
+        return float(np.mean(scores))
+
+    scores = [score(settings) for settings in tried]
+    best = int(np.argmax(scores))
+    return tried[best], scores[best]
 
 
 @torch.inference_mode()
