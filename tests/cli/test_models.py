@@ -3,6 +3,7 @@ import shutil
 
 import pytest
 
+from napari_uninuc.network import registry
 from napari_uninuc.network.card import sha256_of
 
 
@@ -61,6 +62,39 @@ def test_unknown_models_are_one_line(refused, own_models, tmp_path):
     assert str(tmp_path / "gone") in refused("models", "verify", tmp_path / "gone")
     words = ("models", "fetch", "uninuc-s", "--from", tmp_path / "gone.pt")
     assert str(tmp_path / "gone.pt") in refused(*words)
+
+
+ABLATIONS = ("uninuc-b-single", "uninuc-b-plain")
+
+
+@pytest.mark.parametrize("command", ["show", "verify", "fetch"])
+@pytest.mark.parametrize("model", ABLATIONS)
+def test_an_architecture_without_weights_says_what_they_are_made_of(
+    refused, own_models, command, model
+):
+    line = refused("models", command, model)
+    make = f"uninuc models convert sam2.1_hiera_base_plus.pt --architecture {model} --output FOLDER"
+    assert make in line
+    assert "install" not in line
+
+
+@pytest.mark.parametrize("command", ["show", "verify"])
+def test_a_model_that_is_not_here_says_where_to_get_it(refused, own_models, monkeypatch, command):
+    assert "uninuc models fetch uninuc-l" in refused("models", command, "uninuc-l")
+    monkeypatch.setattr(registry, "model_folders", dict)
+    assert refused("models", command, "uninuc-n").endswith(
+        "(here: none); uninuc-n comes with napari-uninuc; install it again"
+    )
+
+
+def test_weights_that_went_missing_are_told_by_every_command(uninuc, refused, own_models):
+    (own_models / "mine" / "model.safetensors").unlink()
+    told = f"{own_models / 'mine' / 'model.safetensors'}: no such weights file beside its card"
+    for command in ("show", "verify"):
+        assert refused("models", command, "mine").startswith(told)
+    status, out, err = uninuc("models", "list")
+    assert (status, err.startswith(f"uninuc: error: {told}")) == (2, True)
+    assert "\nmine" not in f"\n{out}"
 
 
 def test_pickled_checkpoint_is_not_converted(refused, own_models, tmp_path):

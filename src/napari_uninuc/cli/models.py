@@ -32,8 +32,8 @@ def models(context: click.Context) -> None:
 @models.command("list", short_help="List the models that are here.")
 def list_() -> int:
     """List the models that are here, with licence, sha256 and folder, and those to fetch."""
-    from napari_uninuc.network.card import read_card
-    from napari_uninuc.network.registry import OFFICIAL_CHECKPOINTS, model_folders
+    from napari_uninuc.network.card import WEIGHTS_NAME, read_card
+    from napari_uninuc.network.registry import NO_WEIGHTS, OFFICIAL_CHECKPOINTS, model_folders
 
     folders, broken = model_folders(), 0
     for model_id, folder in folders.items():
@@ -41,6 +41,10 @@ def list_() -> int:
             card = read_card(folder)
         except CheckpointError as problem:  # one broken card must not hide the others
             report_error(str(problem))
+            broken += 1
+            continue
+        if not (folder / WEIGHTS_NAME).is_file():
+            report_error(f"{folder / WEIGHTS_NAME}: {NO_WEIGHTS}")
             broken += 1
             continue
         click.echo(f"{model_id:12}  {card.licence:26}  {card.sha256[:12]:12}  {folder}")
@@ -91,10 +95,9 @@ def fetch(model: str, source: Path | None, sha256: str | None) -> None:
 @click.argument("model", metavar="ID|PATH")
 def verify(model: str) -> None:
     """Check a model's weights against the sha256 on its card."""
-    from napari_uninuc.network.registry import model_folders
     from napari_uninuc.network.registry import verify as verify_model
 
-    digest = verify_model(model_folders().get(model, Path(model)))
+    digest = verify_model(model)
     click.echo(f"{model}: weights are those of the card, sha256 {digest}")
 
 

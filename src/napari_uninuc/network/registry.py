@@ -21,11 +21,10 @@ from napari_uninuc.network.card import (
     CARD_NAME,
     WEIGHTS_NAME,
     ModelCard,
-    card_path,
     read_card,
     sha256_of,
 )
-from napari_uninuc.network.config import PRESETS
+from napari_uninuc.network.config import PRESETS, HieraConfig
 from napari_uninuc.network.download import download
 
 OFFICIAL_BASE = "https://dl.fbaipublicfiles.com/segment_anything_2/092824"
@@ -35,6 +34,7 @@ OFFICIAL_CHECKPOINTS = {
     "uninuc-l": "sam2.1_hiera_large.pt",
 }
 """SAM 2.1 checkpoints (Apache-2.0; facebookresearch/sam2, checkpoints/download_ckpts.sh)."""
+NO_WEIGHTS = "no such weights file beside its card; get the model again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,43 +94,56 @@ def find_model(model: str | Path) -> ModelFiles:
     CheckpointError
         No card, no weights, not a model file, or not the weights the card was written for.
     """
-    folders = model_folders()
-    path = folders[model] if isinstance(model, str) and model in folders else Path(model)
-    if path.is_dir():
-        path = path / WEIGHTS_NAME
-    elif not path.exists():
-        raise ModelNotFoundError(_not_found(str(model), sorted(folders)))
-    elif path.name == CARD_NAME:
-        path = path.with_name(WEIGHTS_NAME)
-    elif path.suffix != ".safetensors":
+    path = _weights_of(model)
+    if path.name != WEIGHTS_NAME and path.suffix != ".safetensors":
         raise CheckpointError(
             f"{path}: expected a .safetensors file or a model folder, got another file; "
             "an official SAM 2.1 .pt is converted by: uninuc models convert"
         )
     card = read_card(path)
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such weights file beside its card; get the model again")
+        raise CheckpointError(f"{path}: {NO_WEIGHTS}")
     _compare(path, card, _hash_once(path))
     return ModelFiles(card, path)
 
 
-def verify(path: str | Path) -> str:
+def _weights_of(model: str | Path) -> Path:
+    """Where the weights of an id, a folder, a card or a weights file are; they may be missing.
+
+    Raises
+    ------
+    ModelNotFoundError
+        No such id and nothing at that path.
+    """
+    folders = model_folders()
+    path = folders[model] if isinstance(model, str) and model in folders else Path(model)
+    if path.is_dir():
+        return path / WEIGHTS_NAME
+    if not path.exists():
+        raise ModelNotFoundError(_not_found(str(model), sorted(folders)))
+    return path.with_name(WEIGHTS_NAME) if path.name == CARD_NAME else path
+
+
+def verify(model: str | Path) -> str:
     """Hash a model's weights anew and compare them with the card; returns the sha256.
 
     Parameters
     ----------
-    path : model folder or weights file
+    model : as of `find_model`
 
     Raises
     ------
+    ModelNotFoundError
+        No such id and nothing at that path.
     CheckpointError
         A file is missing or unreadable, or the weights are not those of the card.
     """
-    weights = Path(path)
-    if weights.is_dir() or weights.name == CARD_NAME:
-        weights = card_path(weights).with_name(WEIGHTS_NAME)
+    weights = _weights_of(model)
+    card = read_card(weights)
+    if not weights.exists():
+        raise CheckpointError(f"{weights}: {NO_WEIGHTS}")
     digest = sha256_of(weights)
-    _compare(weights, read_card(weights), digest)
+    _compare(weights, card, digest)
     return digest
 
 
@@ -166,8 +179,10 @@ def fetch(
     if source is None and model_id in model_folders():
         return find_model(model_id)
     if model_id not in OFFICIAL_CHECKPOINTS:
+        how = f"; {_origin(model_id)}" if model_id in PRESETS else ""
         raise ModelNotFoundError(
-            f"no model {model_id!r} to fetch; expected one of {', '.join(OFFICIAL_CHECKPOINTS)}"
+            f"no model {model_id!r} to fetch; expected one of "
+            f"{', '.join(OFFICIAL_CHECKPOINTS)}{how}"
         )
     checkpoint = _local_checkpoint(model_id, source)
     if checkpoint is not None:
@@ -237,12 +252,30 @@ def _hash_state(path: Path, mtime_ns: int, size: int) -> str:
 
 def _not_found(model: str, here: list[str]) -> str:
     known = ", ".join(here) or "none"
-    absent = f"{model} is not on this machine (here: {known})"
-    if model in OFFICIAL_CHECKPOINTS:
-        return f"{absent}; get it: uninuc models fetch {model}"
     if model in PRESETS:
-        return f"{absent}; install napari-uninuc again"
+        return f"{model} is not on this machine (here: {known}); {_origin(model)}"
     return (
         f"no model {model!r}; expected an id (here: {known}), a model folder "
         "or a .safetensors file; see: uninuc models list"
     )
+
+
+def _origin(model_id: str) -> str:
+    """How to come by the model of a preset that is not here."""
+    if model_id in OFFICIAL_CHECKPOINTS:
+        return f"get it: uninuc models fetch {model_id}"
+    if isinstance(PRESETS[model_id].encoder, HieraConfig):
+        checkpoint = _checkpoint_for(model_id)
+        return (
+            f"{model_id} has no weights of its own; make them of SAM 2.1's: "
+            f"uninuc models convert {checkpoint} --architecture {model_id} --output FOLDER, or "
+            "train it"
+        )
+    return f"{model_id} comes with napari-uninuc; install it again"
+
+
+def _checkpoint_for(model_id: str) -> str:
+    """The official checkpoint whose encoder a preset has."""
+    encoder = PRESETS[model_id].encoder
+    same = (name for name in OFFICIAL_CHECKPOINTS if PRESETS[name].encoder == encoder)
+    return OFFICIAL_CHECKPOINTS[next(same)]
