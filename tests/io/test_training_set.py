@@ -7,9 +7,10 @@ import pytest
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.datasets.folder import read_folder
-from napari_uninuc.datasets.recipes import DatasetSpec
+from napari_uninuc.datasets.recipes import DatasetSpec, load_toml_recipe
 from napari_uninuc.errors import LabelsError, OutputError
 from napari_uninuc.io.training_set import CARD_NAME, write_training_set
+from napari_uninuc.training.recipe import TrainRecipe
 
 
 def with_status(segmentation, *statuses):
@@ -47,6 +48,54 @@ def test_training_reads_the_folder_as_it_is(reviewed, tmp_path):
     assert (spec.name, spec.exhaustive, spec.mpp) == ("mine", True, 0.25)
     assert [each.name for each in spec.images()] == ["noise"]
     assert list((tmp_path / "new").iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("name", ["mine", "sub/../mine", "."])
+def test_its_tables_are_copied_behind_the_others_of_a_recipe_run_from_anywhere(
+    reviewed, partly, tmp_path, monkeypatch, name
+):
+    (tmp_path / "here" / "sub").mkdir(parents=True)
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "here" if name != "." else tmp_path / "there")
+    folder = write_training_set([reviewed, partly], name).resolve()
+    card = (folder / CARD_NAME).read_text(encoding="utf-8")
+    start, end = card.index("\n[[datasets]]"), card.index("\n[[pictures]]")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        f'architecture = "uninuc-n"\noutput = "run"\nsteps = 1\n'
+        f"[crops]\nsize = 64\n[optimiser]\nlr = 1e-4\n{card[start:end]}",
+        encoding="utf-8",
+    )
+    monkeypatch.chdir(tmp_path)
+    whole, part = load_toml_recipe(recipe, TrainRecipe).datasets
+    assert (whole.name, part.name) == (folder.name, f"{folder.name}-partly")
+    assert [image.read().labels.max() for image in (*whole.images(), *part.images())] == [7, 2]
+
+
+@pytest.mark.parametrize(
+    ("names", "offered"),
+    [
+        (("tumour", "lymphocyte"), ["lymphocyte", "tumour"]),
+        (("tumour", "nucleus"), ["nucleus", "tumour"]),
+        (("nucleus", "nucleus"), ["nucleus"]),
+    ],
+)
+def test_a_set_offers_its_classes(reviewed, tmp_path, names, offered):
+    tile, nuclei = reviewed
+    named = Segmentation(nuclei.labels, nuclei.table.assign(**{"class": list(names)}), {})
+    folder = write_training_set([(tile, named)], tmp_path / "mine")
+    assert card_of(folder)["classes"] == offered
+
+
+def test_nuclei_that_nobody_named_are_of_no_class_where_others_are(reviewed, tmp_path):
+    tile, nuclei = reviewed
+    sets = [("tumour", "lymphocyte"), ("nucleus", "tumour")]
+    pictures = [
+        (tile, Segmentation(nuclei.labels, nuclei.table.assign(**{"class": list(names)}), {}))
+        for names in sets
+    ]
+    folder = write_training_set(pictures, tmp_path / "mine")
+    assert card_of(folder)["classes"] == ["lymphocyte", "tumour"]
 
 
 def test_nuclei_nobody_reviewed_are_left_out_and_the_card_says_so(partly, tmp_path):

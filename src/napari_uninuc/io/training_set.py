@@ -15,6 +15,7 @@ from napari_uninuc.core.nuclei import Status
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
+from napari_uninuc.io.painting import DEFAULT_CLASS
 from napari_uninuc.io.targets import replacing
 from napari_uninuc.io.tiff import write_tiff
 
@@ -25,7 +26,10 @@ CARD_NAME = "card.toml"
 _CARD_HEAD = """\
 # A set of corrected nuclei, written by napari-uninuc.
 #
-# Train on it by putting the tables [[datasets]] below into a recipe (docs/train-your-own.md).
+# Train on it by copying the tables [[datasets]] below, as they are, to the end of a recipe
+# (docs/train-your-own.md). Their path is where this folder was written: change it if it moved.
+# classes: the names of the nuclei. A recipe that is to tell them apart has this line too, at its
+# top, above the first line with a bracket; without it every nucleus is just a nucleus.
 # exhaustive = false: some nuclei of the pictures are not labelled, because nobody has reviewed
 # them. Such pictures teach outlines; they must neither teach nor measure the finding of nuclei.
 # It is true only where there are nuclei and every one in sight was reviewed; that none was
@@ -64,7 +68,7 @@ def write_training_set(
         Nothing to write, pictures of different scale or not of their labels' shape, or a folder
         that is taken or cannot be written.
     """
-    target = Path(folder)
+    target = Path(folder).resolve()  # the card says where it lies, and recipes run anywhere
     scale = _common_scale(target, pictures)
     names = _file_names([tile.name for tile, _ in pictures])
     if target.is_dir() and any(target.iterdir()):
@@ -72,12 +76,13 @@ def write_training_set(
     with replacing(target, folder=True) as part:
         for name in ("images", "labels", "classes"):
             (part / name).mkdir(parents=True)
-        described = []
+        described, classes = [], set[str]()
         for name, (tile, nuclei) in zip(names, pictures, strict=True):
             kept = nuclei.only(status=keep)
             _write_picture(part, name, tile, kept)
             described.append(_described(name, tile, nuclei, kept))
-        card = _card(target, scale, described, keep)
+            classes.update(kept.table["class"].astype(str))
+        card = _card(target, scale, described, keep, classes)
         (part / CARD_NAME).write_text(card, encoding="utf-8", newline="\n")
     return target
 
@@ -145,7 +150,11 @@ def _described(name: str, tile: Tile, nuclei: Segmentation, kept: Segmentation) 
 
 
 def _card(
-    target: Path, mpp: float | None, pictures: list[dict[str, Any]], keep: Collection[str]
+    target: Path,
+    mpp: float | None,
+    pictures: list[dict[str, Any]],
+    keep: Collection[str],
+    classes: Collection[str],
 ) -> str:
     common = {"path": target.as_posix(), "mpp": "unknown" if mpp is None else mpp}
     entries = []
@@ -158,7 +167,19 @@ def _card(
     content = {
         "nuclei": sum(each["nuclei"] for each in pictures),
         "statuses": sorted(str(each) for each in keep),
-        "datasets": entries,
-        "pictures": pictures,
+        "classes": _told_apart(classes),
     }
-    return _CARD_HEAD + tomli_w.dumps(content)
+    parts = [_CARD_HEAD + tomli_w.dumps(content)]
+    parts += [_tables("datasets", entries), _tables("pictures", pictures)]
+    return "\n".join(parts)
+
+
+def _told_apart(classes: Collection[str]) -> list[str]:
+    """Names that a model can learn; nuclei that nobody named are of no class where others are."""
+    named = sorted(set(classes) - {DEFAULT_CLASS})
+    return named if len(named) > 1 else sorted(classes) or [DEFAULT_CLASS]
+
+
+def _tables(name: str, entries: Sequence[dict[str, Any]]) -> str:
+    """An array of tables, which can be copied one by one; tomli-w writes short ones in a line."""
+    return "\n".join(f"[[{name}]]\n{tomli_w.dumps(entry)}" for entry in entries)
