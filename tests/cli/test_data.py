@@ -72,6 +72,19 @@ def test_plain_folders_are_checked(uninuc, tmp_path):
     assert "contact sheet of 2 images" in out
 
 
+def test_masks_are_told_and_not_passed(uninuc, tmp_path):
+    mask = np.zeros((24, 32), np.uint8)
+    mask[2:22:4, 2:30:4] = 255
+    for part, pixels in (("images", RGB), ("labels", mask)):
+        (tmp_path / part).mkdir()
+        Image.fromarray(pixels).save(tmp_path / part / "a.png")
+    status, out, err = uninuc("data", "check", tmp_path)
+    assert status == 2
+    assert "in all   1 images, 1 nuclei" in out
+    assert f"uninuc: error: {tmp_path}: labels must have a number of its own" in err
+    assert "masks with the one value 255 (35 pieces of 1 numbers in 1 pictures" in err
+
+
 def test_damaged_files_are_told_one_by_one_and_the_rest_is_counted(uninuc, written):
     folder = written("cpm15")
     for k in (3, 7):

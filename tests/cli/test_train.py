@@ -65,6 +65,26 @@ def test_smoke_run_keeps_nothing(uninuc, recipe, tmp_path, monkeypatch):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("smoke", [True, False])
+def test_masks_are_refused_before_the_work(refused, recipe, tmp_path, smoke):
+    file = tmp_path / "set" / "labels" / "a.png"
+    written = recipe()
+    Image.fromarray((np.asarray(Image.open(file)) > 0).astype(np.uint8) * 255).save(file)
+    line = refused("train", written, "--device", "cpu", *(["--smoke"] if smoke else []))
+    assert line.startswith(f"{tmp_path / 'set'}: labels must have a number of its own")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_labels_that_may_be_masks_are_told(uninuc, recipe, tmp_path):
+    file = tmp_path / "set" / "labels" / "a.png"
+    written = recipe()
+    labels = np.asarray(Image.open(file)).astype(np.uint8)
+    Image.fromarray(np.where(labels == 1, 255, 0).astype(np.uint8)).save(file)
+    status, _, err = uninuc("train", written, "--device", "cpu", "--smoke")
+    assert (status, err.count("\n")) == (0, 1)
+    assert "every label picture has the one number 255" in err
+
+
 def test_bad_recipes_are_one_line(refused, recipe, tmp_path):
     assert "unknown key 'colour'" in refused("train", recipe(extra='colour = "red"'))
     assert "cannot read the recipe" in refused("train", tmp_path / "gone.toml")

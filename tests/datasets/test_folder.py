@@ -154,3 +154,28 @@ def test_malformed_classes_are_refused(folder, text):
     (folder / "classes" / "test_1.json").write_text(text)
     with pytest.raises(DatasetError, match=r"test_1\.json"):
         read_folder(folder)[0].read()
+
+
+def test_labels_in_jpeg_are_refused_in_words(tmp_path):
+    add_image(tmp_path, "a", labels=None)
+    Image.fromarray(LABELS.astype(np.uint8)).save(tmp_path / "labels" / "a.jpg")
+    with pytest.raises(DatasetError, match=r"a\.jpg: labels must be PNG or TIFF, got JPEG"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "told"),
+    [
+        (
+            np.dstack([LABELS.astype(np.uint8)] * 3),
+            r"labels must be \(H, W\) integers, got \(4, 6, 3\)",
+        ),
+        (LABELS[:, :5], r"labels must be \(4, 6\)"),
+        (LABELS.T, r"got \(6, 4\); export them at the image's size"),
+    ],
+)
+def test_coloured_labels_and_those_of_another_size_are_refused(tmp_path, pixels, told):
+    add_image(tmp_path, "a", labels=np.ascontiguousarray(pixels))
+    (image,) = read_folder(tmp_path)
+    with pytest.raises(DatasetError, match=told):
+        image.read()

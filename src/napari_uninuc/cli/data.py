@@ -134,6 +134,9 @@ def _check(folder: Path, layout: "Layout | None", pieces: "list[np.ndarray] | No
                 problems.append(f"{folder / name}: not the published file; download it again")
     tally, unreadable = _read_all(images, pieces)
     _echo_found(folder, layout, tally)
+    unnumbered = tally.numbering.problem() if layout is None else None
+    if unnumbered is not None:
+        problems.append(f"{folder}: {unnumbered}")
     problems += unreadable[:_MOST_LINES]
     if len(unreadable) > _MOST_LINES:
         problems.append(f"and {len(unreadable) - _MOST_LINES} more images that cannot be read")

@@ -83,7 +83,8 @@ def _train(
     ranks = Ranks.launched()
     place = ranks.device(choose_device(device))
     with ranks.joined(place):
-        training = begin(recipe, place, resume=resume, smoke=smoke, ranks=ranks)
+        tell = report_warning if ranks.is_first else _silent
+        training = begin(recipe, place, resume=resume, smoke=smoke, ranks=ranks, tell=tell)
         if not ranks.is_first:
             training.run()
             return None
@@ -95,6 +96,10 @@ def _train(
 
             training.run(show)
         return export_model(training)
+
+
+def _silent(_: str) -> None:
+    """For what the first process has told."""
 
 
 def _require_own_output(output: Path, resume: bool) -> None:

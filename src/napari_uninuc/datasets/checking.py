@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from skimage.measure import label as number_pieces
 
 from napari_uninuc.datasets.folder import LabelledImage, LabelledTile
+from napari_uninuc.datasets.numbering import Numbering, pieces_of
 from napari_uninuc.datasets.public.layout import Layout, PublicImage
 from napari_uninuc.datasets.public.registry import guess_layouts
 from napari_uninuc.errors import DatasetError
@@ -32,6 +32,7 @@ class Tally:
     diameters_px : of circles as large as the nuclei
     empty, scattered, specks : images without a nucleus; nuclei in more than one piece; nuclei
         of fewer than nine pixels
+    numbering : whether the labels number nuclei at all
     """
 
     images: Counter[str] = field(default_factory=Counter)
@@ -42,6 +43,7 @@ class Tally:
     empty: int = 0
     scattered: int = 0
     specks: int = 0
+    numbering: Numbering = field(default_factory=Numbering)
 
     def add(self, image: LabelledImage, read: LabelledTile) -> None:
         """Count one image."""
@@ -54,7 +56,9 @@ class Tally:
         self.diameters_px.append(np.sqrt(4 / np.pi * areas))
         self.empty += len(ids) == 0
         self.specks += int((areas < _SMALLEST_PX).sum())
-        self.scattered += _scattered(read.labels)
+        pieces = pieces_of(read.labels)
+        self.scattered += sum(number > 1 for number in pieces.values())
+        self.numbering.add(image.name, pieces)
 
     @property
     def median_diameter_px(self) -> float | None:
@@ -69,15 +73,8 @@ class Tally:
             (self.scattered, "nuclei lie in more than one piece"),
             (self.specks, f"nuclei have fewer than {_SMALLEST_PX} px"),
         )
-        return [f"{number} {text}" for number, text in told if number]
-
-
-def _scattered(labels: np.ndarray) -> int:
-    """Count the ids that have several pieces; diagonal neighbours are one piece."""
-    parts = number_pieces(labels, connectivity=2)
-    inside = labels > 0
-    pairs = np.unique(np.stack([labels[inside], parts[inside]]), axis=1)
-    return int((np.unique(pairs[0], return_counts=True)[1] > 1).sum())
+        odd = [f"{number} {text}" for number, text in told if number]
+        return odd + self.numbering.remarks()
 
 
 def split_of(image: LabelledImage) -> str:

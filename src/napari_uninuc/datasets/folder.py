@@ -75,9 +75,9 @@ class LabelledImage:
         """
         try:
             picture = read_image(self.image_path)
-            labels = read_labels(self.labels_path)
-        except (ImageError, LabelsError) as error:
+        except ImageError as error:
             raise DatasetError(str(error)) from error
+        labels = self.read_labels()
         tile = replace(picture, mpp=mpp, name=self.name)
         if labels.shape != tile.shape:
             raise DatasetError(
@@ -86,6 +86,13 @@ class LabelledImage:
             )
         classes = None if self.classes_path is None else _read_classes(self.classes_path)
         return LabelledTile(tile, labels, classes)
+
+    def read_labels(self) -> np.ndarray:
+        """Read the labels alone, (H, W) int32; errors as of `read`."""
+        try:
+            return read_labels(self.labels_path)
+        except LabelsError as error:
+            raise DatasetError(str(error)) from error
 
 
 def read_folder(
@@ -158,6 +165,12 @@ def _labels_path(folder: Path, stem: str, image_path: Path) -> Path:
         candidate = folder / f"{stem}{suffix}"
         if candidate.is_file():
             return candidate
+    for suffix in (".jpg", ".jpeg"):
+        if (folder / f"{stem}{suffix}").is_file():
+            raise DatasetError(
+                f"{folder / stem}{suffix}: labels must be PNG or TIFF, got JPEG, which changes "
+                "numbers; export them again"
+            )
     raise DatasetError(
         f"{image_path}: has no labels; expected {folder / f'{stem}.png'} (or .tif, .tiff)"
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
+from napari_uninuc.datasets.numbering import look_at
 from napari_uninuc.errors import RecipeError
 from napari_uninuc.network.language import LanguagePrior
 from napari_uninuc.network.uninuc import UniNuc
@@ -55,6 +57,7 @@ def begin(
     resume: bool = False,
     smoke: bool = False,
     ranks: Ranks = ALONE,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> TrainingRun:
     """Prepare the run that a recipe asks for: of the whole network, or of its correction alone.
 
@@ -63,12 +66,17 @@ def begin(
     resume : go on from the output folder's checkpoint
     smoke : the recipe was made small, and its few pictures may lack a class
     ranks : the processes that share the run; they must have joined
+    tell : takes what is odd about the labels, a line each
 
     Raises
     ------
     RecipeError, CheckpointError, DatasetError
-        The recipe does not fit the architecture, its weights, its checkpoint or its data.
+        The recipe does not fit the architecture, its weights, its checkpoint or its data; or
+        labels mark nuclei without numbering them.
     """
+    for spec in recipe.datasets:
+        for remark in look_at(spec).remarks():
+            tell(f"{spec.path}: {remark}")
     if recipe.corrections is None:
         return Trainer(recipe, device, resume=resume, smoke=smoke, ranks=ranks)
     if ranks.count > 1:
