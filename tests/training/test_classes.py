@@ -80,9 +80,10 @@ def test_a_model_with_words_is_trained_exported_and_names_nuclei(nuclei, tmp_pat
     recipe = recipe_of(nuclei, tmp_path / "worded", language=LanguageSection(context="colon"))
     trainer = Trainer(recipe, CPU)
     start = trainer.model.detector.text.weight.detach().clone()
+    prior = trainer.model.detector.prior.clone()
+    assert prior.shape == (2, 3)
     trainer.run()
     assert not torch.equal(trainer.model.detector.text.weight, start)  # the words are read
-    prior = trainer.prior.vectors
     assert torch.equal(trainer.model.detector.prior, prior)  # and stay what they were
     torch.testing.assert_close(trainer.average.model.detector.prior, prior)
     folder = export_model(trainer)

@@ -10,7 +10,8 @@ from napari_uninuc.datasets.crops import finish_crop
 from napari_uninuc.network.build import build_model
 from napari_uninuc.network.config import configured, preset
 from napari_uninuc.network.detector import DetectorOutput
-from napari_uninuc.training.detection import DetectionWeights, detection_loss, maps_loss
+from napari_uninuc.training.detection import detection_loss, maps_loss
+from napari_uninuc.training.recipe import LossesSection
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def model():
 def loss_of(model, crops):
     embedding = model.encode(torch.stack([crop.image for crop in crops]))
     output = model.detect(embedding, groups=2)
-    return detection_loss(output, crops, model.config.detector.block, DetectionWeights())
+    return detection_loss(output, crops, model.config.detector.block, LossesSection())
 
 
 def test_every_part_counts_and_teaches_the_detector(model, crop):
@@ -86,7 +87,7 @@ def told(crop, logits):
         torch.ones(1, 1, 2, dtype=torch.bool),
         4,
     )
-    detection_loss(output, [crop], 256, DetectionWeights())[0].backward()
+    detection_loss(output, [crop], 256, LossesSection())[0].backward()
     return queries.grad[0, 0], dense.grad[0]
 
 

@@ -13,9 +13,10 @@ from torch.utils._pytree import tree_leaves, tree_map
 from napari_uninuc.datasets.crops import finish_crop
 from napari_uninuc.network.build import build_model
 from napari_uninuc.network.config import configured, preset
-from napari_uninuc.training.detection import DetectionWeights, detection_loss, maps_loss
+from napari_uninuc.training.detection import detection_loss, maps_loss
 from napari_uninuc.training.feed import on_device
-from napari_uninuc.training.interactive import PromptSettings, choose_targets, interactive_loss
+from napari_uninuc.training.interactive import choose_targets, interactive_loss
+from napari_uninuc.training.recipe import LossesSection, PromptsSection
 from napari_uninuc.training.rollouts import STARTS, Rollouts
 
 FAR = torch.device("xla")
@@ -90,10 +91,10 @@ def losses_on(device, model):
     crops = [on_device(crop, device) for crop in crops]
     embedding = model.encode(images)
     output = model.detect(embedding, groups=2)
-    weights = DetectionWeights()
+    weights = LossesSection()
     total, _, proposals = detection_loss(output, crops, model.config.detector.block, weights)
     total = total + maps_loss(embedding.auxiliary, crops)
-    settings = PromptSettings(corrections=2, mask_prompt_share=1.0)
+    settings = PromptsSection(corrections=2, mask_prompt_share=1.0)
     for target in choose_targets(crops, proposals, settings, [64, 128], 8, generator):
         loss, _ = interactive_loss(model, embedding, target, settings, generator)
         total = total + loss
@@ -132,7 +133,7 @@ def rows_on(device, model, start):
     with torch.no_grad():
         embedding = model.encode(crops[0].image[None].to(device), detection=False)
     targets = choose_targets(
-        crops, [crops[0].boxes_xyxy], PromptSettings(), [64, 128], 8, generator
+        crops, [crops[0].boxes_xyxy], PromptsSection(), [64, 128], 8, generator
     )
     rollouts = Rollouts(model, 2, False, 30, 0.1, torch.no_grad, generator)
     return rollouts.rows(embedding, targets[0], start)

@@ -7,7 +7,7 @@ import torch
 
 from napari_uninuc.errors import CheckpointError
 from napari_uninuc.network.build import build_model
-from napari_uninuc.network.card import LanguageNote, card_for_preset
+from napari_uninuc.network.card import LanguageNote, card_for_preset, card_path, read_card
 from napari_uninuc.network.checkpoint import save_model, save_weights
 from napari_uninuc.network.config import configured
 from napari_uninuc.training.initialise import initialise
@@ -36,7 +36,11 @@ def earlier(tmp_path_factory):
 def started(path, classes, words=None):
     shape = None if words is None else (len(classes), words)
     model = build_model(configured("uninuc-n", classes, shape), seed=99)
-    assert initialise(model, path) == "weights of model.safetensors"
+    start = initialise(model, path)
+    whose = ""
+    if card_path(path).is_file():
+        whose = f" of uninuc-n, sha256 {read_card(path).sha256[:12]}"
+    assert start == f"weights of model.safetensors{whose}"
     return model.state_dict()
 
 

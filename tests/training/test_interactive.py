@@ -9,13 +9,13 @@ from napari_uninuc.network.build import build_model
 from napari_uninuc.network.config import preset
 from napari_uninuc.network.prompt_encoder import PADDING, POSITIVE
 from napari_uninuc.training.interactive import (
-    PromptSettings,
     choose_targets,
     first_prompts,
     interactive_loss,
     mask_starts,
     upsample,
 )
+from napari_uninuc.training.recipe import PromptsSection
 
 
 def generator():
@@ -30,7 +30,7 @@ def crop():
 
 
 def targets_of(crop):
-    return choose_targets([crop], [crop.boxes_xyxy], PromptSettings(), [64, 128], 8, generator())
+    return choose_targets([crop], [crop.boxes_xyxy], PromptsSection(), [64, 128], 8, generator())
 
 
 def test_each_nucleus_lies_whole_in_the_window_it_needs(crop):
@@ -46,11 +46,11 @@ def test_each_nucleus_lies_whole_in_the_window_it_needs(crop):
 
 def test_first_prompts_are_points_inside_or_boxes(crop):
     target = targets_of(crop)[0]
-    points, _, by_point = first_prompts(target, PromptSettings(box_share=0.0), generator())
+    points, _, by_point = first_prompts(target, PromptsSection(box_share=0.0), generator())
     assert by_point.all()
     for truth, (x, y) in zip(target.truth, points[:, 0].long().tolist(), strict=True):
         assert truth[y, x] == 1
-    settings = PromptSettings(box_share=1.0, box_jitter=0.0)
+    settings = PromptsSection(box_share=1.0, box_jitter=0.0)
     points, _, by_point = first_prompts(target, settings, generator())
     assert not by_point.any()
     assert torch.equal(points[:, :2].flatten(1), target.boxes_xyxy)
@@ -60,7 +60,7 @@ def test_first_prompts_are_points_inside_or_boxes(crop):
 def test_the_loss_teaches_decoder_and_encoder(crop, supervised):
     model = build_model(preset("uninuc-n"), seed=0)
     embedding = model.encode(crop.image[None])
-    settings = PromptSettings(corrections=2, supervised=supervised)
+    settings = PromptsSection(corrections=2, supervised=supervised)
     target = targets_of(crop)[0]
     loss, log = interactive_loss(model, embedding, target, settings, generator())
     loss.backward()
@@ -87,7 +87,7 @@ def test_mask_starts_are_rough_outlines_with_one_click_that_corrects_them(crop):
 
 def test_a_run_may_start_from_masks_only(crop):
     model = build_model(preset("uninuc-n"), seed=0)
-    settings = PromptSettings(corrections=1, mask_start_share=1.0)
+    settings = PromptsSection(corrections=1, mask_start_share=1.0)
     embedding = model.encode(crop.image[None])
     loss, log = interactive_loss(model, embedding, targets_of(crop)[0], settings, generator())
     loss.backward()

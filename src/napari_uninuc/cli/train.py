@@ -79,6 +79,7 @@ def _train(
     from napari_uninuc.training.export import export_model
     from napari_uninuc.training.ranks import Ranks
     from napari_uninuc.training.run import begin
+    from napari_uninuc.training.tuning import kept_from
 
     ranks = Ranks.launched()
     place = ranks.device(choose_device(device))
@@ -95,7 +96,12 @@ def _train(
                 progress(step, steps, **shown)
 
             training.run(show)
-        return export_model(training)
+        folder = export_model(training)
+    earlier = training.began.earlier
+    kept = "" if earlier is None or recipe.corrections is not None else kept_from(earlier)
+    if kept and not smoke:
+        report_warning(f"the card has {kept} (docs/train-your-own.md, 5)")
+    return folder
 
 
 def _silent(_: str) -> None:

@@ -22,11 +22,12 @@ from napari_uninuc.network.correction import Correction
 from napari_uninuc.network.uninuc import UniNuc
 from napari_uninuc.training.feed import batches, images_of, on_device, window_sides
 from napari_uninuc.training.initialise import starting_model
-from napari_uninuc.training.interactive import PromptSettings, choose_targets
+from napari_uninuc.training.interactive import choose_targets
 from napari_uninuc.training.log import LOG_NAME, Progress, append_to_log, forget_after
 from napari_uninuc.training.recipe import CorrectionsSection, OptimiserSection, TrainRecipe
 from napari_uninuc.training.rollouts import STARTS, Rollouts, Rows, Start
 from napari_uninuc.training.state import checked_time, resuming, save_state
+from napari_uninuc.training.tuning import logit_shift_of
 
 __all__ = ["CorrectionTrainer", "fit_correction"]
 
@@ -60,7 +61,9 @@ class CorrectionTrainer:
                 f"corrections: expected an architecture that draws clicks (uninuc-n), got "
                 f"{recipe.architecture}; remove the section"
             )
-        self.model, self.start, self.prior = starting_model(recipe, correction=True)
+        self.began = starting_model(recipe)
+        self.model = self.began.model
+        self.logit_shift = logit_shift_of(recipe, self.began.earlier)
         self.model.to(memory_format=torch.channels_last).to(device)
         self.model.eval().requires_grad_(False)
         self.generator = torch.Generator().manual_seed(recipe.seed)
@@ -102,7 +105,7 @@ class CorrectionTrainer:
 
     def _click(self, crops: Sequence[Crop]) -> dict[str, float]:
         """Click on nuclei of a batch of crops, and keep the rows."""
-        config, settings = self.model.config, PromptSettings(**self.recipe.prompts.model_dump())
+        config, settings = self.model.config, self.recipe.prompts
         crops = [on_device(crop, self.device) for crop in crops]
         with torch.no_grad(), self._precision():
             embedding = self.model.encode(images_of(crops, config, self.device), detection=False)
@@ -115,7 +118,7 @@ class CorrectionTrainer:
             settings.corrections,
             by_hand,
             self.settings.cells_per_answer,
-            self.settings.logit_shift,
+            self.logit_shift,
             self._precision,
             self.generator,
         )

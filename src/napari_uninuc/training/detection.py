@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,22 +12,14 @@ from napari_uninuc.datasets.crops import Crop
 from napari_uninuc.network.detector import DetectorOutput
 from napari_uninuc.training.losses import ia_bce, pair_iou, quality_focal, xyxy
 from napari_uninuc.training.matcher import MatchCosts, match_queries
-
-
-@dataclass(frozen=True, slots=True)
-class DetectionWeights:
-    """Equation (2): lambda_iou = 5 and lambda_l1 = 2 as printed; facts 9 no. 11 on the swap."""
-
-    classification: float = 1.0
-    giou: float = 5.0
-    l1: float = 2.0
+from napari_uninuc.training.recipe import LossesSection
 
 
 def detection_loss(
     output: DetectorOutput,
     crops: Sequence[Crop],
     block: int,
-    weights: DetectionWeights,
+    weights: LossesSection,
 ) -> tuple[Tensor, dict[str, float], list[Tensor]]:
     """Loss over the exhaustively labelled crops of a batch.
 
@@ -57,11 +48,10 @@ def detection_loss(
                     crops[index].classes,
                 )
                 scale = 1 / (objects * groups)
-                total = total + scale * (
-                    weights.classification * terms[0]
-                    + weights.giou * terms[1]
-                    + weights.l1 * terms[2]
-                )
+                told = zip((weights.classification, weights.giou, weights.l1), terms, strict=True)
+                for weight, term in told:
+                    if weight > 0:  # else the heads would get gradients of 0, and decay
+                        total = total + scale * weight * term
                 if last:
                     for key, term in zip(parts, terms, strict=True):
                         parts[key] += float(term.detach()) * scale
@@ -103,7 +93,7 @@ def _remember(proposals: Tensor, matched: tuple[Tensor, Tensor, Tensor], boxes: 
 
 
 def dense_loss(
-    output: DetectorOutput, crops: Sequence[Crop], block: int, weights: DetectionWeights
+    output: DetectorOutput, crops: Sequence[Crop], block: int, weights: LossesSection
 ) -> Tensor:
     """Every cell inside a nucleus predicts its box; its score is taught IoU times depth.
 
@@ -132,8 +122,10 @@ def dense_loss(
             0, cells[inside], strength
         )[cells[inside]].clamp(min=1e-6)
         l1 = (predicted - truth).abs().sum(-1) / block
-        total = total + weights.classification * quality_focal(logits[index], target)
-        total = total + (share * (weights.giou * (1 - giou) + weights.l1 * l1)).sum()
+        if weights.classification > 0:
+            total = total + weights.classification * quality_focal(logits[index], target)
+        if weights.giou + weights.l1 > 0:
+            total = total + (share * (weights.giou * (1 - giou) + weights.l1 * l1)).sum()
         objects += len(crop.boxes_xyxy)
     return total / objects
 

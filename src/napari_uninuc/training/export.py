@@ -9,33 +9,42 @@ from pathlib import Path
 from napari_uninuc.network.card import ModelCard, write_card
 from napari_uninuc.network.checkpoint import save_weights
 from napari_uninuc.training.run import TrainingRun
+from napari_uninuc.training.tuning import with_tuning
 
 
 def export_model(run: TrainingRun) -> Path:
     """Write what a run has learnt as ``OUTPUT/model``; returns the folder."""
-    recipe = run.recipe
-    folder = recipe.output / "model"
+    folder = run.recipe.output / "model"
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "model.safetensors"
     save_weights(run.learnt, weights)
-    config = run.learnt.config
-    card = ModelCard(
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    write_card(with_tuning(_card(run, digest), run.began.earlier, run.recipe), folder)
+    return folder
+
+
+def _card(run: TrainingRun, sha256: str) -> ModelCard:
+    recipe, config, earlier = run.recipe, run.learnt.config, run.began.earlier
+    seen = () if earlier is None else earlier.training_data
+    taught = (spec.name for spec in recipe.datasets)
+    licence = recipe.licence
+    if earlier is not None and "licence" not in recipe.model_fields_set:
+        licence = f"{licence}; weights it began from: {earlier.licence}"
+    return ModelCard(
         id=recipe.output.name,
         architecture=recipe.architecture,
         mpp=recipe.crops.mpp,
         mean=config.mean,
         std=config.std,
         classes=config.classes,
-        language=None if run.prior is None else run.prior.note,
+        language=run.began.language,
         correction=run.learnt.correction is not None,
-        licence=recipe.licence,
-        training_data=tuple(spec.name for spec in recipe.datasets),
-        initialisation=run.start,
-        sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        licence=licence,
+        training_data=tuple(dict.fromkeys((*seen, *taught))),
+        initialisation=run.began.start,
+        sha256=sha256,
         created=datetime.date.today().isoformat(),
         training_hours=round(run.seconds / 3600, 2),
         metrics={},
         notes=f"{run.step} steps of {recipe.crops.batch} crops of {recipe.crops.size} px",
     )
-    write_card(card, folder)
-    return folder

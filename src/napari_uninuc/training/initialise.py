@@ -5,16 +5,17 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from napari_uninuc.errors import CheckpointError
+from napari_uninuc.errors import CheckpointError, RecipeError
 from napari_uninuc.network.build import build_model
-from napari_uninuc.network.card import card_path, read_card
+from napari_uninuc.network.card import LanguageNote, ModelCard, card_path, read_card
 from napari_uninuc.network.checkpoint import put_weights, read_weights
 from napari_uninuc.network.config import PyramidConfig, configured
-from napari_uninuc.network.language import LanguagePrior, language_prior
+from napari_uninuc.network.language import language_prior
 from napari_uninuc.network.uninuc import UniNuc
 from napari_uninuc.training.recipe import TrainRecipe
 
@@ -25,38 +26,74 @@ _NEW_PARTS = ("detector.text.", "detector.prior", _CORRECTION)
 """What an earlier model may lack, or have where it is not wanted."""
 
 
-def starting_model(
-    recipe: TrainRecipe, *, correction: bool = False
-) -> tuple[UniNuc, str, LanguagePrior | None]:
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a run starts from.
+
+    Attributes
+    ----------
+    model : the recipe's network with its first weights
+    start : where the weights are from, in a sentence
+    language : of the language prior that the weights carry, if any
+    earlier : card of the model that the weights are of; None where they are of none
+    """
+
+    model: UniNuc
+    start: str
+    language: LanguageNote | None
+    earlier: ModelCard | None
+
+
+def starting_model(recipe: TrainRecipe) -> Beginning:
     """Build a recipe's network and put its first weights into it.
 
-    Parameters
-    ----------
-    correction : give it a correction; without, it has one where the first weights have
-
-    Returns
-    -------
-    model, start, prior
-        Start says in a sentence where the weights are from; prior is the language prior, if any.
+    Where only a correction is taught, classes and language stay those of the first weights.
 
     Raises
     ------
     ModelNotFoundError, CheckpointError
         No such architecture; first weights that are not there or do not fit.
+    RecipeError
+        Classes or language that teaching a correction cannot bring.
     """
-    prior = None
-    if recipe.language is not None:
-        prior = language_prior(recipe.classes, recipe.language.encoder, recipe.language.context)
-    shape = None if prior is None else prior.shape
-    correction = correction or _has_correction(recipe.initial)
+    earlier = _card_beside(recipe.initial)
+    keeps = recipe.corrections is not None and earlier is not None
+    if keeps:
+        _require_nothing_new(recipe, earlier)
+    classes = earlier.classes if keeps else recipe.classes
+    note, vectors, shape = earlier.language if keeps else None, None, None
+    if recipe.language is not None and not keeps:
+        prior = language_prior(classes, recipe.language.encoder, recipe.language.context)
+        note, vectors, shape = prior.note, prior.vectors, prior.shape
+    elif note is not None:
+        shape = len(note.texts), note.dim
+    correction = recipe.corrections is not None or _has_correction(recipe.initial)
     torch.manual_seed(recipe.seed)
-    model = build_model(
-        configured(recipe.architecture, recipe.classes, shape, correction=correction)
-    )
+    model = build_model(configured(recipe.architecture, classes, shape, correction=correction))
     start = initialise(model, recipe.initial)
-    if prior is not None:
-        model.detector.prior.copy_(prior.vectors)
-    return model, start, prior
+    if vectors is not None:
+        model.detector.prior.copy_(vectors)
+    return Beginning(model, start, note, earlier)
+
+
+def _card_beside(initial: str | Path) -> ModelCard | None:
+    """The card of first weights; weights of other origin have none."""
+    if not isinstance(initial, Path) or not card_path(initial).is_file():
+        return None
+    return read_card(initial)
+
+
+def _require_nothing_new(recipe: TrainRecipe, earlier: ModelCard) -> None:
+    told = recipe.model_fields_set
+    if "classes" in told and recipe.classes != earlier.classes:
+        raise RecipeError(
+            f"classes: a correction leaves those of {recipe.initial}, "
+            f"{', '.join(earlier.classes)}, got {', '.join(recipe.classes)}; remove the line"
+        )
+    if recipe.language is not None:
+        raise RecipeError(
+            f"language: a correction leaves that of {recipe.initial}; remove the section"
+        )
 
 
 def _has_correction(initial: str | Path) -> bool:
@@ -91,12 +128,15 @@ def _from_model(model: UniNuc, path: Path) -> str:
         if rows is not None and name.startswith(_CLASS_PARTS):
             state[name] = torch.stack([state[name][row].float().mean(dim=0) for row in rows])
     put_weights(model, state, path)
-    return f"weights of {path.name}"
+    card = _card_beside(path)
+    whose = "" if card is None else f" of {card.id}, sha256 {card.sha256[:12]}"
+    return f"weights of {path.name}{whose}"
 
 
 def _class_rows(path: Path, classes: Sequence[str]) -> list[list[int]] | None:
     """For each class, the earlier classes it starts from; None where they are the same."""
-    earlier = read_card(path).classes if card_path(path).is_file() else None
+    card = _card_beside(path)
+    earlier = None if card is None else card.classes
     if earlier is None or earlier == tuple(classes):
         return None
     everyone = list(range(len(earlier)))

@@ -26,24 +26,10 @@ from napari_uninuc.training.clicks import (
     random_pixels,
 )
 from napari_uninuc.training.losses import dice_loss, focal_loss, mask_iou
+from napari_uninuc.training.recipe import PromptsSection
 
 _DRAWN = 8.0
 """Logit of a pixel that somebody has drawn, as `core.prompts.MaskLogits.from_mask` has it."""
-
-
-@dataclass(frozen=True, slots=True)
-class PromptSettings:
-    """How prompts are simulated; defaults are the paper's and micro-sam's (facts 5.4, 9)."""
-
-    nuclei_per_crop: int = 8
-    corrections: int = 7
-    mask_prompt_share: float = 0.5
-    mask_start_share: float = 0.0
-    box_share: float = 0.5
-    box_jitter: float = 0.06
-    focal_weight: float = 20.0
-    focal_alpha: float = 0.25
-    supervised: str = "two"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +56,7 @@ class Targets:
 def choose_targets(
     crops: Sequence[Crop],
     proposals: Sequence[Tensor],
-    settings: PromptSettings,
+    settings: PromptsSection,
     sides: Sequence[int],
     stride: int,
     generator: torch.Generator,
@@ -126,7 +112,7 @@ def interactive_loss(
     model: UniNuc,
     embedding: Embedding,
     targets: Targets,
-    settings: PromptSettings,
+    settings: PromptsSection,
     generator: torch.Generator,
 ) -> tuple[Tensor, dict[str, float]]:
     """Loss of equation (1), mean over supervised passes and nuclei; and what to log."""
@@ -164,7 +150,7 @@ def interactive_loss(
 
 
 def first_prompts(
-    targets: Targets, settings: PromptSettings, generator: torch.Generator
+    targets: Targets, settings: PromptsSection, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A box (true, jittered or proposed) or a point inside, for each nucleus."""
     n, device = len(targets.truth), targets.truth.device
@@ -242,7 +228,7 @@ def _decode(
 
 
 def _loss(
-    logits: Tensor, quality: Tensor, truth: Tensor, ambiguous: Tensor, settings: PromptSettings
+    logits: Tensor, quality: Tensor, truth: Tensor, ambiguous: Tensor, settings: PromptsSection
 ) -> tuple[Tensor, float]:
     """Single-mask output always; for first points also the best of the three candidates."""
     full = upsample(logits, truth.shape[-1])  # (N, 4, H, W)

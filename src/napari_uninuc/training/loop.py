@@ -8,15 +8,12 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 
 from napari_uninuc.datasets.crops import Crop
+from napari_uninuc.errors import RecipeError
 from napari_uninuc.network.uninuc import UniNuc
-from napari_uninuc.training.detection import DetectionWeights, detection_loss, maps_loss
+from napari_uninuc.training.detection import detection_loss, maps_loss
 from napari_uninuc.training.feed import batches, images_of, on_device, window_sides
 from napari_uninuc.training.initialise import starting_model
-from napari_uninuc.training.interactive import (
-    PromptSettings,
-    choose_targets,
-    interactive_loss,
-)
+from napari_uninuc.training.interactive import choose_targets, interactive_loss
 from napari_uninuc.training.log import LOG_NAME, Progress, append_to_log, forget_after
 from napari_uninuc.training.optim import (
     MovingAverage,
@@ -41,6 +38,11 @@ class Trainer:
     resume : go on from the output folder's checkpoint
     smoke : the recipe was made small, and its few pictures may lack a class
     ranks : the processes that share the run; they must have joined
+
+    Raises
+    ------
+    RecipeError, CheckpointError
+        Nothing that the architecture could be taught; weights or a checkpoint that do not fit.
     """
 
     def __init__(
@@ -53,7 +55,14 @@ class Trainer:
         ranks: Ranks = ALONE,
     ) -> None:
         self.recipe, self.device, self.smoke, self.ranks = recipe, device, smoke, ranks
-        self.model, self.start, self.prior = starting_model(recipe)
+        self.began = starting_model(recipe)
+        self.model = self.began.model
+        losses = recipe.losses
+        if self.model.dense_head is None and losses.interactive + losses.detection == 0:
+            raise RecipeError(
+                f"losses: {recipe.architecture} has no maps to teach; expected interactive or "
+                "detection above 0, got 0"
+            )
         if self.model.correction is not None:
             self.model.correction.requires_grad_(False)  # taught by a recipe of its own
         self.model.to(memory_format=torch.channels_last).to(device)
@@ -106,7 +115,10 @@ class Trainer:
         logs: list[dict[str, float]] = []
         for crops in parts:
             loss, log = self._loss(crops)
-            (loss / recipe.crops.accumulate).backward()
+            if (
+                loss.requires_grad
+            ):  # glass, or pictures that are labelled in part, may teach nothing
+                (loss / recipe.crops.accumulate).backward()
             logs.append({"loss": float(loss.detach()), **log})
         self.ranks.add_up(self.model.parameters())
         norm = clip_grad_norm_(self.model.parameters(), recipe.optimiser.clip)
@@ -121,22 +133,23 @@ class Trainer:
         crops = [on_device(crop, self.device) for crop in crops]
         low = recipe.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
-            embedding = self.model.encode(images)
-            output = self.model.detect(embedding, groups=config.detector.groups)
-        detection, log, proposals = detection_loss(
-            output,
-            crops,
-            config.detector.block,
-            DetectionWeights(weights.classification, weights.giou, weights.l1),
-        )
-        total = weights.detection * detection
-        if embedding.auxiliary is not None:
+            embedding = self.model.encode(images, detection=weights.detection > 0)
+        total, log = images.new_zeros(()), dict[str, float]()
+        proposals = [crop.boxes_xyxy for crop in crops]
+        if weights.detection > 0:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+                output = self.model.detect(embedding, groups=config.detector.groups)
+            detection, log, proposals = detection_loss(
+                output, crops, config.detector.block, weights
+            )
+            total = weights.detection * detection
+        if embedding.auxiliary is not None and weights.maps > 0:
             maps = maps_loss(embedding.auxiliary, crops)
             log["maps"] = float(maps.detach())
             total = total + weights.maps * maps
         if weights.interactive == 0:
             return total, log
-        settings = PromptSettings(**recipe.prompts.model_dump())
+        settings = recipe.prompts
         sides = window_sides(config.mask.window or recipe.crops.size, recipe.crops.size)
         targets = choose_targets(
             crops, proposals, settings, sides, config.coarse_stride, self.generator

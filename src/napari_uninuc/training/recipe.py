@@ -32,10 +32,11 @@ class CropsSection(Section):
 
 
 class PromptsSection(Section):
-    """Simulated clicking (paper sec. 2.1); see `PromptSettings`."""
+    """Simulated clicking (paper sec. 2.1); defaults are the paper's and micro-sam's."""
 
     nuclei_per_crop: int = Field(8, ge=1)
     corrections: int = Field(7, ge=1)
+    """Rounds after the first prompt."""
     mask_prompt_share: float = Field(0.5, ge=0, le=1)
     mask_start_share: float = Field(0.0, ge=0, le=1)
     box_share: float = Field(0.5, ge=0, le=1)
@@ -46,7 +47,11 @@ class PromptsSection(Section):
 
 
 class LossesSection(Section):
-    """Weights: equation (2) of the paper, and of the parts against each other."""
+    """Weights: equation (2) of the paper, and of the parts against each other.
+
+    A part of weight 0 is neither computed nor touched. lambda_iou (``giou``) is 5 and lambda_l1 2
+    as printed, the other way round than in the papers that it cites.
+    """
 
     interactive: float = Field(1.0, ge=0)
     detection: float = Field(1.0, ge=0)
@@ -54,6 +59,17 @@ class LossesSection(Section):
     classification: float = Field(1.0, ge=0)
     giou: float = Field(5.0, ge=0)
     l1: float = Field(2.0, ge=0)
+
+    @model_validator(mode="after")
+    def _teach_something(self) -> LossesSection:
+        if self.interactive + self.detection + self.maps == 0:
+            raise ValueError("one of interactive, detection, maps must be above 0")
+        if self.detection > 0 and self.classification + self.giou + self.l1 == 0:
+            raise ValueError(
+                "one of classification, giou, l1 must be above 0 where detection is; set "
+                "detection = 0 to leave the detector as it is"
+            )
+        return self
 
 
 class CorrectionsSection(Section):
@@ -69,8 +85,8 @@ class CorrectionsSection(Section):
     epochs: int = Field(4, ge=1)
     batch: int = Field(8192, ge=1)
     """Cells to a step down."""
-    logit_shift: float = Field(0.0, ge=-0.5, le=0.5)
-    """That of the card the weights will have."""
+    logit_shift: float | None = Field(None, ge=-0.5, le=0.5)
+    """That of the card the weights will have; None is that of the first weights' card."""
     centre: float = Field(0.35, ge=0)
     inside: float = Field(0.08, ge=0)
     tight_box: float = Field(0.35, ge=0)

@@ -10,9 +10,9 @@ import torch
 
 from napari_uninuc.datasets.numbering import look_at
 from napari_uninuc.errors import RecipeError
-from napari_uninuc.network.language import LanguagePrior
 from napari_uninuc.network.uninuc import UniNuc
 from napari_uninuc.training.corrections import CorrectionTrainer
+from napari_uninuc.training.initialise import Beginning
 from napari_uninuc.training.log import Progress
 from napari_uninuc.training.loop import Trainer
 from napari_uninuc.training.ranks import ALONE, Ranks
@@ -27,15 +27,13 @@ class TrainingRun(Protocol):
     Attributes
     ----------
     recipe : what was asked for
-    start : where the weights began, in a sentence
-    prior : the language prior; None without one
+    began : what it started from
     step, seconds : steps done and time spent, over all sittings
     output : folder of checkpoint and log
     """
 
     recipe: TrainRecipe
-    start: str
-    prior: LanguagePrior | None
+    began: Beginning
     step: int
     seconds: float
     output: Path
