@@ -1,10 +1,12 @@
+import shutil
 import tempfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from napari_uninuc.network.card import read_card
+from napari_uninuc.network.card import read_card, write_card
 
 
 @pytest.fixture
@@ -125,3 +127,15 @@ def test_nothing_to_resume_is_one_line(refused, recipe, tmp_path):
 def test_unwritable_output_is_one_line(refused, recipe, tmp_path):
     (tmp_path / "runs").touch()
     assert "cannot be written" in refused("train", recipe(), "--device", "cpu")
+
+
+def test_what_was_chosen_for_the_first_weights_is_said(uninuc, recipe, random_model, tmp_path):
+    first = tmp_path / "first"
+    shutil.copytree(random_model, first)
+    write_card(replace(read_card(first), id="first", flips=True, box_margin=0.5), first)
+    extra = f'initial = "{first / "model.safetensors"}"'
+    status, _, err = uninuc("train", recipe(extra=extra), "--device", "cpu")
+    assert (status, err.count("\n")) == (0, 1)
+    assert "the card has score_threshold, flips, box_margin as in first, chosen for its" in err
+    card = read_card(tmp_path / "runs" / "discs" / "model")
+    assert (card.score_threshold, card.flips, card.box_margin) == (0.0, True, 0.5)

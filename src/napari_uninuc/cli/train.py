@@ -100,7 +100,7 @@ def _train(
     earlier = training.began.earlier
     kept = "" if earlier is None or recipe.corrections is not None else kept_from(earlier)
     if kept and not smoke:
-        report_warning(f"the card has {kept} (docs/train-your-own.md, 5)")
+        report_warning(f"the card has {kept} (docs/train-your-own.md, 4)")
     return folder
 
 

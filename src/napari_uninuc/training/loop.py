@@ -9,6 +9,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from napari_uninuc.datasets.crops import Crop
 from napari_uninuc.errors import RecipeError
+from napari_uninuc.network.config import PyramidConfig, preset
 from napari_uninuc.network.uninuc import UniNuc
 from napari_uninuc.training.detection import detection_loss, maps_loss
 from napari_uninuc.training.feed import batches, images_of, on_device, window_sides
@@ -55,14 +56,9 @@ class Trainer:
         ranks: Ranks = ALONE,
     ) -> None:
         self.recipe, self.device, self.smoke, self.ranks = recipe, device, smoke, ranks
+        _require_teachable(recipe)
         self.began = starting_model(recipe)
         self.model = self.began.model
-        losses = recipe.losses
-        if self.model.dense_head is None and losses.interactive + losses.detection == 0:
-            raise RecipeError(
-                f"losses: {recipe.architecture} has no maps to teach; expected interactive or "
-                "detection above 0, got 0"
-            )
         if self.model.correction is not None:
             self.model.correction.requires_grad_(False)  # taught by a recipe of its own
         self.model.to(memory_format=torch.channels_last).to(device)
@@ -186,6 +182,16 @@ class Trainer:
             if len(state["generators"]) != self.ranks.count:
                 raise ValueError(f"it is of {len(state['generators'])} processes")
             self.generator.set_state(state["generators"][self.ranks.rank].cpu())
+
+
+def _require_teachable(recipe: TrainRecipe) -> None:
+    """Refuse to teach maps alone to an architecture without them."""
+    losses, encoder = recipe.losses, preset(recipe.architecture).encoder
+    if losses.interactive + losses.detection == 0 and not isinstance(encoder, PyramidConfig):
+        raise RecipeError(
+            f"losses: {recipe.architecture} has no maps to teach; expected interactive or "
+            "detection above 0, got 0"
+        )
 
 
 def _mean(logs: list[dict[str, float]]) -> dict[str, float]:
