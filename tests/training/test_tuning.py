@@ -1,6 +1,6 @@
 """What was chosen for the first weights, on the card of weights that were taught on from them."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -8,14 +8,20 @@ from running import recipe_of
 
 from napari_uninuc.errors import RecipeError
 from napari_uninuc.network.build import build_model
-from napari_uninuc.network.card import ExpectedIou, LanguageNote, card_for_preset, read_card
+from napari_uninuc.network.card import (
+    ExpectedIou,
+    LanguageNote,
+    ModelCard,
+    card_for_preset,
+    read_card,
+)
 from napari_uninuc.network.checkpoint import save_model
 from napari_uninuc.network.config import configured
 from napari_uninuc.training.corrections import CorrectionTrainer
 from napari_uninuc.training.export import export_model
 from napari_uninuc.training.loop import Trainer
 from napari_uninuc.training.recipe import CorrectionsSection, LanguageSection, LossesSection
-from napari_uninuc.training.tuning import TUNED, kept_from, with_tuning
+from napari_uninuc.training.tuning import DECODED, TUNED, kept_from, with_tuning
 
 CPU = torch.device("cpu")
 TUNED_CARD = replace(
@@ -116,6 +122,14 @@ def test_masks_that_were_not_taught_are_decoded_as_before(nuclei, tuned, tmp_pat
     recipe = recipe_of(nuclei, tmp_path / "run", losses=LossesSection(interactive=0))
     card = with_tuning(card_for_preset("uninuc-n"), read_card(tuned), recipe)
     assert card.decoding == "whole"
+
+
+def test_what_becomes_of_each_key_of_a_card_is_decided():
+    """A new key is either told by the run, or chosen for weights, or about decoding."""
+    told = {"id", "architecture", "mpp", "mean", "std", "classes", "language", "correction"}
+    told |= {"licence", "training_data", "initialisation", "sha256", "created", "training_hours"}
+    told |= {"metrics", "notes"}
+    assert {each.name for each in fields(ModelCard)} == told | {*TUNED} | {*DECODED}
 
 
 def test_weights_without_a_card_and_cards_nobody_tuned_leave_nothing(nuclei, tmp_path):

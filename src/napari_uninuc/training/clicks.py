@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
+from napari_uninuc.core.clicking import correction_regions, deepest_pixel, near_box
 from napari_uninuc.network.prompt_encoder import (
     BOX_BOTTOM_RIGHT,
     BOX_TOP_LEFT,
@@ -17,9 +17,6 @@ from napari_uninuc.network.prompt_encoder import (
     PADDING,
     POSITIVE,
 )
-
-_NEAR = 3
-"""Pixels around the true box where a negative click falls that has nothing to correct."""
 
 
 def random_pixels(region: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -58,10 +55,7 @@ def corrections(
 def protocol_clicks(
     predicted: Tensor, truth: Tensor, boxes_xyxy: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """`corrections`, but always two clicks, as `napari_uninuc.evaluation.clicks` draws them.
-
-    Where nothing was missed the positive click falls anywhere in the nucleus; where nothing was
-    added the negative one falls near it.
+    """`corrections`, but always two clicks, as `napari_uninuc.core.clicking` has them.
 
     Shapes
     ------
@@ -69,28 +63,26 @@ def protocol_clicks(
     boxes_xyxy        (N, 4) true boxes in pixels of the same window
     returns           xy (N, 2, 2), labels (N, 2)
     """
-    clicks, kinds = corrections(predicted, truth, generator)
-    rows = torch.arange(truth.shape[1], device=truth.device)
-    columns = torch.arange(truth.shape[2], device=truth.device)
-    first, last = boxes_xyxy[:, :2] - _NEAR, boxes_xyxy[:, 2:] + _NEAR
-    near_x = (columns >= first[:, :1]) & (columns < last[:, :1])
-    near_y = (rows >= first[:, 1:]) & (rows < last[:, 1:])
-    near = near_y[:, :, None] & near_x[:, None, :] & ~truth
-    anywhere = torch.stack(
-        [random_pixels(truth, generator)[0], random_pixels(near, generator)[0]], dim=1
+    regions = []
+    masks = predicted.cpu().numpy(), truth.cpu().numpy()
+    for shown, nucleus, (x0, y0, x1, y1) in zip(*masks, boxes_xyxy.long().tolist(), strict=True):
+        near = near_box((y0, x0, y1, x1), nucleus.shape)
+        regions.append(np.stack(correction_regions(nucleus, shown, near)))
+    inside, outside = torch.from_numpy(np.stack(regions, axis=1)).to(truth.device)
+    positive, _ = random_pixels(inside, generator)
+    negative, there = random_pixels(outside, generator)
+    negative = torch.where(there[:, None], negative, positive)
+    kinds = torch.where(there, NEGATIVE, POSITIVE)
+    return (
+        torch.stack([positive, negative], dim=1),
+        torch.stack([torch.full_like(kinds, POSITIVE), kinds], dim=1),
     )
-    clicks = torch.where((kinds == PADDING)[..., None], anywhere, clicks)
-    return clicks, torch.tensor([POSITIVE, NEGATIVE], device=truth.device).expand(len(truth), -1)
 
 
 def deepest_pixels(region: Tensor) -> Tensor:
     """The pixel of each region (N, H, W) that is farthest from its border: xy (N, 2) float32."""
-    found = []
-    for mask in region.cpu().numpy():
-        depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-        y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-        found.append([float(x), float(y)])
-    return torch.tensor(found, device=region.device)
+    found = [deepest_pixel(mask)[::-1] for mask in region.cpu().numpy()]
+    return torch.tensor(found, dtype=torch.float32, device=region.device)
 
 
 def point_prompt(points_xy: Tensor) -> tuple[Tensor, Tensor]:

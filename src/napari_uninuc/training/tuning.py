@@ -13,10 +13,12 @@ from dataclasses import replace
 from napari_uninuc.network.card import ModelCard, card_for_preset
 from napari_uninuc.training.recipe import TrainRecipe
 
-__all__ = ["TUNED", "kept_from", "logit_shift_of", "with_tuning"]
+__all__ = ["DECODED", "TUNED", "kept_from", "logit_shift_of", "with_tuning"]
 
 TUNED = ("score_threshold", "logit_shift", "proposer", "flips", "box_margin", "expected_iou")
 """Keys of a card that are chosen for its weights."""
+DECODED = ("decoding",)
+"""Keys that say how masks must be decoded; they change where masks are taught, which has windows."""
 
 
 def logit_shift_of(recipe: TrainRecipe, earlier: ModelCard | None) -> float:
@@ -42,11 +44,11 @@ def with_tuning(card: ModelCard, earlier: ModelCard | None, recipe: TrainRecipe)
     card = replace(card, **kept)
     if recipe.corrections is not None:
         note = f"only the correction was taught, all else is as in {earlier.id}"
-        card = replace(card, mpp=earlier.mpp, decoding=earlier.decoding)
+        card = replace(card, mpp=earlier.mpp)
     else:
         note = kept_from(earlier)
-        if recipe.losses.interactive == 0:  # masks are decoded as they were; teaching has windows
-            card = replace(card, decoding=earlier.decoding)
+    if recipe.corrections is not None or recipe.losses.interactive == 0:
+        card = replace(card, **{name: getattr(earlier, name) for name in DECODED})
     return replace(card, notes="; ".join(filter(None, (card.notes, note))))
 
 
