@@ -10,7 +10,8 @@ from napari_uninuc.datasets.crops import finish_crop
 from napari_uninuc.network.build import build_model
 from napari_uninuc.network.config import configured, preset
 from napari_uninuc.network.detector import DetectorOutput
-from napari_uninuc.training.detection import detection_loss, maps_loss
+from napari_uninuc.training.detection import dense_loss, detection_loss, maps_loss
+from napari_uninuc.training.losses import pair_iou
 from napari_uninuc.training.recipe import LossesSection
 
 
@@ -40,6 +41,43 @@ def test_every_part_counts_and_teaches_the_detector(model, crop):
     assert all(log[part] > 0 for part in ("cls", "giou", "l1", "dense"))
     assert [box.shape for box in proposals] == [(2, 4), (2, 4)]
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.detector.parameters())
+
+
+def output_of(crop, layers, groups=1, wrong=0.0):
+    """Perfect boxes in every layer, moved by so many px; all logits are 0."""
+    low, high = crop.boxes_xyxy[:, :2], crop.boxes_xyxy[:, 2:]
+    boxes = torch.cat([(low + high) / 2 + wrong, high - low], dim=1)
+    n = len(boxes)
+    layer = (torch.zeros(1, groups, n, 1), boxes.expand(1, groups, n, 4))
+    dense = torch.zeros(1, 1, 16, 16), torch.full((1, 4, 16, 16), 8.0)
+    return DetectorOutput([layer] * layers, dense, torch.ones(1, groups, n, dtype=torch.bool), 4)
+
+
+def test_layers_and_groups_are_averaged_and_nuclei_too(crop):
+    """Equation (2): twice the layers, or the groups, or the same crops again, say no more."""
+    one, log, _ = detection_loss(output_of(crop, 1, wrong=2.0), [crop], 256, LossesSection())
+    for layers, groups in ((3, 1), (1, 4), (2, 2)):
+        output = output_of(crop, layers, groups, 2.0)
+        loss, again, _ = detection_loss(output, [crop], 256, LossesSection())
+        torch.testing.assert_close(loss, one)
+        assert again == pytest.approx(log)
+    _, giou = pair_iou(crop.boxes_xyxy, crop.boxes_xyxy + 2)
+    assert log["l1"] == pytest.approx(2 * 2 / 256)  # both centre coordinates, in blocks
+    assert log["giou"] == pytest.approx(float((1 - giou).mean()))
+    weighted = LossesSection(classification=3.0, giou=0.5, l1=7.0)
+    loss, _, _ = detection_loss(output_of(crop, 2, wrong=2.0), [crop], 256, weighted)
+    parts = 3 * log["cls"] + 0.5 * log["giou"] + 7 * log["l1"]
+    dense = dense_loss(output_of(crop, 1), [crop], 256, weighted)
+    assert float(loss) == pytest.approx(parts + float(dense))
+
+
+def test_proposals_are_boxes_that_overlap_by_half(crop):
+    for wrong, found in ((2.0, True), (9.0, False)):
+        _, _, proposals = detection_loss(
+            output_of(crop, 1, wrong=wrong), [crop], 256, LossesSection()
+        )
+        expected = crop.boxes_xyxy + (wrong if found else 0)
+        torch.testing.assert_close(proposals[0], expected)
 
 
 def test_partly_labelled_crops_are_left_out(model, crop):

@@ -28,6 +28,10 @@ from napari_uninuc.training.clicks import (
 from napari_uninuc.training.losses import dice_loss, focal_loss, mask_iou
 from napari_uninuc.training.recipe import PromptsSection
 
+_CANDIDATES = 0.3
+"""Weight of the three candidate masks against the single one, where a first click is ambiguous."""
+_TRUE_BOX, _NOISY_BOX = 0.55, 0.2
+"""Of first boxes: how many are the true one, and how many are moved; the others the detector's."""
 _DRAWN = 8.0
 """Logit of a pixel that somebody has drawn, as `core.prompts.MaskLogits.from_mask` has it."""
 
@@ -157,8 +161,9 @@ def first_prompts(
     lot = torch.rand(n, generator=generator).to(device)
     boxes = targets.boxes_xyxy
     noisy = jitter_boxes(boxes, settings.box_jitter, generator)
-    boxes = torch.where((lot < 0.55)[:, None], boxes, noisy)
-    boxes = torch.where((lot > 0.75)[:, None], targets.proposals_xyxy, boxes)
+    boxes = torch.where((lot < _TRUE_BOX)[:, None], boxes, noisy)
+    found = lot > _TRUE_BOX + _NOISY_BOX
+    boxes = torch.where(found[:, None], targets.proposals_xyxy, boxes)
     box_points, box_labels = box_prompt(boxes)
     xy, _ = random_pixels(targets.truth > 0.5, generator)
     by_point = torch.rand(n, generator=generator).to(device) >= settings.box_share
@@ -242,5 +247,5 @@ def _loss(
     honesty = (quality.float() - ious).square()
     loss = masks[:, 0] + honesty[:, 0]
     candidates = masks[:, 1:].amin(dim=1) + honesty[:, 1:].mean(dim=1)
-    loss = loss + 0.3 * candidates * ambiguous
+    loss = loss + _CANDIDATES * candidates * ambiguous
     return loss.mean(), float(ious[:, 0].mean())
