@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_uninuc.datasets.transforms import (
+    _HAEMATOXYLIN,
     gaussian_blur,
     random_crop,
     random_focus,
@@ -66,3 +67,85 @@ def test_two_equal_scales_are_always_taken():
     labels[:, 100:] = 1
     image, ids = random_crop(np.dstack([labels] * 3).astype(np.uint8), labels, 64, rng, (4.0, 4.0))
     assert (image.shape, ids.shape) == ((3, 64, 64), (64, 64))
+
+
+def seeds(count):
+    return [np.random.default_rng(k) for k in range(count)]
+
+
+def test_crops_are_turned_and_mirrored_all_eight_ways():
+    labels = np.repeat(np.repeat(np.array([[1, 2], [3, 4]], np.int32), 32, axis=0), 32, axis=1)
+    rgb = (labels[..., None] * np.array([50, 50, 50])).astype(np.uint8)
+    ways = set()
+    for rng in seeds(80):
+        image, ids = random_crop(rgb, labels, 64, rng, (1.0, 1.0))
+        corners = [(2, 2), (2, -3), (-3, 2), (-3, -3)]
+        assert [round(float(image[0, y, x]) * 255 / 50) for y, x in corners] == [
+            ids[y, x] for y, x in corners
+        ]
+        ways.add(tuple(int(ids[y, x]) for y, x in corners))
+    assert len(ways) == 8
+
+
+def seen_disc(scale_range, count=150):
+    """Height, width of a disc of 40 px in crops that hold it whole."""
+    ys, xs = np.mgrid[:300, :300]
+    labels = ((ys - 150) ** 2 + (xs - 150) ** 2 < 400).astype(np.int32)
+    rgb = np.zeros((300, 300, 3), np.uint8)
+    sizes = []
+    for rng in seeds(count):
+        _, ids = random_crop(rgb, labels, 192, rng, scale_range)
+        rows, columns = np.flatnonzero(ids.any(1)), np.flatnonzero(ids.any(0))
+        if len(rows) and rows[0] > 0 and rows[-1] < 191 and columns[0] > 0 and columns[-1] < 191:
+            sizes.append((len(rows), len(columns)))
+    assert len(sizes) > count / 4
+    return np.array(sizes, float)
+
+
+def test_crops_are_stretched_by_up_to_a_fifth():
+    height, width = seen_disc((1.0, 1.0)).T
+    stretch = np.log(height / width)
+    assert np.abs(stretch).max() < 0.25
+    assert 0.08 < stretch.std() < 0.15  # of +-0.1 both ways, evenly
+    assert np.sqrt(height * width).mean() == pytest.approx(39, abs=1)
+
+
+def test_zoom_lies_in_its_range_and_mostly_in_its_middle():
+    zoom = np.log(np.sqrt(seen_disc((0.8, 1.25)).prod(axis=1)) / 39)
+    assert zoom.min() > np.log(0.8) - 0.04
+    assert zoom.max() < np.log(1.25) + 0.04
+    assert zoom.mean() == pytest.approx(0.0, abs=0.03)
+    assert 0.05 < zoom.std() < 0.12  # a triangle's 0.09
+
+
+def haematoxylin(amount=1.0):
+    return torch.pow(10.0, -amount * _HAEMATOXYLIN)[:, None, None].expand(3, 8, 8)
+
+
+def test_amounts_of_stain_vary_by_a_quarter():
+    image = haematoxylin(1.0)
+    amounts = [
+        float(-torch.log10(random_stain(image, rng, ihc_share=0.0)).norm(dim=0).mean())
+        for rng in seeds(200)
+    ]
+    assert 0.15 < np.log(np.abs(amounts)).std() < 0.35
+
+
+def test_blue_nuclei_become_brown_as_often_as_asked():
+    def brown(share):
+        stained = (random_stain(haematoxylin(0.8), rng, share) for rng in seeds(200))
+        return np.mean([float(image[0].mean() > image[2].mean()) for image in stained])
+
+    assert brown(0.0) < 0.05
+    assert brown(0.25) == pytest.approx(0.25 * 0.6, abs=0.08)
+    assert brown(1.0) == pytest.approx(0.6, abs=0.15)
+
+
+def test_light_varies_contrast_and_now_and_then_drops_colour():
+    place = torch.linspace(0.4, 0.6, 64)
+    image = torch.stack([place, place.flip(0), place.roll(20)])[:, None].expand(3, 4, -1)
+    lit = [random_light(image, rng) for rng in seeds(400)]
+    contrast = np.log([float(one.std(dim=(1, 2)).mean()) for one in lit])
+    grey = [bool((one == one[:1]).all()) for one in lit]
+    assert 0.003 < np.mean(grey) < 0.08
+    assert 0.11 < contrast[~np.array(grey)].std() < 0.22

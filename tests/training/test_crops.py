@@ -1,6 +1,7 @@
 """What the losses are given."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,3 +94,40 @@ def test_a_stream_names_classes_only_where_there_are_several():
 
     assert classes(("nucleus",)) == classes(()) == [0, 0]
     assert classes(("epithelial", "spindle")) == [-1, 1]
+
+
+def test_a_nucleus_of_the_least_area_is_kept():
+    labels = np.zeros((32, 32), np.int32)
+    labels[0:3, 0:4], labels[10:21, 10] = 3, 8  # 12 and 11 px
+    crop = finish_crop(torch.zeros(3, 32, 32), labels, True, 12)
+    assert crop.boxes_xyxy.tolist() == [[0, 0, 4, 3]]
+
+
+def test_a_crop_without_nuclei_is_drawn_once_more():
+    rgb = np.full((80, 80, 3), 200, np.uint8)
+    empty, full = np.zeros((80, 80), np.int32), np.ones((80, 80), np.int32)
+    tiles = [LabelledTile(Tile.from_array(rgb), labels, None) for labels in (empty, full)]
+    source = CropSource(tiles, 1.0, True, 0.25)
+    stream = CropStream([source], size=64, mpp=0.25, zoom=(1.0, 1.0), seed=0)
+    none = [len(stream.crop(index).boxes_xyxy) == 0 for index in range(120)]
+    assert np.mean(none) == pytest.approx(0.25, abs=0.1)
+
+
+@pytest.mark.parametrize(("mpp", "length"), [(0.5, 40), (0.25, 20), (0.125, 10), (None, 20)])
+def test_pictures_are_brought_to_the_models_scale(mpp, length):
+    labels = np.zeros((240, 240), np.int32)
+    labels[110:130, 110:130] = 1
+    tile = LabelledTile(Tile.from_array(np.full((240, 240, 3), 200, np.uint8)), labels, None)
+    source = CropSource([tile], 1.0, True, mpp)
+    stream = CropStream([source], size=96, mpp=0.25, zoom=(1.0, 1.0), seed=0)
+    areas = [float((crop.labels > 0).sum()) for crop in map(stream.crop, range(30))]
+    assert np.sqrt(max(areas)) == pytest.approx(length, rel=0.08)
+
+
+def test_each_nucleus_is_as_deep_as_any():
+    labels = np.zeros((40, 40), np.int64)
+    labels[2:8, 2:8], labels[12:36, 12:36] = 1, 2
+    _, distance, _ = supervision_maps(labels)
+    assert distance[labels == 1].max() == distance[labels == 2].max() == 1
+    assert distance[2, 2] == pytest.approx(1 / 3)  # the border pixel of three
+    assert distance[12, 12] == pytest.approx(1 / 12)
