@@ -9,6 +9,8 @@ from PIL import Image
 from napari_uninuc.errors import DatasetError, RecipeError
 from napari_uninuc.evaluation.recipe import read_recipe, run_evaluation
 from napari_uninuc.evaluation.report import write_report
+from napari_uninuc.network.config import PRESETS
+from napari_uninuc.network.cost import encoder_cost
 
 
 @pytest.fixture
@@ -87,7 +89,9 @@ def test_bundled_model_with_another_proposer_says_its_cost(data):
     report = run_evaluation(recipe_of(data, text + "corrections = 1"))
     assert report.automatic[0].f1_iou == 1.0
     assert 1e6 < report.parameters < 1e8
-    assert 1 < report.encoder_gmacs < 1000
+    encoders = encoder_cost(PRESETS["uninuc-n"])
+    assert report.encoder_parameters == encoders.parameters < report.parameters
+    assert report.encoder_gmacs == encoders.macs / 1e9
     first = [row for row in report.calibration() if row.iteration == 0]
     assert [(row.prompt, row.n_masks) for row in first] == [("automatic", 4), ("box", 4)]
     assert all(0 <= row.error < 0.5 for row in first)

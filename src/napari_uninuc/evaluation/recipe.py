@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -15,7 +15,7 @@ from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.datasets.folder import LabelledImage, LabelledTile
 from napari_uninuc.datasets.recipes import DatasetSpec, load_toml_recipe
 from napari_uninuc.errors import RecipeError
-from napari_uninuc.evaluation.automatic import AutomaticRow, evaluate_automatic
+from napari_uninuc.evaluation.automatic import AutomaticRow, evaluate_automatic, names_of
 from napari_uninuc.evaluation.baselines import BoxEllipse, OtsuWatershed
 from napari_uninuc.evaluation.interactive import (
     InteractiveProtocol,
@@ -30,6 +30,9 @@ from napari_uninuc.evaluation.thresholds import (
     choose_threshold,
 )
 from napari_uninuc.network.card import DecodingName, ProposerName
+
+if TYPE_CHECKING:
+    from napari_uninuc.network.cost import Cost
 
 BASELINES: dict[str, type[OtsuWatershed] | type[BoxEllipse]] = {
     "otsu-watershed": OtsuWatershed,
@@ -180,7 +183,7 @@ def run_evaluation(
                 predictor, images, protocols, dataset=spec.name, mpp=spec.mpp, progress=counter.step
             )
     card = getattr(predictor, "card", None)
-    parameters, gmacs = _cost(predictor)
+    parameters, encoders = _cost(predictor)
     return Report(
         model=getattr(card, "id", None) or Path(recipe.model).name,
         model_sha256=getattr(card, "sha256", None) or "",
@@ -190,7 +193,8 @@ def run_evaluation(
         automatic=tuple(automatic),
         interactive=tuple(interactive),
         parameters=parameters,
-        encoder_gmacs=gmacs,
+        encoder_parameters=None if encoders is None else encoders.parameters,
+        encoder_gmacs=None if encoders is None else encoders.macs / 1e9,
         threshold=choice,
     )
 
@@ -211,7 +215,12 @@ def _choose_threshold(
                 predictor.set_image(labelled.tile.rgb, mpp=spec.mpp)
                 yield labelled, segment()
 
-    return choose_threshold(segmented(), recipe.chosen_by, step=lambda: counter.step(0, 0))
+    return choose_threshold(
+        segmented(),
+        recipe.chosen_by,
+        step=lambda: counter.step(0, 0),
+        known=names_of(predictor),
+    )
 
 
 def _segment(
@@ -224,15 +233,15 @@ def _segment(
     return partial(predictor.segment, threshold, proposer=recipe.proposer, flips=recipe.flips)
 
 
-def _cost(predictor: Any) -> tuple[int | None, float | None]:
-    """Parameters in all, and GMACs to encode 1024 x 1024 px; None for a baseline."""
+def _cost(predictor: Any) -> tuple[int | None, Cost | None]:
+    """Parameters in all, and what encoding costs; None for a baseline."""
     engine = getattr(predictor, "engine", None)
     if engine is None:
         return None, None
     from napari_uninuc.network.cost import encoder_cost
 
     parameters = sum(part.numel() for part in engine.model.parameters())
-    return parameters, encoder_cost(engine.config).macs / 1e9
+    return parameters, encoder_cost(engine.config)
 
 
 class _Counter:
