@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -127,6 +128,12 @@ class EvaluationRecipe(BaseModel):
         names = [spec.name for spec in self.datasets]
         if len(set(names)) < len(names):
             raise ValueError("each data set needs a name of its own")
+        partly = [spec.name for spec in self.validation if not spec.exhaustive]
+        if partly:
+            raise ValueError(
+                f"a threshold is chosen where every nucleus is labelled; take {partly[0]} out of "
+                "the validation"
+            )
         some_automatic = self.automatic and any(spec.exhaustive for spec in self.datasets)
         if not some_automatic and self.interactive is None:
             raise ValueError(
@@ -160,12 +167,18 @@ def run_evaluation(
         A baseline is asked for what it cannot do.
     """
     selected = [(spec, spec.images()) for spec in recipe.datasets]
-    judged = [(spec, spec.images()) for spec in recipe.validation]
+    validation = recipe.validation if recipe.automatic else ()
+    judged = [(spec, spec.images()) for spec in validation]
     protocols = [] if recipe.interactive is None else recipe.interactive.protocols(recipe.seed)
     predictor = _predictor(recipe)
     steps = _n_steps(recipe, selected, len(protocols)) + sum(len(images) for _, images in judged)
     counter = _Counter(steps, progress)
-    choice = _choose_threshold(recipe, predictor, judged, counter) if judged else None
+    choice = None
+    if judged:
+        choice = replace(
+            _choose_threshold(recipe, predictor, judged, counter),
+            n_tested=len(_pictures(selected) & _pictures(judged)),
+        )
     automatic: list[AutomaticRow] = []
     interactive: list[InteractiveRow] = []
     for spec, images in selected:
@@ -197,6 +210,15 @@ def run_evaluation(
         encoder_gmacs=None if encoders is None else encoders.macs / 1e9,
         threshold=choice,
     )
+
+
+def _pictures(sets: list[tuple[DatasetSpec, list[LabelledImage]]]) -> set[tuple[Path, str]]:
+    """What tells pictures apart, wherever the folder of their data set begins."""
+    return {
+        (image.image_path.resolve(), image.name.rsplit("/", 1)[-1])
+        for _, images in sets
+        for image in images
+    }
 
 
 def _choose_threshold(

@@ -88,10 +88,13 @@ class Report:
         if self.threshold is None:
             return ""
         score = dict(self.threshold.tried)[self.threshold.threshold]
-        return (
+        words = (
             f"score threshold {self.threshold.threshold:g}, chosen on validation pictures "
             f"({self.threshold.metric} {score:.4f} there)"
         )
+        if self.threshold.n_tested:
+            words += f"; {self.threshold.n_tested} of them are tested on too, which flatters"
+        return words
 
     @property
     def cost(self) -> str:

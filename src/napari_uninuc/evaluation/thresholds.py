@@ -27,11 +27,13 @@ class ThresholdChoice:
     threshold : the best; of equal ones the lowest
     metric : what was made best, a field of `AutomaticRow`
     tried : thresholds and the metric's mean over the pictures
+    n_tested : how many of the pictures are tested on as well
     """
 
     threshold: float
     metric: str
     tried: tuple[tuple[float, float], ...]
+    n_tested: int = 0
 
 
 def above(found: Segmentation, threshold: float) -> Segmentation:
