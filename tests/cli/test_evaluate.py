@@ -69,3 +69,17 @@ def test_unwritable_output_is_found_before_the_work(refused, recipe, tmp_path, m
     monkeypatch.setattr(evaluation, "run_evaluation", lambda *_: pytest.fail("work was begun"))
     (tmp_path / "file").touch()
     assert "cannot be written" in refused("evaluate", recipe(output="file"))
+
+
+def test_reports_are_averaged(uninuc, refused, recipe, tmp_path):
+    for name in ("one", "two"):
+        uninuc("evaluate", recipe(output=name))
+    reports = [tmp_path / name / "report.json" for name in ("one", "two")]
+    status, out, err = uninuc("evaluate", "--mean", *reports)
+    assert (status, err) == (0, "")
+    assert out.startswith(f"report 1  {reports[0]}\nreport 2  {reports[1]}\n")
+    line = next(line for line in out.splitlines() if "f1_iou" in line)
+    assert line.split()[-4:] == ["1.0000", "0.0000", "1.0000", "1.0000"]
+    assert "two reports or more" in refused("evaluate", "--mean", reports[0])
+    assert "one of both" in refused("evaluate", "--mean", *reports, "--compare", *reports)
+    assert "one of both" in refused("evaluate", *reports)

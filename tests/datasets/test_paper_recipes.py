@@ -62,15 +62,56 @@ def test_training_recipes_name_data_that_is_read_at_their_scale(path):
 @pytest.mark.parametrize("path", EVALUATE, ids=lambda path: path.stem)
 def test_evaluation_recipes_test_what_was_not_trained_on(path):
     recipe = read_recipe(path)
-    seen = {
-        image.labels_path
-        for spec in load_toml_recipe(trained_by(recipe.model), TrainRecipe).datasets
+    seen = pictures(load_toml_recipe(trained_by(recipe.model), TrainRecipe).datasets)
+    for spec in recipe.datasets:
+        assert pictures([spec])
+        assert not seen & pictures([spec])
+
+
+@pytest.mark.parametrize("path", EVALUATE, ids=lambda path: path.stem)
+def test_the_threshold_is_chosen_on_pictures_that_are_not_used_otherwise(path):
+    recipe = read_recipe(path)
+    judged = pictures(recipe.validation)
+    assert bool(judged) == recipe.automatic
+    assert not judged & pictures(recipe.datasets)
+    assert not judged & pictures(load_toml_recipe(trained_by(recipe.model), TrainRecipe).datasets)
+    if "pannuke-split" in path.stem:
+        (tested,), (chosen,) = recipe.datasets, recipe.validation
+        (trained,) = load_toml_recipe(trained_by(recipe.model), TrainRecipe).datasets
+        folds = (*trained.split, *chosen.split, *tested.split)
+        rotation = {"1": (1, 2, 3), "2": (2, 1, 3), "3": (3, 2, 1)}[path.stem.split("split")[1][0]]
+        assert folds == tuple(f"fold{number}" for number in rotation)
+
+
+def test_splits_of_one_table_name_their_test_pictures_alike():
+    for suffix in ("", "-language"):
+        recipes = [
+            read_recipe(FOLDER / f"evaluate-pannuke-split{split}{suffix}.toml")
+            for split in (1, 2, 3)
+        ]
+        assert len({recipe.datasets[0].name for recipe in recipes}) == 1
+
+
+def test_the_page_names_every_recipe():
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in (*TRAIN, *EVALUATE) if f"`{path.name}`" not in text] == []
+
+
+@pytest.mark.parametrize("path", TRAIN, ids=lambda path: path.stem)
+def test_what_the_paper_does_not_vary_is_not_varied(path):
+    augmentation = load_toml_recipe(path, TrainRecipe).augmentation
+    assert (augmentation.stain, augmentation.stretch) == (False, 0)
+    assert augmentation.turns
+    assert augmentation.light
+
+
+def pictures(specs) -> set[str]:
+    """Pictures of some data sets, by layout, file and name."""
+    return {
+        f"{spec.layout} {image.image_path} {image.name}"
+        for spec in specs
         for image in read_layout(spec.layout, spec.path, spec.split, partial=True)
     }
-    for spec in recipe.datasets:
-        images = read_layout(spec.layout, spec.path, spec.split, partial=True)
-        assert images
-        assert not seen & {image.labels_path for image in images}
 
 
 def trained_by(model: str) -> Path:

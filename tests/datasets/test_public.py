@@ -260,6 +260,15 @@ def test_pannuke_stacks_that_do_not_fit_are_named(written):
     assert "images.npy" in problem_of("pannuke", folder)
 
 
+def test_pictures_know_their_tissue_where_the_data_set_says_it(written):
+    def tissues(name):
+        return sorted({image.tissue for image in read_layout(name, written(name), partial=True)})
+
+    assert tissues("pannuke") == ["Bile-duct", "Breast"]
+    assert "mouse liver" in tissues("nuinsseg")
+    assert tissues("tnbc") == [""]
+
+
 def test_pannuke_copies_that_count_from_0(tmp_path):
     WRITERS["pannuke"](tmp_path / "official")
     for k in range(3):

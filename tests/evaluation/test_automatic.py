@@ -1,6 +1,9 @@
 """Automatic scores of segmentations whose quality is known."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -42,13 +45,85 @@ def test_half_answer_scores_half():
     assert row.aji == pytest.approx(36 / 100)
 
 
-def test_classes_the_model_does_not_know_give_no_mpq():
+def test_a_picture_whose_names_are_all_wrong_scores_as_one_with_nothing_found():
     names = {1: "epithelial", 2: "spindle"}
-    assert math.isnan(score_automatic(labelled(NUCLEI, names), found(NUCLEI), 0.0).mpq)
     wrong_one = score_automatic(labelled(NUCLEI, names), found(NUCLEI, *["spindle"] * 2), 0.0)
     assert wrong_one.mpq == pytest.approx((0 + 2 / 3) / 2)
     nothing = score_automatic(labelled(NUCLEI, names), found(np.zeros_like(NUCLEI)), 0.0)
     assert nothing.mpq == 0.0
+    one_kind = dict.fromkeys(names, "spindle")
+    all_wrong = score_automatic(labelled(NUCLEI, one_kind), found(NUCLEI, *["dead"] * 2), 0.0)
+    assert all_wrong.mpq == 0.0
+    assert all_wrong.bpq == 1.0
+
+
+def test_no_name_is_wrong_of_a_nucleus_whose_class_nobody_knows():
+    row = score_automatic(labelled(NUCLEI, {1: "spindle"}), found(NUCLEI, *["spindle"] * 2), 0.0)
+    assert row.mpq == 1.0
+    elsewhere = np.where(NUCLEI == 2, 0, NUCLEI)
+    elsewhere[22:28, 2:8] = 2
+    row = score_automatic(labelled(NUCLEI, {1: "spindle"}), found(elsewhere, *["spindle"] * 2), 0)
+    assert row.mpq == pytest.approx(1 / 1.5)
+
+
+def test_centroids_are_as_near_in_micrometres_at_any_scale():
+    moved = np.roll(NUCLEI, 8, axis=1)  # 2 um at 40x, 4 um at 20x
+    at_40x = replace(labelled(NUCLEI), tile=replace(labelled(NUCLEI).tile, mpp=0.25))
+    at_20x = replace(labelled(NUCLEI), tile=replace(labelled(NUCLEI).tile, mpp=0.5))
+    assert [score_automatic(one, found(moved), 0.0).f1_centroid for one in (at_40x, at_20x)] == [
+        1.0,
+        0.0,
+    ]
+
+
+class Names:
+    """Answers each picture (of one grey) with the true outlines and the names it was given."""
+
+    def __init__(self, known: tuple[str, ...] | None, names: dict[int, tuple[str, ...]]) -> None:
+        self.names = names
+        if known is not None:
+            self.card = SimpleNamespace(classes=known)
+
+    def set_image(self, rgb, mpp=None):
+        self.grey = int(rgb[0, 0, 0])
+
+    def segment(self):
+        return found(NUCLEI, *self.names[self.grey])
+
+
+def pictures(folder: Path, names: dict[int, tuple[str, str]]):
+    for part in ("images", "labels", "classes"):
+        (folder / part).mkdir()
+    for grey, (first, second) in names.items():
+        pixels = np.full((30, 30, 3), grey, np.uint8)
+        Image.fromarray(pixels).save(folder / f"images/{grey}.png")
+        Image.fromarray(NUCLEI.astype(np.uint16)).save(folder / f"labels/{grey}.png")
+        (folder / f"classes/{grey}.json").write_text(f'{{"1": "{first}", "2": "{second}"}}')
+    return read_folder(folder)
+
+
+@pytest.mark.parametrize("known", [("spindle", "dead"), None])
+def test_names_are_compared_over_the_data_set_and_not_picture_by_picture(tmp_path, known):
+    images = pictures(tmp_path, {10: ("spindle", "dead"), 20: ("dead", "dead")})
+    right_then_wrong = {10: ("spindle", "dead"), 20: ("spindle", "spindle")}
+    rows = evaluate_automatic(Names(known, right_then_wrong), images)
+    assert [row.mpq for row in rows] == [1.0, 0.0]
+
+
+def test_a_class_the_model_was_never_taught_is_missed_and_not_passed_over(tmp_path):
+    images = pictures(tmp_path, {10: ("spindle", "spindle"), 20: ("dead", "dead")})
+    spindle = dict.fromkeys((10, 20), ("spindle", "spindle"))
+    rows = evaluate_automatic(Names(("spindle", "plasma"), spindle), images)
+    assert [row.mpq for row in rows] == [1.0, 0.0]
+
+
+def test_a_model_that_knows_none_of_the_names_has_no_mpq(tmp_path):
+    images = pictures(tmp_path, {10: ("spindle", "dead"), 20: ("dead", "dead")})
+    nuclei = dict.fromkeys((10, 20), ("nucleus", "nucleus"))
+    for known in (("nucleus",), None):
+        rows = evaluate_automatic(Names(known, nuclei), images)
+        assert [math.isnan(row.mpq) for row in rows] == [True, True]
+        assert [row.bpq for row in rows] == [1.0, 1.0]
 
 
 def test_image_without_nuclei_is_left_to_the_mean_to_skip():

@@ -1,6 +1,7 @@
 """Evaluation recipes, run end to end with the baselines."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from PIL import Image
 from napari_uninuc.errors import DatasetError, RecipeError
 from napari_uninuc.evaluation.recipe import read_recipe, run_evaluation
 from napari_uninuc.evaluation.report import write_report
+from napari_uninuc.network.config import PRESETS
+from napari_uninuc.network.cost import encoder_cost
 
 
 @pytest.fixture
@@ -87,7 +90,9 @@ def test_bundled_model_with_another_proposer_says_its_cost(data):
     report = run_evaluation(recipe_of(data, text + "corrections = 1"))
     assert report.automatic[0].f1_iou == 1.0
     assert 1e6 < report.parameters < 1e8
-    assert 1 < report.encoder_gmacs < 1000
+    encoders = encoder_cost(PRESETS["uninuc-n"])
+    assert report.encoder_parameters == encoders.parameters < report.parameters
+    assert report.encoder_gmacs == encoders.macs / 1e9
     first = [row for row in report.calibration() if row.iteration == 0]
     assert [(row.prompt, row.n_masks) for row in first] == [("automatic", 4), ("box", 4)]
     assert all(0 <= row.error < 0.5 for row in first)
@@ -136,3 +141,32 @@ def test_missing_data_is_found_before_the_model_is_loaded(data):
     (data / "set" / "labels" / "a.png").unlink()
     with pytest.raises(DatasetError, match=r"a\.png: has no labels"):
         run_evaluation(recipe_of(data, 'model = "no-such-model"'))
+
+
+def validation_of(name: str, more: str = "") -> str:
+    return f'[[validation]]\nname = "v"\npath = "${{UNINUC_DATA}}/{name}"\n{more}'
+
+
+def test_a_threshold_chosen_on_the_pictures_tested_on_says_so(data):
+    shutil.copytree(data / "set", data / "other")
+    text = 'device = "cpu"\nflips = false'
+    told = {}
+    for name in ("set", "other"):
+        report = run_evaluation(recipe_of(data, text, validation_of(name)))
+        told[name] = report.threshold.n_tested
+        assert ("tested on too" in report.chosen) == (name == "set")
+    assert told == {"set": 1, "other": 0}
+
+
+def test_no_threshold_is_chosen_where_nothing_is_scored_with_it(data):
+    text = 'automatic = false\ndevice = "cpu"\n[interactive]\nkinds = ["box"]\ncorrections = 0'
+    steps: list[tuple[int, int]] = []
+    recipe = recipe_of(data, text, validation_of("set"))
+    report = run_evaluation(recipe, lambda done, total: steps.append((done, total)))
+    assert report.threshold is None
+    assert steps == [(1, 1)]
+
+
+def test_no_threshold_is_chosen_where_nuclei_are_unlabelled(data):
+    with pytest.raises(RecipeError, match="every nucleus is labelled; take v out"):
+        recipe_of(data, "", validation_of("set", "exhaustive = false"))

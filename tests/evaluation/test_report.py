@@ -30,6 +30,7 @@ def make_report(**changes) -> Report:
         automatic=(ROW, replace(ROW, image="b", msa=0.2)),
         interactive=(CLICK, replace(CLICK, iteration=7, msa=0.9, reached=(9, 8, 7))),
         parameters=4_560_000,
+        encoder_parameters=3_210_000,
         encoder_gmacs=12.345,
     )
     return replace(report, **changes)
@@ -73,6 +74,8 @@ def test_json_is_strict_and_whole():
     assert msa[0]["mean"] == pytest.approx(0.3)
     assert [row["iou"] for row in stored["effort"]] == [0.8, 0.85, 0.9]
     assert (stored["parameters"], stored["encoder_gmacs"]) == (4_560_000, 12.345)
+    assert stored["encoder_parameters"] == 3_210_000
+    assert (stored["over_tissues"], stored["tissues"]) == ([], [])
     assert [row["n_masks"] for row in stored["calibration"]] == [4]
     assert stored["calibration"][0]["bins"][0] == [0, None, None]
     assert stored["automatic"][0]["reliability"]["n"][9] == 1
@@ -84,7 +87,7 @@ def test_markdown_shows_means_beside_reported_figures():
     assert "| monuseg-test | automatic | 0 | 0.3000 | 0.3948 | UniNuc" in text
     assert "| monuseg-test | point | 7 | 0.9000 | 0.9017 | UniNuc" in text
     assert "| monuseg-test | point | yes | 0.85 | 9 | 8.78 | 11.1% |" in text
-    assert "4.56 M parameters; 12.35 GMACs to encode 1024 x 1024 px." in text
+    assert "3.21 M parameters of encoders, 12.35 GMACs to encode 1024 x 1024 px; 4.56 M" in text
     assert "| monuseg-test | automatic | no | 4 | 0.7350 | 0.6600 | 0.0750 |" in text
     assert "| monuseg-test | automatic | no | 0.9 to 1.0 | 2 | 0.920 | 0.820 |" in text
     assert f"I7  0.9000  {'#' * 36}\n```" in text
@@ -106,7 +109,7 @@ def test_figures_of_a_subset_are_not_set_beside_those_of_all():
 def test_a_baseline_has_no_cost_and_may_expect_nothing():
     plain = replace(ROW, reliability=None)
     report = make_report(
-        parameters=None, encoder_gmacs=None, automatic=(plain,), interactive=(CLICK,)
+        encoder_parameters=None, encoder_gmacs=None, automatic=(plain,), interactive=(CLICK,)
     )
     text = to_text(report)
     assert "GMACs" not in text

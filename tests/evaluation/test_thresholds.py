@@ -65,9 +65,29 @@ def test_classes_may_choose():
     assert (by_class.threshold, by_outline.threshold) == (0.5, 0.3)
 
 
+def test_a_threshold_above_which_every_name_is_wrong_does_not_win():
+    """0.5 leaves one nucleus, called wrong: 0 there, as nothing at all would be."""
+    classes = {1: "epithelial", 2: "spindle", 3: "spindle"}
+    found = segmented([(2, 2, 0.9), (2, 20, 0.4), (20, 2, 0.4)], [1, 1, 1])
+    choice = choose_threshold([(labelled(classes), found)], "mpq", (0.3, 0.5), known=NAMES)
+    assert choice.threshold == 0.3
+    assert dict(choice.tried) == {0.3: pytest.approx((0 + 0.8) / 2), 0.5: 0.0}
+
+
+def test_pictures_of_a_class_that_is_always_called_another_count_in_the_choice():
+    right = labelled({1: "epithelial", 2: "epithelial", 3: "epithelial"})
+    wrong = labelled({1: "spindle", 2: "spindle", 3: "spindle"})
+    found = segmented([(2, 2, 0.9), (2, 20, 0.9), (20, 2, 0.9)], [0, 0, 0])
+    choice = choose_threshold([(right, found), (wrong, found)], "mpq", (0.3,), known=NAMES)
+    assert choice.tried == ((0.3, 0.5),)
+
+
 def test_nothing_to_choose_by():
     with pytest.raises(DatasetError, match="no picture") as caught:
         choose_threshold([(labelled(), FOUND)], "mpq")
     assert "\n" not in str(caught.value)
     with pytest.raises(DatasetError, match="no picture"):
         choose_threshold([])
+    others = labelled({1: "plasma", 2: "plasma", 3: "plasma"})
+    with pytest.raises(DatasetError, match="with the model's classes"):
+        choose_threshold([(others, FOUND)], "mpq", known=NAMES)

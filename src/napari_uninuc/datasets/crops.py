@@ -11,12 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from napari_uninuc.datasets.folder import LabelledTile
-from napari_uninuc.datasets.transforms import (
-    random_crop,
-    random_focus,
-    random_light,
-    random_stain,
-)
+from napari_uninuc.datasets.transforms import AS_A_RULE, Augmentation, random_crop
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +64,9 @@ class CropStream:
         seed: int,
         min_area: int = 12,
         classes: Sequence[str] = (),
+        augmentation: Augmentation = AS_A_RULE,
     ) -> None:
+        self.augmentation = augmentation
         self._class_ids = {name: index for index, name in enumerate(classes)}
         self.sources, self.size, self.mpp, self.zoom = sources, size, mpp, zoom
         self.seed, self.min_area = seed, min_area
@@ -84,10 +81,12 @@ class CropStream:
             sample = source.tiles[int(rng.integers(len(source.tiles)))]
             factor = 1.0 if source.mpp is None else source.mpp / self.mpp
             zoom = (self.zoom[0] * factor, self.zoom[1] * factor)
-            image, labels = random_crop(sample.tile.rgb, sample.labels, self.size, rng, zoom)
+            image, labels = random_crop(
+                sample.tile.rgb, sample.labels, self.size, rng, zoom, self.augmentation
+            )
             if labels.any():
                 break
-        image = random_focus(random_light(random_stain(image, rng), rng), rng)
+        image = self.augmentation.recolour(image, rng)
         classes = None
         if len(self._class_ids) > 1:
             named = sample.classes or {}

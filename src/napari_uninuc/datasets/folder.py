@@ -52,12 +52,17 @@ class LabelledTile:
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """The files of one labelled image; nothing is read until `read`."""
+    """The files of one labelled image; nothing is read until `read`.
+
+    ``tissue`` is what the data set calls it, empty where it does not say: scores are averaged over
+    tissues where it does.
+    """
 
     name: str
     image_path: Path
     labels_path: Path
     classes_path: Path | None = None
+    tissue: str = ""
 
     def read(self, mpp: float | None = None) -> LabelledTile:
         """Read picture, labels and classes.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from skimage.color import rgb_from_hed
 from torch import Tensor
 from torch.nn import functional
@@ -17,12 +18,47 @@ _HED_FROM_RGB = torch.linalg.inv(_RGB_FROM_HED)
 _HAEMATOXYLIN, _EOSIN, _DAB = _RGB_FROM_HED
 
 
+class Augmentation(BaseModel):
+    """How training crops are varied, as a table of a recipe; where they are cut is not in it.
+
+    Attributes
+    ----------
+    turns : mirrored and turned by quarter turns, at random
+    stretch : natural logarithm of how much a crop is stretched along one axis at most
+    stain : amounts and colours of the stains vary, see `random_stain`
+    ihc_share : with ``stain``, how often H&E is painted as immunohistochemistry
+    light : gamma, contrast, brightness and colour balance vary, see `random_light`
+    focus : blur, lost resolution and noise now and then, see `random_focus`
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    turns: bool = True
+    stretch: float = Field(0.1, ge=0, le=0.5)
+    stain: bool = True
+    ihc_share: float = Field(0.25, ge=0, le=1)
+    light: bool = True
+    focus: bool = True
+
+    def recolour(self, image: Tensor, rng: np.random.Generator) -> Tensor:
+        """Vary stain, light and focus of (3, H, W) in [0, 1], each where it is wanted."""
+        if self.stain:
+            image = random_stain(image, rng, self.ihc_share)
+        if self.light:
+            image = random_light(image, rng)
+        return random_focus(image, rng) if self.focus else image
+
+
+AS_A_RULE = Augmentation()
+
+
 def random_crop(
     rgb: np.ndarray,
     labels: np.ndarray,
     size: int,
     rng: np.random.Generator,
     scale_range: tuple[float, float],
+    augmentation: Augmentation = AS_A_RULE,
 ) -> tuple[Tensor, np.ndarray]:
     """Cut a random square, resize it to ``size``, flip and turn it by quarter turns.
 
@@ -33,6 +69,7 @@ def random_crop(
     scale_range : output pixels per input pixel, drawn from a triangle in the logarithm; two
         equal ones are always taken
         Raised where the image is too small for it; shorter sides are padded by reflection.
+    augmentation : says whether it is turned, and how far stretched
 
     Returns
     -------
@@ -42,7 +79,7 @@ def random_crop(
     height, width = labels.shape
     low, high = np.log(scale_range)
     scale = float(np.exp(rng.triangular(low, (low + high) / 2, high) if low < high else low))
-    aspect = float(np.exp(rng.uniform(-0.1, 0.1)))
+    aspect = float(np.exp(rng.uniform(-augmentation.stretch, augmentation.stretch)))
     side_y = min(round(size / scale * aspect), height)
     side_x = min(round(size / scale / aspect), width)
     if scale >= scale_range[0] and min(side_y, side_x) < 0.7 * size / scale:
@@ -58,13 +95,16 @@ def random_crop(
     ids = torch.from_numpy(labels[y0 : y0 + side_y, x0 : x0 + side_x].astype(np.float64))
     ids = functional.interpolate(ids[None, None], size=(size, size), mode="nearest-exact")[0]
     turns, flip = int(rng.integers(4)), bool(rng.integers(2))
-    image, ids = (torch.rot90(x, turns, (1, 2)) for x in (image, ids))
-    if flip:
+    if augmentation.turns:
+        image, ids = (torch.rot90(x, turns, (1, 2)) for x in (image, ids))
+    if augmentation.turns and flip:
         image, ids = image.flip(2), ids.flip(2)
     return image.contiguous(), ids[0].numpy().astype(np.int32)
 
 
-def random_stain(image: Tensor, rng: np.random.Generator, ihc_share: float = 0.25) -> Tensor:
+def random_stain(
+    image: Tensor, rng: np.random.Generator, ihc_share: float = AS_A_RULE.ihc_share
+) -> Tensor:
     """Vary stain amounts and vectors; now and then turn H&E into immunohistochemistry.
 
     Immunohistochemistry is imitated by painting the haematoxylin amounts with DAB brown (positive

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -37,10 +37,12 @@ class AutomaticRow:
     ----------
     n_truth, n_found : nuclei by id
     msa, bpq, dq, sq, mpq, aji, f1_iou, f1_centroid : in [0, 1], see `metrics`
-        `mpq` is NaN unless truth and model name classes alike.
+        `mpq` is NaN where the picture's nuclei have no classes, and on every picture of a data
+        set whose names for classes the model shares none of. Wrong names are 0, not NaN.
     seconds : encoding and segmenting, wall time; the first image may include warming up
     reliability : predicted IoU of the masks found against their best true IoU; None where the
         predictor does not say what it expects
+    tissue : as the data set calls it; empty where it does not say
     """
 
     dataset: str
@@ -57,6 +59,41 @@ class AutomaticRow:
     f1_centroid: float
     seconds: float
     reliability: Reliability | None = None
+    tissue: str = ""
+
+
+class ClassNames:
+    """Whether truth and model have names of classes in common, seen over many pictures.
+
+    One picture cannot tell: on it the model may name every nucleus wrong, or hold none of the
+    classes that it knows.
+
+    Parameters
+    ----------
+    known : names the model may give; None takes those that it gave
+    """
+
+    def __init__(self, known: Collection[str] | None = None) -> None:
+        self._true: set[str] = set()
+        self._given: set[str] = set(known or ())
+        self._complete = known is not None
+
+    def see(self, labelled: LabelledTile, found: Segmentation) -> None:
+        """Take note of the names on one picture."""
+        self._true.update((labelled.classes or {}).values())
+        if not self._complete:
+            self._given.update(found.table["class"].tolist())
+
+    @property
+    def shared(self) -> bool:
+        """Whether there is such a name; true where the model has not given any."""
+        return not self._given or bool(self._given & self._true)
+
+
+def names_of(predictor: object) -> tuple[str, ...] | None:
+    """Names that a predictor may give to nuclei, by its card; None where it has none."""
+    classes: tuple[str, ...] | None = getattr(getattr(predictor, "card", None), "classes", None)
+    return classes
 
 
 def evaluate_automatic(
@@ -85,6 +122,7 @@ def evaluate_automatic(
         A file cannot be read.
     """
     rows = []
+    names = ClassNames(names_of(predictor))
     segment = segment or predictor.segment
     for done, image in enumerate(images, start=1):
         labelled = image.read(mpp)
@@ -92,16 +130,20 @@ def evaluate_automatic(
         predictor.set_image(labelled.tile.rgb, mpp=mpp)
         found = segment()
         seconds = time.perf_counter() - start
-        rows.append(score_automatic(labelled, found, seconds, dataset))
+        names.see(labelled, found)
+        row = score_automatic(labelled, found, seconds, dataset)
+        rows.append(replace(row, tissue=image.tissue))
         if progress is not None:
             progress(done, len(images))
-    return rows
+    return rows if names.shared else [replace(row, mpq=float("nan")) for row in rows]
 
 
 def score_automatic(
     labelled: LabelledTile, found: Segmentation, seconds: float, dataset: str = ""
 ) -> AutomaticRow:
     """Score one segmentation; mSA of an image without nuclei is NaN, so that means skip it.
+
+    mPQ is of the names as they stand, see `ClassNames` for whether it means anything.
 
     Raises
     ------
@@ -111,6 +153,8 @@ def score_automatic(
     overlaps = match(labelled.labels, found.labels)
     quality = metrics.panoptic_quality_of(overlaps)
     any_truth = len(overlaps.truth_ids) > 0
+    # A picture that states no scale is taken to be at 40x.
+    radius_px = metrics.CENTROID_RADIUS_UM / (labelled.tile.mpp or metrics.MPP_AT_40X)
     return AutomaticRow(
         dataset=dataset,
         image=labelled.tile.name,
@@ -125,7 +169,7 @@ def score_automatic(
         mpq=_class_quality(labelled, found),
         aji=metrics.aggregated_jaccard_of(overlaps),
         f1_iou=metrics.detection_by_iou(overlaps).f1,
-        f1_centroid=metrics.detection_by_centroid(labelled.labels, found.labels).f1,
+        f1_centroid=metrics.detection_by_centroid(labelled.labels, found.labels, radius_px).f1,
         seconds=seconds,
         reliability=_reliability(overlaps, found),
     )
@@ -141,12 +185,10 @@ def _reliability(overlaps: Overlaps, found: Segmentation) -> Reliability | None:
 
 
 def _class_quality(labelled: LabelledTile, found: Segmentation) -> float:
-    """Compute mPQ, or NaN where the model's class names are none of the truth's."""
+    """Compute mPQ, or NaN where no true nucleus has a class."""
     if not labelled.classes:
         return float("nan")
     names = dict(zip(found.table["id"].tolist(), found.table["class"].tolist(), strict=True))
-    if names and not set(names.values()) & set(labelled.classes.values()):
-        return float("nan")
     return metrics.mean_over_classes(
         metrics.class_panoptic_quality(labelled.labels, found.labels, labelled.classes, names)
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -15,7 +16,7 @@ from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.datasets.folder import LabelledImage, LabelledTile
 from napari_uninuc.datasets.recipes import DatasetSpec, load_toml_recipe
 from napari_uninuc.errors import RecipeError
-from napari_uninuc.evaluation.automatic import AutomaticRow, evaluate_automatic
+from napari_uninuc.evaluation.automatic import AutomaticRow, evaluate_automatic, names_of
 from napari_uninuc.evaluation.baselines import BoxEllipse, OtsuWatershed
 from napari_uninuc.evaluation.interactive import (
     InteractiveProtocol,
@@ -30,6 +31,9 @@ from napari_uninuc.evaluation.thresholds import (
     choose_threshold,
 )
 from napari_uninuc.network.card import DecodingName, ProposerName
+
+if TYPE_CHECKING:
+    from napari_uninuc.network.cost import Cost
 
 BASELINES: dict[str, type[OtsuWatershed] | type[BoxEllipse]] = {
     "otsu-watershed": OtsuWatershed,
@@ -124,6 +128,12 @@ class EvaluationRecipe(BaseModel):
         names = [spec.name for spec in self.datasets]
         if len(set(names)) < len(names):
             raise ValueError("each data set needs a name of its own")
+        partly = [spec.name for spec in self.validation if not spec.exhaustive]
+        if partly:
+            raise ValueError(
+                f"a threshold is chosen where every nucleus is labelled; take {partly[0]} out of "
+                "the validation"
+            )
         some_automatic = self.automatic and any(spec.exhaustive for spec in self.datasets)
         if not some_automatic and self.interactive is None:
             raise ValueError(
@@ -157,12 +167,18 @@ def run_evaluation(
         A baseline is asked for what it cannot do.
     """
     selected = [(spec, spec.images()) for spec in recipe.datasets]
-    judged = [(spec, spec.images()) for spec in recipe.validation]
+    validation = recipe.validation if recipe.automatic else ()
+    judged = [(spec, spec.images()) for spec in validation]
     protocols = [] if recipe.interactive is None else recipe.interactive.protocols(recipe.seed)
     predictor = _predictor(recipe)
     steps = _n_steps(recipe, selected, len(protocols)) + sum(len(images) for _, images in judged)
     counter = _Counter(steps, progress)
-    choice = _choose_threshold(recipe, predictor, judged, counter) if judged else None
+    choice = None
+    if judged:
+        choice = replace(
+            _choose_threshold(recipe, predictor, judged, counter),
+            n_tested=len(_pictures(selected) & _pictures(judged)),
+        )
     automatic: list[AutomaticRow] = []
     interactive: list[InteractiveRow] = []
     for spec, images in selected:
@@ -180,7 +196,7 @@ def run_evaluation(
                 predictor, images, protocols, dataset=spec.name, mpp=spec.mpp, progress=counter.step
             )
     card = getattr(predictor, "card", None)
-    parameters, gmacs = _cost(predictor)
+    parameters, encoders = _cost(predictor)
     return Report(
         model=getattr(card, "id", None) or Path(recipe.model).name,
         model_sha256=getattr(card, "sha256", None) or "",
@@ -190,9 +206,19 @@ def run_evaluation(
         automatic=tuple(automatic),
         interactive=tuple(interactive),
         parameters=parameters,
-        encoder_gmacs=gmacs,
+        encoder_parameters=None if encoders is None else encoders.parameters,
+        encoder_gmacs=None if encoders is None else encoders.macs / 1e9,
         threshold=choice,
     )
+
+
+def _pictures(sets: list[tuple[DatasetSpec, list[LabelledImage]]]) -> set[tuple[Path, str]]:
+    """What tells pictures apart, wherever the folder of their data set begins."""
+    return {
+        (image.image_path.resolve(), image.name.rsplit("/", 1)[-1])
+        for _, images in sets
+        for image in images
+    }
 
 
 def _choose_threshold(
@@ -211,7 +237,12 @@ def _choose_threshold(
                 predictor.set_image(labelled.tile.rgb, mpp=spec.mpp)
                 yield labelled, segment()
 
-    return choose_threshold(segmented(), recipe.chosen_by, step=lambda: counter.step(0, 0))
+    return choose_threshold(
+        segmented(),
+        recipe.chosen_by,
+        step=lambda: counter.step(0, 0),
+        known=names_of(predictor),
+    )
 
 
 def _segment(
@@ -224,15 +255,15 @@ def _segment(
     return partial(predictor.segment, threshold, proposer=recipe.proposer, flips=recipe.flips)
 
 
-def _cost(predictor: Any) -> tuple[int | None, float | None]:
-    """Parameters in all, and GMACs to encode 1024 x 1024 px; None for a baseline."""
+def _cost(predictor: Any) -> tuple[int | None, Cost | None]:
+    """Parameters in all, and what encoding costs; None for a baseline."""
     engine = getattr(predictor, "engine", None)
     if engine is None:
         return None, None
     from napari_uninuc.network.cost import encoder_cost
 
     parameters = sum(part.numel() for part in engine.model.parameters())
-    return parameters, encoder_cost(engine.config).macs / 1e9
+    return parameters, encoder_cost(engine.config)
 
 
 class _Counter:

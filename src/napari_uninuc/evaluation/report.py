@@ -16,6 +16,7 @@ from napari_uninuc.evaluation.interactive import InteractiveRow
 from napari_uninuc.evaluation.summary import SummaryRow, summarise
 from napari_uninuc.evaluation.tables import Table, report_tables
 from napari_uninuc.evaluation.thresholds import ThresholdChoice
+from napari_uninuc.evaluation.tissues import TissueMean, TissueRow, by_tissue
 from napari_uninuc.io.targets import replacing
 
 
@@ -33,8 +34,9 @@ class Report:
     versions : "package version" lines
     automatic, interactive : rows of images; either may be empty
     parameters : of the whole network; None for a baseline
-    encoder_gmacs : 10^9 multiply-accumulates to encode 1024 x 1024 input px, once an image, as
-        `network.cost` counts them; None for a baseline
+    encoder_parameters, encoder_gmacs : parameters of all that encodes a picture, and 10^9
+        multiply-accumulates to encode 1024 x 1024 input px, once an image, as the paper's table 4
+        counts them (`network.cost.encoder_cost`); None for a baseline
     threshold : how the score threshold was chosen; None where it is the card's
     """
 
@@ -46,12 +48,17 @@ class Report:
     automatic: tuple[AutomaticRow, ...]
     interactive: tuple[InteractiveRow, ...]
     parameters: int | None = None
+    encoder_parameters: int | None = None
     encoder_gmacs: float | None = None
     threshold: ThresholdChoice | None = None
 
     def summary(self) -> list[SummaryRow]:
         """Average over images, see `summarise`."""
         return summarise(self.automatic, self.interactive)
+
+    def by_tissue(self) -> tuple[list[TissueRow], list[TissueMean]]:
+        """Average automatic scores over tissues, see `evaluation.tissues.by_tissue`."""
+        return by_tissue(self.automatic)
 
     def effort(self) -> list[EffortRow]:
         """Count the clicks an outline costs, see `effort_of`."""
@@ -71,7 +78,7 @@ class Report:
     def tables(self) -> list[Table]:
         """Lay out what was found, see `report_tables`."""
         return report_tables(
-            *(self.summary(), self.effort(), self.calibration()),
+            *(self.summary(), self.by_tissue(), self.effort(), self.calibration()),
             subset=self.max_nuclei is not None,
         )
 
@@ -81,19 +88,23 @@ class Report:
         if self.threshold is None:
             return ""
         score = dict(self.threshold.tried)[self.threshold.threshold]
-        return (
+        words = (
             f"score threshold {self.threshold.threshold:g}, chosen on validation pictures "
             f"({self.threshold.metric} {score:.4f} there)"
         )
+        if self.threshold.n_tested:
+            words += f"; {self.threshold.n_tested} of them are tested on too, which flatters"
+        return words
 
     @property
     def cost(self) -> str:
         """Parameters and GMACs in words; empty for a baseline."""
-        if self.parameters is None or self.encoder_gmacs is None:
+        whole, encoders, gmacs = self.parameters, self.encoder_parameters, self.encoder_gmacs
+        if whole is None or encoders is None or gmacs is None:
             return ""
         return (
-            f"{self.parameters / 1e6:.2f} M parameters; {self.encoder_gmacs:.2f} GMACs to encode "
-            "1024 x 1024 px"
+            f"{encoders / 1e6:.2f} M parameters of encoders, {gmacs:.2f} GMACs to encode "
+            f"1024 x 1024 px; {whole / 1e6:.2f} M parameters in all"
         )
 
 
@@ -123,14 +134,18 @@ def write_report(report: Report, folder: str | Path) -> Path:
 
 def to_json(report: Report) -> str:
     """Write every row, the summary and the effort as strict JSON; NaN becomes null."""
+    tissues, over_tissues = report.by_tissue()
     stored = {
         "model": report.model,
         "model_sha256": report.model_sha256,
         "versions": list(report.versions),
         "settings": json.loads(report.settings),
         "summary": [asdict(row) for row in report.summary()],
+        "over_tissues": [asdict(row) for row in over_tissues],
+        "tissues": [asdict(row) for row in tissues],
         "effort": [asdict(row) for row in report.effort()],
         "parameters": report.parameters,
+        "encoder_parameters": report.encoder_parameters,
         "encoder_gmacs": report.encoder_gmacs,
         "threshold": None if report.threshold is None else asdict(report.threshold),
         "calibration": [asdict(row) for row in report.calibration()],

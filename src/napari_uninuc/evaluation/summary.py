@@ -75,7 +75,15 @@ def bootstrap_interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]
     values : (N,) finite, N at least 1
         One value gives an interval of no width.
     """
+    return interval_of_groups([values], seed)
+
+
+def interval_of_groups(groups: Sequence[np.ndarray], seed: int = 0) -> tuple[float, float]:
+    """Compute the same of the mean of the groups' means; each group is drawn from by itself."""
     rng = np.random.default_rng(seed)
-    drawn = rng.integers(len(values), size=(_RESAMPLES, len(values)))
-    low, high = np.percentile(values[drawn].mean(axis=1), [2.5, 97.5])
+    means = []
+    for values in groups:
+        drawn = rng.integers(len(values), size=(_RESAMPLES, len(values)))
+        means.append(values[drawn].mean(axis=1))  # (resamples,)
+    low, high = np.percentile(np.mean(means, axis=0), [2.5, 97.5])
     return float(low), float(high)

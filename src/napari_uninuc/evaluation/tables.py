@@ -8,6 +8,7 @@ from napari_uninuc.evaluation.calibration import CalibrationRow
 from napari_uninuc.evaluation.effort import EffortRow
 from napari_uninuc.evaluation.published import ReferenceRow, references_for
 from napari_uninuc.evaluation.summary import SummaryRow
+from napari_uninuc.evaluation.tissues import TissueMean, TissueRow
 
 Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
 """Title, header, cells."""
@@ -18,6 +19,7 @@ _SECONDS = "seconds"
 
 def report_tables(
     summary: Sequence[SummaryRow],
+    tissues: tuple[Sequence[TissueRow], Sequence[TissueMean]],
     effort: Sequence[EffortRow],
     calibration: Sequence[CalibrationRow],
     *,
@@ -27,6 +29,7 @@ def report_tables(
 
     Parameters
     ----------
+    tissues : scores of each tissue, and their means
     subset : not all nuclei were prompted, so that interactive figures are nobody else's
     """
     automatic = [row for row in summary if row.prompt == "automatic"]
@@ -34,6 +37,7 @@ def report_tables(
     keys = ("data set", "prompt", "mask fed back", "corrections")
     tables = (
         _metric_table("Automatic", automatic, keys[:1]),
+        _tissue_table(*tissues),
         _metric_table("Interactive", interactive, keys),
         _effort_table(effort),
         *_calibration_tables(calibration),
@@ -57,6 +61,29 @@ def _metric_table(title: str, rows: Sequence[SummaryRow], keys: tuple[str, ...])
         for names, found in lines.items()
     ]
     return title, (*keys, "images", *metrics), cells
+
+
+def _tissue_table(tissues: Sequence[TissueRow], means: Sequence[TissueMean]) -> Table:
+    """Lay out each tissue of a data set, and below them the mean in which each counts the same."""
+    metrics = list(dict.fromkeys(row.metric for row in means))
+    lines: dict[tuple[str, str], dict[str, tuple[int, float]]] = {}
+    for dataset in dict.fromkeys(row.dataset for row in means):
+        for row in tissues:
+            if row.dataset == dataset:
+                found = lines.setdefault((dataset, row.tissue), {})
+                found[row.metric] = row.n_images, row.mean
+        ours = [row for row in means if row.dataset == dataset]
+        name = f"mean over {max(row.n_tissues for row in ours)} tissues"
+        lines[dataset, name] = {row.metric: (row.n_images, row.mean) for row in ours}
+    cells = [
+        (
+            *names,
+            str(max(n_images for n_images, _ in found.values())),
+            *(f"{found[metric][1]:.4f}" if metric in found else "-" for metric in metrics),
+        )
+        for names, found in lines.items()
+    ]
+    return "Automatic, by tissue", ("data set", "tissue", "images", *metrics), cells
 
 
 def _effort_table(rows: Sequence[EffortRow]) -> Table:

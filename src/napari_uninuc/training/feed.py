@@ -61,6 +61,7 @@ def batches(
         zoom=recipe.crops.zoom,
         seed=recipe.seed,
         classes=recipe.classes,
+        augmentation=recipe.augmentation,
     )
     ours = [
         (step * per_step + part) * batch + k

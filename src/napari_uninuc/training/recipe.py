@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from napari_uninuc.datasets.recipes import DatasetSpec
+from napari_uninuc.datasets.transforms import Augmentation
 from napari_uninuc.network.card import ID_PATTERN
 from napari_uninuc.network.language_encoders import EncoderName
 
@@ -142,6 +143,7 @@ class TrainRecipe(Section):
     """One is what every nucleus is; more are told apart, by the data sets' names for them."""
     language: LanguageSection | None = None
     crops: CropsSection = CropsSection()
+    augmentation: Augmentation = Augmentation()
     prompts: PromptsSection = PromptsSection()
     corrections: CorrectionsSection | None = None
     losses: LossesSection = LossesSection()

@@ -50,6 +50,7 @@ def _list_nuinsseg(root: Path) -> list[PublicImage]:
             image_path=image,
             labels_path=labels,
             split="all",
+            tissue=image.parent.parent.name,
             scale_mpp=None,
             load=partial(_load, image, labels),
         )

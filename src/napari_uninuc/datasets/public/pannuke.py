@@ -95,6 +95,7 @@ def _fold(number: int, images: Path) -> list[PublicImage]:
             image_path=images,
             labels_path=masks,
             split=f"fold{number}",
+            tissue=tissue,
             scale_mpp=0.25,
             load=partial(_load, images, masks, index),
         )
