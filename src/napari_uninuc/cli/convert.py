@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from napari_uninuc.cli.messages import report_warning
 from napari_uninuc.cli.options import (
     PathArgument,
     mpp_option,
@@ -86,6 +87,8 @@ def convert(
         origin_yx_slide=stored.origin_yx_slide,
         qupath_objects=qupath_objects,
     )
+    if stored.notice:
+        report_warning(f"{source}: {stored.notice}")
     click.echo(f"{source} -> {target}: {len(kept.table)} nuclei")
 
 

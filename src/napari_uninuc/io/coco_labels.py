@@ -8,16 +8,15 @@ from napari_uninuc.errors import LabelsError
 from napari_uninuc.io.colours import hex_of
 from napari_uninuc.io.filling import MAX_COORDINATE, Crop, fill_polygon
 from napari_uninuc.io.json_stream import stream_json
-from napari_uninuc.io.painting import (
+from napari_uninuc.io.painting import Painting
+from napari_uninuc.io.rle import crop_of_runs
+from napari_uninuc.io.stated import (
     DEFAULT_CLASS,
-    Painting,
-    checked_id,
     checked_score,
     checked_status,
     clean_name,
     known_mpp,
 )
-from napari_uninuc.io.rle import crop_of_runs
 from napari_uninuc.io.stored import StoredSegmentation
 
 __all__ = ["is_coco", "read_coco"]
@@ -84,7 +83,7 @@ def _read(path: Path, shape: tuple[int, int] | None) -> StoredSegmentation:
     known = isinstance(origin, list) and len(origin) == 2
     known = known and all(type(v) is int and abs(v) <= MAX_COORDINATE for v in origin or [])
     return StoredSegmentation(
-        painting.finish(),
+        painting.finish().segmentation,
         known_mpp(image.get("mpp")),
         (origin[0], origin[1]) if known and origin is not None else (0, 0),
     )
@@ -138,7 +137,7 @@ def _add(painting: Painting, annotation: Any, names: Mapping[Any, str]) -> None:
     category = annotation.get("category_id")
     painting.add(
         _crops(annotation.get("segmentation"), painting.shape),
-        checked_id(annotation.get("id")),
+        annotation.get("id"),
         names.get(category, DEFAULT_CLASS) if isinstance(category, int) else DEFAULT_CLASS,
         checked_score(annotation.get("score")),
         checked_status(status),

@@ -15,14 +15,9 @@ from napari_uninuc.io.coco_labels import is_coco, read_coco
 from napari_uninuc.io.geojson_labels import read_geojson
 from napari_uninuc.io.images import read_with_pillow
 from napari_uninuc.io.ome_zarr_labels import StoredLabels, is_zarr, read_zarr_labels
-from napari_uninuc.io.painting import (
-    DEFAULT_CLASS,
-    checked_score,
-    checked_status,
-    clean_name,
-    palette_of,
-)
+from napari_uninuc.io.painting import palette_of
 from napari_uninuc.io.sources import is_tiff, require_file
+from napari_uninuc.io.stated import DEFAULT_CLASS, checked_score, checked_status, clean_name
 from napari_uninuc.io.stored import StoredSegmentation
 from napari_uninuc.io.tiff import read_tiff
 
