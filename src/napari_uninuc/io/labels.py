@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from napari_uninuc.core.segmentation import Segmentation
-from napari_uninuc.errors import LabelsError
+from napari_uninuc.errors import LabelsError, UniNucError
 from napari_uninuc.io.coco_labels import is_coco, read_coco
 from napari_uninuc.io.geojson_labels import read_geojson
 from napari_uninuc.io.images import read_with_pillow
@@ -21,9 +21,11 @@ from napari_uninuc.io.stated import DEFAULT_CLASS, checked_score, checked_status
 from napari_uninuc.io.stored import StoredSegmentation
 from napari_uninuc.io.tiff import read_tiff
 
-__all__ = ["StoredSegmentation", "read_labels", "read_segmentation"]
+__all__ = ["StoredSegmentation", "checked_ids", "read_labels", "read_segmentation"]
 
 _MAX_ID = int(np.iinfo(np.int32).max)
+
+_BAND = 512  # rows
 
 _TABLES = (".csv", ".parquet")
 _COCO = (".coco.json", ".coco.json.gz")
@@ -50,7 +52,7 @@ def read_labels(path: str | os.PathLike[str]) -> npt.NDArray[np.int32]:
     source = Path(path)
     if _read_shapes(source) is not None:
         return read_segmentation(source).segmentation.labels
-    return _checked(source, _stored(source).pixels)
+    return checked_ids(source, _stored(source).pixels)
 
 
 def read_segmentation(
@@ -72,15 +74,15 @@ def read_segmentation(
     Raises
     ------
     LabelsError
-        Missing, empty, damaged, coloured, not whole numbers, ids outside 0..2147483647, another
-        shape than asked for, or a table, which holds no outlines.
+        Missing, empty, damaged, another shape than asked for, a table, which holds no outlines,
+        or pixels that `checked_ids` refuses.
     """
     source = Path(path)
     read = _read_shapes(source)
     if read is not None:
         return read(source, shape, origin_yx_slide)
     stored = _stored(source)
-    labels = _checked(source, stored.pixels)
+    labels = checked_ids(source, stored.pixels)
     if shape is not None and labels.shape != tuple(shape):
         raise LabelsError(
             f"{source}: expected labels of {shape[0]} x {shape[1]} px like the picture, got "
@@ -153,16 +155,54 @@ def _stored(source: Path) -> StoredLabels:
         raise LabelsError(f"{source}: cannot be read ({problem.strerror}); check it") from None
 
 
-def _checked(source: Path, pixels: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-    if pixels.ndim != 2 or pixels.dtype.kind not in "bui":
-        raise LabelsError(
+def checked_ids(
+    source: Path, pixels: npt.NDArray[Any], error: type[UniNucError] = LabelsError
+) -> npt.NDArray[np.int32]:
+    """Turn the pixels of a label file into ids.
+
+    Parameters
+    ----------
+    source : the file, for the error
+    pixels : (H, W) whole numbers from 0. Floats are welcome, for ImageJ, MATLAB and stacks keep
+        ids in them, as long as their type tells every id from the next: up to 16,777,216 in 32
+        bits
+    error : raised, in one line, for whatever is wrong
+
+    Returns
+    -------
+    labels : (H, W) int32, ids as stored
+
+    Raises
+    ------
+    error
+        Not one plane of numbers, fractions, or ids below 0, above 2147483647 or not exact.
+    """
+    kind = pixels.dtype.kind
+    if pixels.ndim != 2 or kind not in "buif" or 0 in pixels.shape:
+        raise error(
             f"{source}: labels must be (H, W) integers, got {pixels.shape} {pixels.dtype}; "
             "save one channel of ids"
         )
+    if kind == "f" and not _all_whole(pixels):
+        raise error(
+            f"{source}: label ids must be whole numbers, got fractions; this is a picture or a "
+            "map of probabilities: save the label image"
+        )
+    exact = 2 ** (np.finfo(pixels.dtype).nmant + 1) if kind == "f" else _MAX_ID
+    limit, why = min(exact, _MAX_ID), f", where {pixels.dtype} is exact" * (exact < _MAX_ID)
     lowest, highest = int(pixels.min(initial=0)), int(pixels.max(initial=0))
-    if lowest < 0 or highest > _MAX_ID:
-        raise LabelsError(
-            f"{source}: label ids must lie in 0..{_MAX_ID}, got {lowest}..{highest}; "
-            "relabel the image"
+    if lowest < 0 or highest > limit:
+        raise error(
+            f"{source}: label ids must lie in 0..{limit}{why}, got {lowest}..{highest}; relabel "
+            "the image"
         )
     return pixels.astype(np.int32)
+
+
+def _all_whole(pixels: npt.NDArray[np.floating[Any]]) -> bool:
+    """Whether no number is a fraction, NaN or endless; band by band, for floor makes a copy."""
+    for start in range(0, len(pixels), _BAND):
+        band = pixels[start : start + _BAND]
+        if not (np.isfinite(band) & (band == np.floor(band))).all():
+            return False
+    return True
