@@ -92,6 +92,7 @@ def read_segmentation(
         _described(source, Segmentation.from_labels(labels), stored),
         stored.mpp,
         stored.origin_yx_slide,
+        stored.notice,
     )
 
 
