@@ -126,6 +126,23 @@ def test_shapes_of_another_program_need_the_picture(uninuc, refused, two_nuclei,
     assert "none of them in it" in line
 
 
+def test_the_picture_named_is_taken_out_of_a_file_about_many(uninuc, refused, two_nuclei, tmp_path):
+    one, two = tmp_path / "tile.coco.json", tmp_path / "set.json"
+    write_segmentation(two_nuclei, one)
+    known = json.loads(one.read_text(encoding="utf-8"))
+    here = {**known["images"][0], "file_name": "images/tile.png"}
+    other = {**here, "id": 2, "file_name": "images/other.png"}
+    strange = {**known["annotations"][0], "id": 3, "image_id": 2}
+    known |= {"images": [other, here], "annotations": [strange, *known["annotations"]]}
+    two.write_text(json.dumps(known), encoding="utf-8")
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "tile.png")
+    words = ("convert", two, "--output", tmp_path / "a.csv")
+    assert "got 2 (images/other.png, images/tile.png)" in refused(*words)
+    status, out, err = uninuc(*words, "--like", tmp_path / "tile.png")
+    assert (status, err) == (0, "")
+    assert list(pd.read_csv(tmp_path / "a.csv")["id"]) == [2, 7]
+
+
 def test_what_was_left_out_is_told_in_one_line(uninuc, two_nuclei, tmp_path):
     source, target = tmp_path / "a.geojson", tmp_path / "a.csv"
     write_segmentation(two_nuclei, source)

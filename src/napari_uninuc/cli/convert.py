@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     "--like",
     metavar="IMAGE",
     type=PathArgument,
-    help="The picture: gives the size that a GeoJSON of another program does not state, the "
-    "pixels of an .ome.zarr, and the colours in a table.",
+    help="The picture: gives the size that a GeoJSON of another program does not state, says "
+    "which picture of a COCO file is meant, gives the pixels of an .ome.zarr, and the colours in "
+    "a table.",
 )
 @click.option(
     "--origin",
@@ -77,7 +78,7 @@ def convert(
 
     [(source, target)] = plan_outputs([labels], output, None)
     tile = None if like is None else _picture(like, mpp)
-    stored = read_segmentation(source, None if tile is None else tile.shape, origin)
+    stored = read_segmentation(source, None if tile is None else tile.shape, origin, like)
     kept = stored.segmentation.only(Status.REVIEWED if only_reviewed else None, only_class)
     write_segmentation(
         kept,

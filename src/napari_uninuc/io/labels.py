@@ -59,6 +59,7 @@ def read_segmentation(
     path: str | os.PathLike[str],
     shape: tuple[int, int] | None = None,
     origin_yx_slide: tuple[int, int] | None = None,
+    picture: str | os.PathLike[str] | None = None,
 ) -> StoredSegmentation:
     """Read a label file and whatever it says about its scale, its place and each nucleus.
 
@@ -70,6 +71,7 @@ def read_segmentation(
     shape : (H, W) px of the picture it belongs to; GeoJSON of other programs needs it
     origin_yx_slide : where the first pixel of that picture lies in the coordinates of a
         GeoJSON, px; None takes what the file says, else (0, 0)
+    picture : file name of that picture, which tells it from the others of a COCO file
 
     Raises
     ------
@@ -80,7 +82,7 @@ def read_segmentation(
     source = Path(path)
     read = _read_shapes(source)
     if read is not None:
-        return read(source, shape, origin_yx_slide)
+        return read(source, shape, origin_yx_slide, picture)
     stored = _stored(source)
     labels = checked_ids(source, stored.pixels)
     if shape is not None and labels.shape != tuple(shape):
@@ -98,7 +100,7 @@ def read_segmentation(
 
 def _read_shapes(
     source: Path,
-) -> Callable[[Path, tuple[int, int] | None, tuple[int, int] | None], StoredSegmentation] | None:
+) -> Callable[[Path, Any, Any, str | os.PathLike[str] | None], StoredSegmentation] | None:
     """Choose the reader of a file of outlines; None where it is none of pixels.
 
     Raises
@@ -115,8 +117,8 @@ def _read_shapes(
     if not name.endswith((*_GEOJSON, *_JSON)) or source.is_dir():
         return None
     if name.endswith(_COCO) or (not name.endswith(_GEOJSON) and is_coco(source)):
-        return lambda path, shape, origin: read_coco(path, shape)
-    return read_geojson
+        return lambda path, shape, _, picture: read_coco(path, shape, picture)
+    return lambda path, shape, origin, _: read_geojson(path, shape, origin)
 
 
 def _described(source: Path, segmentation: Segmentation, stored: StoredLabels) -> Segmentation:
