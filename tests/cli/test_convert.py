@@ -138,7 +138,7 @@ def test_the_picture_named_is_taken_out_of_a_file_about_many(uninuc, refused, tw
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "tile.png")
     words = ("convert", two, "--output", tmp_path / "a.csv")
     assert "got 2 (images/other.png, images/tile.png)" in refused(*words)
-    status, out, err = uninuc(*words, "--like", tmp_path / "tile.png")
+    status, _, err = uninuc(*words, "--like", tmp_path / "tile.png")
     assert (status, err) == (0, "")
     assert list(pd.read_csv(tmp_path / "a.csv")["id"]) == [2, 7]
 

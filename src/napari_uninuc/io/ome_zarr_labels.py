@@ -170,9 +170,8 @@ def open_zarr_labels(path: Path, *, beneath: bool = True) -> LabelPyramid:
         group = _label_group(path, root) if beneath else root
         metadata = _metadata(group)
         multiscale = metadata["multiscales"][0]
-        levels = [group[_inner(path, each["path"])] for each in multiscale["datasets"]]
-        for level in levels:
-            _require_array(path, level)
+        named = [_inner(path, each["path"]) for each in multiscale["datasets"]]
+        levels = [_as_array(path, group[name]) for name in named]
         placement = placement_of(multiscale, levels[0].ndim)
         _require_one_plane(path, levels, placement)
         return LabelPyramid(tuple(levels), placement, metadata.get("image-label") or {})
@@ -278,15 +277,16 @@ def _read(path: Path, pyramid: LabelPyramid) -> StoredLabels:
     )
 
 
-def _require_array(path: Path, level: Any) -> None:
+def _as_array(path: Path, level: Any) -> zarr.Array[Any]:
     if not isinstance(level, zarr.Array) or level.ndim < 2 or level.dtype.kind not in "buif":
         raise LabelsError(
             f"{path}: expected a label image, arrays of whole numbers with axes y and x, got "
             f"{str(level)[:200]}; name a folder that is one"
         )
+    return level
 
 
-def _require_one_plane(path: Path, levels: list[Any], placement: Placement) -> None:
+def _require_one_plane(path: Path, levels: list[zarr.Array[Any]], placement: Placement) -> None:
     for level in levels:
         others = set(range(level.ndim)) - {placement.y_axis, placement.x_axis}
         if level.ndim != levels[0].ndim or any(level.shape[axis] != 1 for axis in others):

@@ -1,11 +1,12 @@
 """A label pyramid on disk, level by level, of which only what is asked for is read."""
 
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from napari_uninuc.errors import LabelsError
-from napari_uninuc.io.ome_zarr_labels import open_zarr_labels
+from napari_uninuc.io.ome_zarr_labels import LabelPyramid, open_zarr_labels
 
 __all__ = ["LabelLevels", "is_large_pyramid", "label_levels"]
 
@@ -54,9 +55,8 @@ def label_levels(path: Path) -> LabelLevels:
     return LabelLevels(levels, pyramid.placement.mpp, pyramid.placement.origin_yx)
 
 
-def _plane(pyramid: Any, level: Any) -> Any:
+def _plane(pyramid: LabelPyramid, level: Any) -> Any:
     if level.ndim == 2 and pyramid.placement.y_axis < pyramid.placement.x_axis:
         return level
-    import dask.array
-
-    return pyramid.plane(dask.array.from_zarr(level))
+    lazily: Any = importlib.import_module("dask.array")
+    return pyramid.plane(lazily.from_zarr(level))
