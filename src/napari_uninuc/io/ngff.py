@@ -54,14 +54,7 @@ def placement_of(multiscale: Mapping[str, Any], ndim: int) -> Placement:
     y, x = (names.index(name) if name in names else -1 for name in "yx")
     if min(y, x) < 0:
         raise ValueError(f"axes {', '.join(names)[:80]} without y and x")
-    steps, offsets, kinds = np.ones(count), np.zeros(count), set()
-    for step in _steps(multiscale):
-        kinds.add(step["type"])
-        if step["type"] == "scale":
-            factors = _numbers(step, "scale", count)
-            steps, offsets = steps * factors, offsets * factors
-        elif step["type"] == "translation":
-            offsets = offsets + _numbers(step, "translation", count)
+    steps, offsets, kinds = _joined(multiscale, count)
     if not np.isfinite(steps).all() or not steps[[y, x]].all():
         raise ValueError(f"a scale of {steps.tolist()}")
     lead = ndim - count
@@ -73,7 +66,9 @@ def placement_of(multiscale: Mapping[str, Any], ndim: int) -> Placement:
     unit = units.pop() if len(units) == 1 else ""
     known = "scale" in kinds and bool(unit)
     mpp = mpp_of_scale((float(steps[y]), float(steps[x])), unit) if known else None
-    return Placement(lead + y, lead + x, mpp, _origin(offsets[[y, x]] / steps[[y, x]]))
+    with np.errstate(all="ignore"):
+        place_yx = offsets[[y, x]] / steps[[y, x]]
+    return Placement(lead + y, lead + x, mpp, _origin(place_yx))
 
 
 def _axes(multiscale: Mapping[str, Any], ndim: int) -> list[Mapping[str, Any]]:
@@ -84,6 +79,20 @@ def _axes(multiscale: Mapping[str, Any], ndim: int) -> list[Mapping[str, Any]]:
     if len(stated) > ndim:
         raise ValueError(f"{len(stated)} axes for an array of {ndim}")
     return [axis if isinstance(axis, Mapping) else {"name": axis} for axis in stated]
+
+
+def _joined(multiscale: Mapping[str, Any], count: int) -> tuple[Any, Any, set[str]]:
+    """Join all transformations: scale and shift of each axis, and the kinds there were."""
+    steps, offsets, kinds = np.ones(count), np.zeros(count), set()
+    with np.errstate(all="ignore"):  # endless numbers are refused, or taken for none
+        for step in _steps(multiscale):
+            kinds.add(step["type"])
+            if step["type"] == "scale":
+                factors = _numbers(step, "scale", count)
+                steps, offsets = steps * factors, offsets * factors
+            elif step["type"] == "translation":
+                offsets = offsets + _numbers(step, "translation", count)
+    return steps, offsets, kinds
 
 
 def _steps(multiscale: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

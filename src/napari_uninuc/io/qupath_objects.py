@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from napari_uninuc.io.colours import hex_of
+from napari_uninuc.io.filling import MAX_COORDINATE
 from napari_uninuc.io.stated import clean_name
 
 __all__ = [
@@ -83,10 +84,12 @@ def _ellipse(ring: list[Any]) -> list[Any]:
     """Draw the ellipse in the box of a ring: QuPath keeps of an ellipse no more than its box."""
     try:
         points = np.asarray(ring, dtype=np.float64)[:, :2]
-    except (TypeError, ValueError, IndexError):
+    except (TypeError, ValueError, IndexError, OverflowError):
         return [ring]  # what is wrong with it is said where it is filled
+    if points.shape[1] < 2 or not (np.abs(points) <= MAX_COORDINATE).all():
+        return [ring]
     low, high = points.min(axis=0), points.max(axis=0)
-    around_px = math.pi * float(np.nan_to_num((high - low).max(), posinf=0.0))
+    around_px = math.pi * float((high - low).max())
     count = min(16 + int(around_px / _ELLIPSE_STEP_PX), _MOST_ELLIPSE_POINTS)
     angle = np.linspace(0, 2 * math.pi, count, endpoint=False)
     turned = np.stack([np.cos(angle), np.sin(angle)], axis=1)
