@@ -8,6 +8,7 @@ from typing import Any
 from napari_uninuc.datasets.sample import immunohistochemistry_tile
 from napari_uninuc.errors import ImageError
 from napari_uninuc.gui.layer_tables import CLASSES_KEY, segmentation_of
+from napari_uninuc.gui.notices import warn
 from napari_uninuc.gui.slides.layer import SCANNER_SUFFIXES, scaled_in_um, slide_layer_data
 from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.images import read_image
@@ -15,7 +16,7 @@ from napari_uninuc.io.labels import read_segmentation
 from napari_uninuc.io.ome_zarr_labels import read_zarr_picture, zarr_holds_our_labels
 from napari_uninuc.io.stored import StoredSegmentation
 from napari_uninuc.io.tiff import tiff_holds_our_labels
-from napari_uninuc.slides.label_levels import is_large_pyramid, label_levels
+from napari_uninuc.slides.label_levels import LabelLevels, is_large_pyramid, label_levels
 from napari_uninuc.slides.opening import is_slide, look_at_slide
 
 __all__ = ["open_sample", "read_nuclei_file", "read_slide_file", "write_labels_layer"]
@@ -63,9 +64,9 @@ def read_nuclei_file(path: str | list[str]) -> Callable[[str], list[LayerData]] 
 
 def _label_pyramid(path: str) -> list[LayerData]:
     """Show the labels of a whole slide, of which only what is seen is read."""
-    levels, mpp = label_levels(Path(path))
-    described: dict[str, Any] = {"name": Path(path).name, "multiscale": True}
-    return [(levels, described | ({} if mpp is None else scaled_in_um(mpp)), "labels")]
+    stored = label_levels(Path(path))
+    described = {"name": Path(path).name, "multiscale": True, **_placed(stored)}
+    return [(stored.levels, described, "labels")]
 
 
 def read_slide_file(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
@@ -104,6 +105,8 @@ def _layers(path: str) -> list[LayerData]:
     """Read one file; raises LabelsError as `read_segmentation` does."""
     source = Path(path)
     stored = read_segmentation(source)
+    if stored.notice:
+        warn(f"{source.name}: {stored.notice}")
     placed = _placed(stored)
     rgb = read_zarr_picture(source) if source.is_dir() else None
     picture = [] if rgb is None else [(rgb, {"name": source.name, "rgb": True, **placed}, "image")]
@@ -125,7 +128,7 @@ def _layers(path: str) -> list[LayerData]:
     return [*picture, (stored.segmentation.labels, {**described, **placed}, "labels")]
 
 
-def _placed(stored: StoredSegmentation) -> dict[str, Any]:
+def _placed(stored: StoredSegmentation | LabelLevels) -> dict[str, Any]:
     step = 1.0 if stored.mpp is None else stored.mpp
     y, x = stored.origin_yx_slide
     unit = "pixel" if stored.mpp is None else "micrometer"
