@@ -43,7 +43,7 @@ def test_a_persons_box_is_kept_more_closely_than_a_proposed_one(ready, discs):
     )  # 1 or 2 px off the discs' sides, here more, there less
     asked = PromptBatch.of_boxes(boxes[:, [1, 0, 3, 2]])
     engine = ready.engine
-    embedding = engine.embed(ready._tile, ready._fields[0])
+    embedding = engine.embed(ready._pictures[0].tile, ready._pictures[0].fields[0])
     errors = {}
     for tight in (True, False):
         errors[tight] = []
