@@ -155,10 +155,10 @@ def test_a_stable_single_mask_stays(sure_pair: Pair) -> None:
 def test_each_mask_of_a_batch_is_judged_by_itself(
     tiny_preset: str, build_sam2: BuildSam2, tmp_path: Path
 ) -> None:
-    pair = _pair(tiny_preset, build_sam2, tmp_path, sure=2.0)
+    pair = _pair(tiny_preset, build_sam2, tmp_path, sure=15.0)
     ours = _both(pair)
     corners = np.random.default_rng(0).uniform((0, 0), (200, 60), (40, 2))
-    boxes = np.concatenate([corners, corners + (90, 70)], axis=1)
+    boxes = np.concatenate([corners, corners + np.array([90, 70])], axis=1)
     _compare(ours, pair, {"box": boxes}, False)
     ours.engine.dynamic_multimask = False
     single, _, _ = ours.predict(box=boxes, return_logits=True)
