@@ -152,7 +152,7 @@ class ModelSlot:
         return said
 
     def _on_notice(self, text: str) -> None:
-        """Keep what a model says, from any thread; it went to the CPU, so it may be loaded again."""
+        """Keep what a model says, from any thread: its device was full, it may be loaded again."""
         self.notices.append(text)
         self.wanted = None
 
