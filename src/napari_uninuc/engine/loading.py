@@ -17,8 +17,6 @@ from napari_uninuc.network.registry import find_model
 
 __all__ = ["load_engine", "untrained_engine"]
 
-_CPU = torch.device("cpu")
-
 
 def load_engine(
     model: str | Path,
@@ -51,20 +49,15 @@ def load_engine(
     files = find_model(model)
     network = build_model(config_of(files.card))
     load_weights(network, files.weights_path)
-    engine = TorchEngine(network, files.card, _CPU, default_store(embeddings_gb))
-    _move(engine, where, notice)
-    return engine
-
-
-def _move(engine: TorchEngine, device: torch.device, notice: Callable[[str], object]) -> None:
-    """Compute on a device, or stay on the CPU where it has no room for the weights."""
+    store = default_store(embeddings_gb)
     try:
-        engine.move_to(device)
+        return TorchEngine(network, files.card, where, store)
     except RuntimeError as error:
-        if device.type == "cpu" or not is_out_of_memory(error):
+        if where.type == "cpu" or not is_out_of_memory(error):
             raise
-        engine.move_to(_CPU)
-        notice(on_the_cpu_now(device_name(device)))
+    engine = TorchEngine(network, files.card, torch.device("cpu"), store)
+    notice(on_the_cpu_now(device_name(where)))
+    return engine
 
 
 def untrained_engine(architecture: str, device: str = "auto") -> TorchEngine:
