@@ -198,3 +198,35 @@ def test_failure_while_writing_leaves_the_earlier_result(
     assert "No space left on device" in line
     assert target.read_bytes() == b"earlier"
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_gpu_that_is_full_is_told_and_the_cpu_goes_on(
+    uninuc, picture, random_model, tmp_path, monkeypatch
+):
+    import torch
+
+    from napari_uninuc.engine.torch_engine import TorchEngine
+
+    move, embed = TorchEngine.move_to, TorchEngine.embed
+    crowded = []
+
+    def moved(engine, device):
+        move(engine, device)
+        if crowded == [] and device.type == "cpu":
+            engine.device = torch.device("mps")  # what it computes is the CPU's
+
+    def full(engine, *field):
+        if engine.device.type == "mps":
+            crowded.append(1)
+            raise RuntimeError("MPS backend out of memory (MPS allocated: 8.96 GB)")
+        return embed(engine, *field)
+
+    monkeypatch.setattr(TorchEngine, "move_to", moved)
+    monkeypatch.setattr(TorchEngine, "embed", full)
+    target = tmp_path / "result.csv"
+    status, out, err = uninuc("segment", picture, "--output", target, "--model", random_model)
+    assert status == 0
+    assert err.count("\n") == 1
+    assert err.startswith("uninuc: warning: Apple GPU (mps) ran out of memory")
+    assert len(read_ids(target)) > 3
+    assert "nuclei" in out

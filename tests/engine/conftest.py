@@ -55,10 +55,10 @@ def _bundled() -> Predictor:
 def predictor(_bundled: Predictor):
     """The bundled model with an empty cache; what a test changes is put back."""
     engine = _bundled.engine
-    config, dtype = engine.config, engine.dtype
+    config, dtype, at_once = engine.config, engine.dtype, engine._pixels_at_once
     engine.cache = EmbeddingCache(engine.cache.max_bytes)
     yield _bundled
-    engine.config, engine.dtype = config, dtype
+    engine.config, engine.dtype, engine._pixels_at_once = config, dtype, at_once
     _bundled.reset_predictor()
 
 

@@ -9,8 +9,8 @@ import torch
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.prompts import MaskLogits, Prompt
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.engine import annotator as module
 from napari_uninuc.engine.annotator import TorchAnnotator, load_annotator
+from napari_uninuc.engine.device import device_name
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.errors import DeviceError, ModelNotFoundError, PromptError
 
@@ -236,7 +236,7 @@ def test_loading_by_name():
 def test_a_cuda_device_is_called_by_its_name(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100")
-    assert module._device_name(torch.device("cuda:1")) == "NVIDIA H100 (cuda:1)"
+    assert device_name(torch.device("cuda:1")) == "NVIDIA H100 (cuda:1)"
 
 
 def test_holes_and_crumbs_of_the_decoder_never_show(annotator, tile, monkeypatch):

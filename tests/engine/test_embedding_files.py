@@ -61,8 +61,8 @@ def test_a_whole_file_without_the_maps_is_computed_again(stored, discs, count_en
     before = stored.predict(box=BOX, return_logits=True)
     wait_for_writes()
     engine = stored.engine
-    (field,) = stored._fields
-    key = engine.embed(stored._tile, field).key
+    (field,) = stored._pictures[0].fields
+    key = engine.embed(stored._pictures[0].tile, field).key
     assert engine.store.write(key, {"of another version": torch.zeros(3)})
     reopened(stored, discs.rgb)
     assert len(count_encodes) == 2

@@ -164,8 +164,8 @@ def test_whole_decoding_takes_the_whole_for_every_prompt(both, predictor):
     rgb, inside = ellipse((192, 224), (96, 112), (10, 10))
     both(rgb, box=box_of(inside))
     engine = predictor.engine
-    (field,) = predictor._fields
-    frame = engine.embed(predictor._tile, field).frame
+    (field,) = predictor.engine.fields(predictor._pictures[0].tile)
+    frame = engine.embed(predictor._pictures[0].tile, field).frame
     boxes = PromptBatch.of_boxes(np.array([[90, 100, 110, 124]], np.float32))
     assert choose_sides(frame, boxes, None)[0] == max(frame.input_hw)
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from skimage.transform import rescale
 
 from napari_uninuc import load_predictor
@@ -43,7 +44,7 @@ def test_a_persons_box_is_kept_more_closely_than_a_proposed_one(ready, discs):
     )  # 1 or 2 px off the discs' sides, here more, there less
     asked = PromptBatch.of_boxes(boxes[:, [1, 0, 3, 2]])
     engine = ready.engine
-    embedding = engine.embed(ready._tile, ready._fields[0])
+    embedding = engine.embed(ready._pictures[0].tile, ready._pictures[0].fields[0])
     errors = {}
     for tight in (True, False):
         errors[tight] = []
@@ -177,12 +178,87 @@ def test_what_is_no_picture(predictor, image, mpp):
     assert "\n" not in str(caught.value)
 
 
-def test_a_refused_picture_leaves_the_last_one(ready):
-    before, _, _ = ready.predict(INSIDE, np.array([1]))
-    with pytest.raises(ImageError):
-        ready.set_image(np.zeros((0, 0)))
-    after, _, _ = ready.predict(INSIDE, np.array([1]))
-    np.testing.assert_array_equal(before, after)
+ASKED = {
+    "predict": lambda p: p.predict(INSIDE, np.array([1])),
+    "predict_batch": lambda p: p.predict_batch([INSIDE], [np.array([1])]),
+    "segment": lambda p: p.segment(),
+    "embedding": lambda p: p.get_image_embedding(),
+}
+
+
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
+@pytest.mark.parametrize("many", [False, True], ids=["one", "batch"])
+def test_after_a_refused_picture_there_is_none(ready, discs, ask, many):
+    """Never the answer to the picture before under the name of the one that failed."""
+    empty = np.zeros((0, 0))
+    with pytest.raises(ImageError, match="at least one pixel"):
+        ready.set_image_batch([discs.rgb, empty]) if many else ready.set_image(empty)
+    with pytest.raises(PromptError, match=r"no image is set.*refused.*at least one pixel"):
+        ask(ready)
+    ready.set_image(discs.rgb, mpp=0.25)
+    ready.predict(INSIDE, np.array([1]))
+    ready.reset_predictor()
+    with pytest.raises(PromptError, match=r"^no image is set; call"):
+        ask(ready)
+
+
+def test_a_picture_that_cannot_be_encoded_is_not_set(ready, discs, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("shapes do not match")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ready.engine, "embed", broken)
+        with pytest.raises(RuntimeError, match="shapes"):
+            ready.set_image(discs.rgb[::-1])
+    with pytest.raises(PromptError, match="shapes do not match"):
+        ready.segment()
+
+
+def test_a_picture_set_meanwhile_is_not_mixed_in(small_fields, dense, discs):
+    small_fields.set_image(dense.rgb, mpp=0.25)
+    whole = small_fields.segment()
+
+    def meanwhile(done, total):
+        small_fields.set_image(discs.rgb, mpp=0.25)
+
+    small_fields.set_image(dense.rgb, mpp=0.25)
+    mixed = small_fields.segment(progress=meanwhile)
+    np.testing.assert_array_equal(mixed.labels, whole.labels)
+    assert small_fields.segment().labels.shape == discs.labels.shape
+
+
+def test_several_pictures_each_with_its_own_prompts(ready, discs, paint):
+    other = paint((80, 90), [(40, 45)], 10)
+    ready.set_image_batch([discs.rgb, other.rgb], mpp=0.25)
+    masks, ious, low = ready.predict_batch([INSIDE, [[45.0, 40.0]]], [np.array([1]), [1]])
+    assert [each.shape for each in masks] == [(1, 150, 120), (1, 80, 90)]
+    assert len(ious) == len(low) == 2
+    assert masks[1][0, 40, 45]
+    with pytest.raises(PromptError, match="one picture, got 2"):
+        ready.segment()
+    with pytest.raises(PromptError, match="one prompt for each of 2 pictures, got 1"):
+        ready.predict_batch([INSIDE], [np.array([1])])
+    with pytest.raises(PromptError, match="different sizes"):
+        ready.get_image_embedding()
+    ready.set_image(discs.rgb, mpp=0.25)
+    with pytest.raises(PromptError, match="needs set_image_batch"):
+        ready.predict_batch([INSIDE], [np.array([1])])
+    with pytest.raises(ImageError, match="at least one picture"):
+        ready.set_image_batch([])
+
+
+def test_a_picture_of_several_fields_has_no_single_embedding(small_fields, dense):
+    small_fields.set_image(dense.rgb, mpp=0.25)
+    with pytest.raises(PromptError, match="several fields"):
+        small_fields.get_image_embedding()
+
+
+@pytest.mark.parametrize("mode", ["P", "RGBA", "CMYK", "YCbCr"])
+def test_pil_pictures_are_what_they_show(ready, discs, mode):
+    shown = Image.fromarray(discs.rgb).convert(mode)
+    ready.set_image(shown, mpp=0.25)
+    expected = np.asarray(shown.convert("RGB"))
+    np.testing.assert_array_equal(ready._pictures[0].tile.rgb, expected)
 
 
 def test_the_same_picture_in_any_clothes_is_the_same(ready, discs, count_encodes):

@@ -5,9 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_uninuc import load_predictor
+from napari_uninuc import Tile, load_predictor
 from napari_uninuc.engine.proposers import PeakProposer, Scaled, proposers_of
 from napari_uninuc.errors import PromptError
+
+
+def _embedded(predictor, picture):
+    tile = Tile.from_array(picture.rgb)
+    return predictor.engine.embed(tile, predictor.engine.fields(tile)[0])
 
 
 def found_and_right(result, picture) -> tuple[int, int]:
@@ -34,7 +39,7 @@ def test_each_proposer_finds_every_disc_once(predictor, discs, name, flips):
 @pytest.mark.parametrize("name", ["peaks", "both"])
 def test_fields_and_mirrors_of_fields_agree_on_where_things_are(small_fields, dense, name):
     small_fields.set_image(dense.rgb)
-    assert len(small_fields._fields) > 4
+    assert len(small_fields._pictures[0].fields) > 4
     result = small_fields.segment(proposer=name, flips=True)
     assert found_and_right(result, dense) == (72, 72)
 
@@ -66,8 +71,7 @@ def test_margin_grows_the_prompt_and_not_the_box_told(predictor, discs, monkeypa
 
 
 def test_scaled_scores_keep_boxes(predictor, discs):
-    predictor.set_image(discs.rgb)
-    embedding = predictor.engine.embed(predictor._tile, predictor._fields[0])
+    embedding = _embedded(predictor, discs)
     peaks = PeakProposer()
     plain, scaled = peaks.propose(embedding), Scaled(peaks, 0.5).propose(embedding)
     assert len(plain) >= 12
@@ -82,8 +86,7 @@ def test_unknown_names_are_refused(predictor, discs):
 
 
 def test_models_without_maps_have_the_detector_only(predictor, discs):
-    predictor.set_image(discs.rgb)
-    embedding = predictor.engine.embed(predictor._tile, predictor._fields[0])
+    embedding = _embedded(predictor, discs)
     bare = replace(embedding, embedding=replace(embedding.embedding, auxiliary=None))
     (peaks,) = proposers_of(predictor.engine, "peaks")
     with pytest.raises(PromptError, match="no dense maps"):

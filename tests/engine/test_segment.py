@@ -16,7 +16,7 @@ def cuts_of(fields):
 def test_every_nucleus_on_a_seam_is_found_once_and_uncut(small_fields, paint):
     blank = np.full((256, 280, 3), 230, np.uint8)
     small_fields.set_image(blank)
-    rows, columns = cuts_of(small_fields._fields)
+    rows, columns = cuts_of(small_fields._pictures[0].fields)
     assert len(rows) >= 1
     assert len(columns) >= 1
     centres = [(y, x) for y in (40, *rows, 216) for x in (36, *columns, 240)]
@@ -35,11 +35,11 @@ def test_every_nucleus_on_a_seam_is_found_once_and_uncut(small_fields, paint):
 
 def test_fields_and_the_whole_agree(small_fields, dense):
     small_fields.set_image(dense.rgb)
-    assert len(small_fields._fields) > 4
+    assert len(small_fields._pictures[0].fields) > 4
     in_fields = small_fields.segment()
     small_fields.engine.config = replace(small_fields.engine.config, input_size=1024)
     small_fields.set_image(dense.rgb)
-    assert len(small_fields._fields) == 1
+    assert len(small_fields._pictures[0].fields) == 1
     at_once = small_fields.segment()
     assert len(at_once.table) == len(dense.centres_yx)
     assert abs(len(in_fields.table) - len(at_once.table)) <= 0.02 * len(at_once.table)
@@ -52,7 +52,7 @@ def test_fields_that_disagree_on_a_centre_lose_and_double_nothing(
 ):
     """Boxes moved towards, or away from, the cut in every other field."""
     small_fields.set_image(np.full((100, 280, 3), 230, np.uint8))
-    _, columns = cuts_of(small_fields._fields)
+    _, columns = cuts_of(small_fields._pictures[0].fields)
     picture = paint((100, 280), [(50, x - 0.5) for x in columns], 10)
     propose = small_fields.engine.propose
 
@@ -112,7 +112,7 @@ def test_progress_counts_fields(small_fields, dense):
     told = []
     small_fields.set_image(dense.rgb)
     small_fields.segment(progress=lambda done, total: told.append((done, total)))
-    total = len(small_fields._fields)
+    total = len(small_fields._pictures[0].fields)
     assert told == [(done, total) for done in range(1, total + 1)]
 
 

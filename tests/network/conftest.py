@@ -51,7 +51,10 @@ def tiny_preset(tiny_config: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> st
 
 @pytest.fixture
 def build_sam2() -> Callable[[ModelConfig], SAM2Base]:
-    """SAM 2.1's own model (facebookresearch/sam2, configs/sam2.1), random and nowhere zero."""
+    """SAM 2.1's own model (facebookresearch/sam2, configs/sam2.1), random and nowhere zero.
+
+    With the decoder's options that its `build_sam2` sets by default.
+    """
 
     def build(config: ModelConfig) -> SAM2Base:
         hiera = config.encoder
@@ -88,6 +91,11 @@ def build_sam2() -> Callable[[ModelConfig], SAM2Base]:
                 fixed_no_obj_ptr=True,
                 use_mlp_for_obj_ptr_proj=True,
                 no_obj_embed_spatial=True,
+                sam_mask_decoder_extra_args={
+                    "dynamic_multimask_via_stability": True,
+                    "dynamic_multimask_stability_delta": 0.05,
+                    "dynamic_multimask_stability_thresh": 0.98,
+                },
             )
             for parameter in model.parameters():
                 parameter.data.add_(torch.randn_like(parameter), alpha=0.03)

@@ -1,5 +1,7 @@
 import os
 import signal
+import socket
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -62,6 +64,30 @@ def test_a_killed_worker_changes_nothing(make_slide, opened, tmp_path):
             assert pq.read_table(files[0]).equals(pq.read_table(files[1]))
         else:
             assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.fixture
+def port_of_dask():
+    """Take the port that dask's own page has, unless somebody has it already."""
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):
+            taken.bind(("0.0.0.0", 8787))
+            taken.listen()
+        yield
+
+
+def test_two_at_once_on_one_machine(port_of_dask):
+    """Nothing is said of a port that another dask has: pytest makes a warning an error."""
+    with on_processes(1) as first, on_processes(1) as second:
+        addresses = {each.client.scheduler.address for each in (first, second)}
+        assert len(addresses) == 2
+        assert [each.client.submit(abs, -2).result() for each in (first, second)] == [2, 2]
+        assert all(8787 not in _ports(each.client) for each in (first, second))
+
+
+def _ports(client):
+    return set(client.scheduler_info()["services"].values())
 
 
 def test_a_scheduler_that_is_not_there(monkeypatch):

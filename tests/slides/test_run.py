@@ -20,8 +20,8 @@ from napari_uninuc.errors import CheckpointError, ImageError, OutputError
 from napari_uninuc.slides import jobs
 from napari_uninuc.slides.run import segment_slide
 from napari_uninuc.slides.state import claimed
-from napari_uninuc.slides.summary import OUTPUTS
-from napari_uninuc.slides.tiles import read_tile_file
+from napari_uninuc.slides.summary import OUTPUTS, SlideSummary
+from napari_uninuc.slides.tiles import read_notices, read_tile_file
 from napari_uninuc.testing import FakeAnnotator, FakeCard, make_tile
 
 SHAPE = (520, 760)
@@ -367,3 +367,76 @@ def test_other_weights_on_a_worker_are_refused(slide, tmp_path):
     with pytest.raises(CheckpointError, match="install one version"):
         segment_slide(slide, Source(), tmp_path / "run", runner=runner)
     jobs._BENCH.let_go()
+
+
+FULL = "Fake GPU ran out of memory: computing on the CPU now, which is slower."
+
+
+class Crowded(Seamy):
+    """A fake whose GPU is full at the third tile that it is asked for, with another card."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.device_name, self._asked = "Fake GPU", 0
+
+    def segment_field(self, tile, field, score_threshold):
+        self._asked += 1
+        if self._asked == 3:
+            self.device_name = "CPU"
+            self.notice(FULL)
+        return super().segment_field(tile, field, score_threshold)
+
+
+@dataclass(frozen=True)
+class CrowdedSource:
+    run: str
+
+    def __call__(self):
+        return Crowded(FakeCard(), field_size=256, halo=40)
+
+
+def test_a_gpu_that_was_full_is_told_once_and_stands_in_the_report(slide, tmp_path):
+    told, folder = [], tmp_path / "run"
+    summary = segment_slide(slide, CrowdedSource("a"), folder, notice=told.append)
+    assert told == [FULL]
+    assert summary.devices == {"Fake GPU": 2, "CPU": 10}
+    assert summary.notices == (FULL,)
+    page = (folder / OUTPUTS["report"]).read_text(encoding="utf-8")
+    assert FULL in page
+    assert "Fake GPU: 2, CPU: 10" in page
+    again = segment_slide(slide, CrowdedSource("a"), folder, notice=told.append)
+    assert again == summary
+    assert told == [FULL]
+
+
+def test_a_run_carried_on_still_knows_that_the_gpu_was_full(slide, tmp_path):
+    def stop(done, total):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    told, folder = [], tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        segment_slide(slide, CrowdedSource("b"), folder, progress=stop, notice=told.append)
+    assert told == [FULL]
+    # The model of this process is on the CPU by now, and stays there.
+    summary = segment_slide(slide, CrowdedSource("b"), folder, notice=told.append)
+    assert told == [FULL]
+    assert summary.notices == (FULL,)
+    assert summary.devices == {"Fake GPU": 2, "CPU": 10}
+
+
+def test_what_earlier_versions_wrote_says_nothing_of_devices(slide, tmp_path):
+    segment_slide(slide, Source(), tmp_path / "run", keep_tiles=True)
+    tile = next((tmp_path / "run" / "tiles").glob("*.npz"))
+    with np.load(tile) as stored:
+        left = {name: stored[name] for name in stored.files if name != "said"}
+    np.savez_compressed(tile, **left)
+    read = read_tile_file(tile)
+    assert (read.device, read.notices, read_notices(tile)) == ("", (), ())
+    state = json.loads((tmp_path / "run" / "run.json").read_text())["finished"]
+    assert (
+        SlideSummary.of(
+            {name: value for name, value in state.items() if name not in ("devices", "notices")}
+        ).notices
+        == ()
+    )

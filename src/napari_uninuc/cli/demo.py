@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from napari_uninuc.cli.messages import progress_bar
+from napari_uninuc.cli.messages import progress_bar, report_warning
 from napari_uninuc.cli.options import DEFAULT_MODEL, PathArgument, device_option
 from napari_uninuc.cli.outputs import require_place
 
@@ -60,7 +60,7 @@ def demo(output: Path, gui: bool, device: str) -> None:
 def _segment(tile: "Tile", device: str) -> "Segmentation":
     from napari_uninuc.engine.predictor import load_predictor
 
-    predictor = load_predictor(DEFAULT_MODEL, device=device)
+    predictor = load_predictor(DEFAULT_MODEL, device=device, notice=report_warning)
     with progress_bar("segmenting", "field") as progress:
         predictor.set_image(tile)
         return predictor.segment(progress=progress)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from napari_uninuc.cli.messages import progress_bar, report_error
+from napari_uninuc.cli.messages import progress_bar, report_error, report_warning
 from napari_uninuc.cli.options import (
     PROPOSERS,
     PathArgument,
@@ -144,5 +144,7 @@ class _Worker:
         if self._predictor is None:
             from napari_uninuc.engine.predictor import load_predictor
 
-            self._predictor = load_predictor(self._model, device=self._device, embeddings_gb=None)
+            self._predictor = load_predictor(
+                self._model, device=self._device, embeddings_gb=None, notice=report_warning
+            )
         return self._predictor

@@ -252,6 +252,7 @@ def _segment(wanted: Wanted, choices: _Choices, runner: "Runner") -> str:
                 overwrite=choices.overwrite,
                 runner=runner,
                 progress=progress,
+                notice=report_warning,
             )
     except KeyboardInterrupt:
         report_warning(

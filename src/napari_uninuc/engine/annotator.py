@@ -5,18 +5,17 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.prompts import Answer, Prompt
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.automatic import find_in_field
+from napari_uninuc.engine.device import device_name
+from napari_uninuc.engine.full_device import where_it_fits
 from napari_uninuc.engine.interactive import answer_prompt
 from napari_uninuc.engine.loading import load_engine
 from napari_uninuc.engine.prefetch import Prefetcher, neighbours_of
 from napari_uninuc.engine.protocol import FoundNucleus
 from napari_uninuc.engine.torch_engine import TorchEngine
-from napari_uninuc.errors import DeviceError
 from napari_uninuc.network.card import ModelCard
 
 __all__ = ["TorchAnnotator", "load_annotator"]
@@ -49,8 +48,12 @@ def load_annotator(
     DeviceError
         The device is not there.
     """
-    engine = load_engine(model, device, embeddings_gb=embeddings_gb)
-    return TorchAnnotator(engine, notice, ahead=True)
+    said: list[str] = []
+    engine = load_engine(model, device, embeddings_gb=embeddings_gb, notice=said.append)
+    annotator = TorchAnnotator(engine, notice, ahead=True)
+    for text in said:
+        annotator.tell(text)
+    return annotator
 
 
 class TorchAnnotator:
@@ -70,8 +73,30 @@ class TorchAnnotator:
         *,
         ahead: bool = False,
     ) -> None:
-        self.engine, self.notice = engine, notice
+        self.engine = engine
+        self._unheard: list[str] = []
+        self.notice = notice
         self._ahead = Prefetcher() if ahead else None
+
+    @property
+    def notice(self) -> Callable[[str], None] | None:
+        """Who is told what a user should read; whoever comes first hears what was said before."""
+        return self._notice
+
+    @notice.setter
+    def notice(self, listener: Callable[[str], None] | None) -> None:
+        self._notice = listener
+        if listener is not None:
+            unheard, self._unheard = self._unheard, []
+            for text in unheard:
+                listener(text)
+
+    def tell(self, text: str) -> None:
+        """Say a line that a user should read, now or once somebody listens."""
+        if self._notice is None:
+            self._unheard.append(text)
+        else:
+            self._notice(text)
 
     @property
     def card(self) -> ModelCard:
@@ -81,7 +106,7 @@ class TorchAnnotator:
     @property
     def device_name(self) -> str:
         """Where it computes now, for people."""
-        return _device_name(self.engine.device)
+        return device_name(self.engine.device)
 
     def fields(self, tile: Tile) -> list[Field]:
         """Cover a tile with fields; see `Annotator`."""
@@ -95,9 +120,8 @@ class TorchAnnotator:
 
         seconds = self._where_it_fits(timed, begin=False)
         if self._ahead is not None:
-            engine = self.engine
-            beside = neighbours_of(field, engine.fields(tile))
-            self._ahead.plan([partial(_encode_views, engine, tile, each) for each in beside])
+            beside = neighbours_of(field, self.engine.fields(tile))
+            self._ahead.plan([partial(self._encode_views, tile, each) for each in beside])
             self._ahead.go_on()
         return seconds
 
@@ -127,56 +151,17 @@ class TorchAnnotator:
         if self._ahead is not None:
             self._ahead.interrupt()
         try:
-            return self._done_somewhere(work)
+            return where_it_fits(self.engine, work, self.tell, self._stop_ahead)
         finally:
             if self._ahead is not None and begin:
                 self._ahead.go_on()
 
-    def _done_somewhere(self, work: Callable[[TorchEngine], Result]) -> Result:
-        """Do it on the device or, once that is full, on the CPU from now on."""
-        try:
-            return work(self.engine)
-        except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            if self.engine.device.type == "cpu":
-                raise DeviceError(
-                    "there is not enough memory to compute this, got none left on the CPU; close "
-                    "other programs or pass a smaller tile"
-                ) from error
-        # Only here is the error gone, and with it the frames that hold the device's tensors.
-        self._move_to_cpu()
-        return self._done_somewhere(work)
+    def _stop_ahead(self) -> None:
+        """Let nothing be encoded ahead while a device is full or changes; what is planned stays."""
+        if self._ahead is not None:
+            self._ahead.interrupt()
+            self._ahead.join()
 
-    def _move_to_cpu(self) -> None:
-        full = self.device_name
-        was_cuda = self.engine.device.type == "cuda"
-        before = self.engine
-        self.engine = TorchEngine(before.model, before.card, torch.device("cpu"), before.store)
-        self.engine.decoding = before.decoding
-        if was_cuda:
-            torch.cuda.empty_cache()  # does nothing where CUDA was never started
-        if self.notice is not None:
-            self.notice(
-                f"{full} ran out of memory: computing on the CPU now, which is slower. "
-                "Load the model again to go back."
-            )
-
-
-def _encode_views(engine: TorchEngine, tile: Tile, field: Field) -> None:
-    for view in engine.views.of(tile):
-        engine.embed(view, field)
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda" and torch.cuda.is_available():
-        return f"{torch.cuda.get_device_name(device)} ({device})"
-    return {"cpu": "CPU", "mps": "Apple GPU (mps)"}.get(device.type, str(device))
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Out of memory by type or, on the CPU and on Apple's GPU, by what torch says."""
-    text = str(error).lower()
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
-        words in text for words in ("out of memory", "not enough memory", "can't allocate memory")
-    )
+    def _encode_views(self, tile: Tile, field: Field) -> None:
+        for view in self.engine.views.of(tile):
+            self.engine.embed(view, field)

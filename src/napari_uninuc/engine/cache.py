@@ -51,6 +51,12 @@ class EmbeddingCache(Generic[Value]):
                 self._nbytes -= self._entries.popitem(last=False)[1][1]
         return value
 
+    def clear(self) -> None:
+        """Let go of every value."""
+        with self._lock:
+            self._entries.clear()
+            self._nbytes = 0
+
     @property
     def nbytes(self) -> int:
         """Bytes held; may be asked for while another thread computes."""

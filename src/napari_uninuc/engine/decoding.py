@@ -27,8 +27,6 @@ from napari_uninuc.network.windows import place_windows
 
 __all__ = ["PromptDecoder"]
 
-_WINDOW_PIXELS_AT_ONCE = 256 * 64 * 64
-"""Decoded at once, in input px over all windows: bounds memory whatever the windows' size."""
 _LARGEST_PADDING = 4
 """One in so many of a batch may stand in for nothing."""
 _SMALL_WORK_PIXELS = 4 * 64 * 64
@@ -45,6 +43,9 @@ class PromptDecoder:
     logit_shift : added to every logit, before clicks are obeyed
     whole : look at all of the field instead of a window around each prompt
     candidates : SAM's three candidates instead of the single mask
+    stable : where the single mask is unstable, the best candidate instead
+    pixels_at_once : decoded at once, in input px over all windows: bounds memory whatever the
+        windows' size
     tight : boxes are right to the pixel
     precision : makes the context in which the network runs
     """
@@ -55,6 +56,8 @@ class PromptDecoder:
     device: torch.device
     whole: bool
     candidates: bool
+    stable: bool
+    pixels_at_once: int
     tight: bool
     precision: Callable[[], AbstractContextManager[object]]
 
@@ -75,7 +78,7 @@ class PromptDecoder:
             group = waiting[sides[waiting] == side]
             waiting = waiting[sides[waiting] != side]
             window = Window.of(embedding.frame, side, self.config.coarse_stride)
-            at_once = max(1, _WINDOW_PIXELS_AT_ONCE // (window.side_hw[0] * window.side_hw[1]))
+            at_once = max(1, self.pixels_at_once // (window.side_hw[0] * window.side_hw[1]))
             for index, count in _batches(group, at_once):
                 masks, cut = self._in_windows(embedding, prompts.take(index), window)
                 index, masks, cut = index[:count], masks.take(np.arange(count)), cut[:count]
@@ -110,18 +113,24 @@ class PromptDecoder:
             self.tight,
         )
         pixels = len(prompts) * window.side_hw[0] * window.side_hw[1]
-        chosen = slice(1, None) if self.candidates else slice(0, 1)
         threads = one_thread() if pixels <= _SMALL_WORK_PIXELS else nullcontext()
         with threads, self.precision():
             logits, ious = self.model.decode(embedding.embedding, ready, self.logit_shift)
-        logits = logits[:, chosen]
-        ious = ious[:, chosen].float()
+        logits, ious = self._chosen(logits, ious.float())
         cut = touches_border(logits[:, 0] > SURE_LOGIT, corners, window, frame, stride)
         origins, full = logits_at_picture(logits, corners * stride, window, frame)
         answer = DecodedMasks(
             origins, full, _array(ious), _array(logits), (corners * 4).cpu().numpy()
         )
         return answer, cut.cpu().numpy()
+
+    def _chosen(self, logits: Tensor, ious: Tensor) -> tuple[Tensor, Tensor]:
+        """The masks that were asked for, of the four (N, 4, h, w) that were decoded."""
+        if self.candidates:
+            return logits[:, 1:], ious[:, 1:]
+        if self.stable:
+            return self.model.sam_mask_decoder.single(logits, ious)
+        return logits[:, :1], ious[:, :1]
 
     def _previous(self, prompts: PromptBatch, corners: Tensor, window: Window) -> Tensor | None:
         """The windows of the mask prompts, (N, 1, 4 h, 4 w)."""

@@ -2,19 +2,33 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import torch
 
 from napari_uninuc.errors import DeviceError
 
-__all__ = ["choose_device", "encoder_dtype", "one_thread", "side_by_side"]
+__all__ = [
+    "choose_device",
+    "device_name",
+    "encoder_dtype",
+    "is_out_of_memory",
+    "one_thread",
+    "side_by_side",
+]
 
 First = TypeVar("First")
 Second = TypeVar("Second")
 _helper = ThreadPoolExecutor(1, thread_name_prefix="uninuc-helper")
 """Starts no thread before it is used; Python waits for its last work at exit."""
+_SAYINGS = (
+    "out of memory",  # CUDA, ROCm and Apple's GPU
+    "not enough memory",
+    "can't allocate memory",  # the CPU
+    "alloc_failed",  # cuBLAS and cuDNN
+    "cublas_status_not_initialized",  # cuBLAS that found no room for itself
+)
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -45,6 +59,22 @@ def choose_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise DeviceError(f"device {name!r} cannot be used ({error}); use auto or cpu") from error
     return device
+
+
+def device_name(device: torch.device) -> str:
+    """Name a device for people."""
+    if device.type == "cuda" and torch.cuda.is_available():
+        with suppress(RuntimeError):  # so full that CUDA cannot begin
+            return f"{torch.cuda.get_device_name(device)} ({device})"
+    return {"cpu": "CPU", "mps": "Apple GPU (mps)"}.get(device.type, str(device))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Out of memory by type or, where torch has none for it, by what it says."""
+    text = str(error).lower()
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
+        words in text for words in _SAYINGS
+    )
 
 
 def encoder_dtype(device: torch.device) -> torch.dtype:

@@ -1,9 +1,13 @@
 """From the name of a model to an engine that runs it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from napari_uninuc.engine.device import choose_device
+import torch
+
+from napari_uninuc.engine.device import choose_device, device_name, is_out_of_memory
 from napari_uninuc.engine.embedding_store import default_store
+from napari_uninuc.engine.full_device import on_the_cpu_now
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.network.build import build_model, config_of
 from napari_uninuc.network.card import card_for_preset
@@ -15,7 +19,11 @@ __all__ = ["load_engine", "untrained_engine"]
 
 
 def load_engine(
-    model: str | Path, device: str = "auto", *, embeddings_gb: float | None = 0
+    model: str | Path,
+    device: str = "auto",
+    *,
+    embeddings_gb: float | None = 0,
+    notice: Callable[[str], object] = lambda text: None,
 ) -> TorchEngine:
     """Find a model, build its network, and put its weights on a device.
 
@@ -25,6 +33,8 @@ def load_engine(
     device : auto, cpu, cuda, cuda:N or mps
     embeddings_gb : bound of what is kept on disk, so that a picture that is opened again needs no
         encoder; 0 keeps nothing, None what `default_store` says
+    notice : told with one line for the user where the device has no room for the model, and the
+        CPU computes
 
     Raises
     ------
@@ -39,7 +49,15 @@ def load_engine(
     files = find_model(model)
     network = build_model(config_of(files.card))
     load_weights(network, files.weights_path)
-    return TorchEngine(network, files.card, where, default_store(embeddings_gb))
+    store = default_store(embeddings_gb)
+    try:
+        return TorchEngine(network, files.card, where, store)
+    except RuntimeError as error:
+        if where.type == "cpu" or not is_out_of_memory(error):
+            raise
+    engine = TorchEngine(network, files.card, torch.device("cpu"), store)
+    notice(on_the_cpu_now(device_name(where)))
+    return engine
 
 
 def untrained_engine(architecture: str, device: str = "auto") -> TorchEngine:

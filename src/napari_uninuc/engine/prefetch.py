@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from napari_uninuc.core.geometry import Field
+from napari_uninuc.engine.device import is_out_of_memory
 
 __all__ = ["Prefetcher", "interruptible", "neighbours_of"]
 
@@ -112,6 +113,9 @@ class Prefetcher:
                 return
             except Exception as problem:  # nobody asked for it: when somebody does, it is told
                 _log.info("not encoded ahead: %s", problem)
+                if is_out_of_memory(problem):
+                    waiting.clear()  # what is asked for needs the room
+                    return
             waiting.pop(0)
 
 

@@ -4,14 +4,26 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from PIL import Image
 
 from napari_uninuc.core.outline import common_part
 from napari_uninuc.engine.requests import LOGIT_LIMIT, OUTSIDE, DecodedMasks, PromptBatch
 from napari_uninuc.errors import PromptError
 
-__all__ = ["blank_masks", "paste_low_res", "paste_masks", "prompts_of_sam"]
+__all__ = ["blank_masks", "paste_low_res", "paste_masks", "pixels_of", "prompts_of_sam"]
 
 Floats = npt.NDArray[np.float32]
+_PLAIN_MODES = ("RGB", "RGBA", "L", "LA", "1", "I;16", "I", "F")
+"""Of PIL pictures whose array is the picture; that of a palette, for one, is not."""
+
+
+def pixels_of(image: npt.ArrayLike) -> npt.ArrayLike:
+    """Pixels of a PIL picture, whatever its mode; anything else comes back as it is."""
+    if not isinstance(image, Image.Image) or image.mode in _PLAIN_MODES:
+        return image
+    see_through = image.mode in ("PA", "La", "RGBa") or "transparency" in image.info
+    return image.convert("RGBA" if see_through else "RGB")
 
 
 def prompts_of_sam(
@@ -19,8 +31,13 @@ def prompts_of_sam(
     point_labels: npt.ArrayLike | None,
     box: npt.ArrayLike | None,
     mask_input: npt.ArrayLike | None,
+    shares_of: tuple[int, int] | None = None,
 ) -> PromptBatch:
     """SAM 2's arguments (xy, optional batch axis) -> one batch (yx).
+
+    Parameters
+    ----------
+    shares_of : (H, W) of a picture of which points and boxes are shares; None says they are px
 
     Raises
     ------
@@ -29,7 +46,14 @@ def prompts_of_sam(
     """
     points, labels = _points(point_coords, point_labels)
     boxes = None if box is None else _boxes(box)
+    if shares_of is not None:
+        whole = np.array(shares_of, np.float32)
+        points = None if points is None else points * whole
+        boxes = None if boxes is None else boxes * np.tile(whole, 2)
     masks = None if mask_input is None else _masks(mask_input)
+    prompted = {len(x) for x in (points, boxes) if x is not None}
+    if masks is not None and len(masks) == 1 and len(prompted) == 1:
+        masks = np.broadcast_to(masks, (*prompted, *masks.shape[1:]))
     sizes = {len(x) for x in (points, boxes, masks) if x is not None}
     if len(sizes) != 1 or 0 in sizes:
         raise PromptError(
@@ -53,7 +77,9 @@ def _points(
     points = _numbers(point_coords, "point_coords")
     kinds = _numbers(point_labels, "point_labels")
     if not np.isin(kinds, (-1, 0, 1)).all():
-        raise PromptError("point labels must be 1 (inside) or 0 (outside); correct them")
+        raise PromptError(
+            "point labels must be 1 (inside) or 0 (outside); corners of a box are passed as box"
+        )
     labels = kinds.astype(np.int64)
     if points.ndim == 2 and labels.ndim == 1:
         points, labels = points[None], labels[None]
@@ -67,7 +93,7 @@ def _points(
 def _boxes(box: npt.ArrayLike) -> Floats:
     """(N, 4) yxyx."""
     boxes = _numbers(box, "box")
-    if boxes.size == 0 or boxes.ndim not in (1, 2) or boxes.shape[-1] != 4:
+    if boxes.size == 0 or not (boxes.shape[-1:] == (4,) or boxes.shape[-2:] == (2, 2)):
         raise PromptError(f"box must be (4,) or (B, 4), got {boxes.shape}; correct the shape")
     return boxes.reshape(-1, 4)[:, [1, 0, 3, 2]]
 
@@ -84,6 +110,8 @@ def _masks(mask_input: npt.ArrayLike) -> Floats:
 
 
 def _numbers(values: npt.ArrayLike, name: str) -> Floats:
+    if isinstance(values, torch.Tensor):
+        values = values.detach().float().cpu().numpy()
     try:
         return np.asarray(values, np.float32)
     except (TypeError, ValueError) as error:

@@ -36,6 +36,8 @@ __all__ = ["TileEmbedding", "TorchEngine"]
 
 _CACHE_BYTES = 2 * 1024**3
 _DETECTION_BYTES = 1024**3 // 2
+_PIXELS_AT_ONCE = 256 * 64 * 64
+"""Of prompts that are decoded at once, input px; see `PromptDecoder`."""
 _SMALLEST_FIELD = 32
 """Px of the picture; coarser pictures would be enlarged to nothing but blur, and much of it."""
 
@@ -54,6 +56,7 @@ class TorchEngine:
     ----------
     decoding : "local" answers a prompt from a window around it; "whole" from all of the field, as
         SAM 2 does. At first the card's; may be changed at any time
+    dynamic_multimask : see the card's, which it is at first; may be changed at any time
     """
 
     def __init__(
@@ -63,17 +66,44 @@ class TorchEngine:
         device: torch.device,
         store: EmbeddingStore | None = None,
     ) -> None:
-        self.model = model.to(memory_format=torch.channels_last).to(device).eval()
-        self.card, self.config, self.device = card, model.config, device
-        self.store = store
+        self.card, self.config, self.store = card, model.config, store
         self.decoding: DecodingName = card.decoding
-        self._dtype = torch.float32 if card.decoding == "whole" else None
-        self._encoder: nn.Module | None = None
+        self.dynamic_multimask = card.dynamic_multimask
         self._preparing = Lock()
-        self._is_ready = False
         self.views = StainViews()
         self.cache: EmbeddingCache[TileEmbedding] = EmbeddingCache(_CACHE_BYTES)
         self._detection: EmbeddingCache[tuple[Tensor, ...]] = EmbeddingCache(_DETECTION_BYTES)
+        self.model = model.to(memory_format=torch.channels_last).eval()
+        self.move_to(device)
+
+    def move_to(self, device: torch.device) -> None:
+        """Compute on another device from now on; what was kept on the one before is let go.
+
+        Nothing else may use the engine meanwhile.
+        """
+        self._forget()
+        self.model.to(device)
+        self.device = device
+        self._dtype = torch.float32 if self.card.decoding == "whole" else None
+        self._encoder: nn.Module | None = None
+        self._is_ready = False
+        self._pixels_at_once = _PIXELS_AT_ONCE
+
+    def make_room(self) -> None:
+        """Let go of all that is kept on the device, and decode fewer prompts at once from now on.
+
+        Nothing is lost: what is needed again is computed again.
+        """
+        self._forget()
+        self._pixels_at_once = max(1, self._pixels_at_once // 4)
+
+    def _forget(self) -> None:
+        self.cache.clear()
+        self._detection.clear()
+        # Neither does anything where no such device was used.
+        torch.cuda.empty_cache()
+        if torch.backends.mps.is_available():
+            torch.mps.empty_cache()
 
     @property
     def dtype(self) -> torch.dtype:
@@ -258,6 +288,8 @@ class TorchEngine:
             self.device,
             whole=self.decoding == "whole",
             candidates=candidates,
+            stable=self.dynamic_multimask,
+            pixels_at_once=self._pixels_at_once,
             tight=tight,
             precision=nullcontext if by_hand else self._low_precision,
         )

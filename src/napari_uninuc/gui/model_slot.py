@@ -84,7 +84,7 @@ class ModelSlot:
     changed : a model was loaded, or failed to
     notices : what the model said and nobody has read yet
     seconds : "encode" and "click": how long the last one took
-    wanted : (model, device) asked for last, None where that failed
+    wanted : (model, device) asked for last, None where that failed or its device was full since
     """
 
     changed = Signal()
@@ -120,7 +120,7 @@ class ModelSlot:
         return self._annotator
 
     def use(self, model: str | Path = "uninuc-n", device: str = "auto") -> None:
-        """Load a model in the worker, unless it is the one wanted last."""
+        """Load a model in the worker, unless it is the one wanted last and still where it was."""
         wanted = (str(model), device)
         if wanted == self.wanted:
             return
@@ -128,7 +128,7 @@ class ModelSlot:
 
         def work() -> None:
             annotator, before = self._load(model, device), self._annotator
-            annotator.notice = self.notices.append
+            annotator.notice = self._on_notice
             self._annotator = cast(Annotator, _Timed(annotator, self.seconds))
             if before is not None:
                 before.close()
@@ -150,6 +150,11 @@ class ModelSlot:
         """Give what the model said since last asked."""
         said, self.notices[:] = list(self.notices), []
         return said
+
+    def _on_notice(self, text: str) -> None:
+        """Keep what a model says, from any thread: its device was full, it may be loaded again."""
+        self.notices.append(text)
+        self.wanted = None
 
     def _failed(self, problem: Exception) -> None:
         self.wanted = None

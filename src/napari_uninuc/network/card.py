@@ -119,6 +119,9 @@ class ModelCard:
     decoding : one of `DECODINGS`, as the weights were taught. "whole" is SAM 2's own way, for
         weights that must give SAM 2's masks to the last digits: nothing of them is computed in
         low precision either
+    dynamic_multimask : where the single mask is unstable, give the best of SAM's three candidates
+        instead, as SAM 2's predictor does by default (`network.mask_decoder.MaskDecoder.single`);
+        for weights whose candidates were taught as SAM 2's were
     box_margin : input px by which boxes of a proposer are grown on each side before they become
         prompts, likewise chosen; boxes of people are taken as they are
     expected_iou : what becomes of score and predicted IoU of the detector's masks; None leaves the
@@ -148,6 +151,7 @@ class ModelCard:
     proposer: ProposerName = "detector"
     flips: bool = False
     decoding: DecodingName = "local"
+    dynamic_multimask: bool = False
     box_margin: Annotated[float, Field(ge=0, le=8)] = 0.0
     expected_iou: ExpectedIou | None = None
     created: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]

@@ -125,6 +125,22 @@ class MaskDecoder(Sam2MaskDecoder):
             logits = logits + self.refine(torch.cat([logits[:, :1], upscaled, fused, hints], dim=1))
         return logits, self.iou_prediction_head(out[:, 1])
 
+    def single(self, logits: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """The single mask of N prompts or, where it is unstable, the best of SAM's candidates.
+
+        A mask is unstable where raising and lowering its threshold by 0.05 gives areas less than
+        98 % alike; the best is that of highest predicted IoU. SAM 2's own rule and limits, which
+        its `build_sam2` turns on by default (``dynamic_multimask_via_stability``).
+
+        Shapes
+        ------
+        logits   (N, 4, h, w) as `decode` gives them
+        quality  (N, 4)
+        returns  logits (N, 1, h, w), predicted IoU (N, 1)
+        """
+        chosen: tuple[Tensor, Tensor] = self._dynamic_multimask_via_stability(logits, quality)
+        return chosen
+
     def _adds_quality(self) -> bool:
         """Whether the high-quality token takes part: it is trained, or being trained."""
         if not self.mshq or torch.is_grad_enabled():

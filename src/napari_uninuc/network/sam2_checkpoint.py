@@ -3,7 +3,8 @@
 Our parameters have SAM 2's names, so conversion is choosing: the image encoder, the prompt
 encoder, the mask decoder and ``no_mem_embed`` are taken, the video parts are left. The detector
 and the high-quality branch are not in SAM 2: the detector starts at seeded random values, the
-high-quality branch at zero, so that masks are exactly SAM 2.1's.
+high-quality branch at zero, so that masks are exactly those of SAM 2.1's predictor as its
+`build_sam2` makes it by default; the card says so (``decoding``, ``dynamic_multimask``).
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ def convert_sam2(
         training_data=("SA-1B", "SA-V"),
         initialisation=f"{checkpoint.name} (sha256 {sha256_of(checkpoint)}); {detector}",
         decoding="whole",
+        dynamic_multimask=True,
         notes="Prompted masks are SAM 2.1's. The detector is not trained: "
         "automatic segmentation means nothing before training.",
     )

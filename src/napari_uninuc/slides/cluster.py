@@ -120,7 +120,9 @@ def on_processes(count: int) -> Iterator[Cluster]:
             n_workers=count,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            # None would still ask for port 8787, which another cluster may have.
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
             memory_limit=0,
             silence_logs=50,
         ) as workers,

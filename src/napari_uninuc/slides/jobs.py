@@ -152,7 +152,13 @@ def _read(slide: Slide, job: TileJob, field: Field) -> tuple[Tile, float]:
 
 def _outline(annotator: Annotator, job: TileJob, field: Field, tile: Tile, seconds: float) -> int:
     began = perf_counter()
-    found = outline_tile(annotator, tile, field, job.score_threshold)
+    said: list[str] = []
+    annotator.notice = said.append
+    try:
+        found = outline_tile(annotator, tile, field, job.score_threshold)
+    finally:
+        annotator.notice = None
     spent = {"read": seconds, "outline": perf_counter() - began}
-    write_tile_file(TileResult(field.index, found, spent), tile_path(job.folder, field.index))
+    result = TileResult(field.index, found, spent, annotator.device_name, tuple(said))
+    write_tile_file(result, tile_path(job.folder, field.index))
     return field.index

@@ -55,10 +55,11 @@ def _page(plan: SlidePlan, summary: SlideSummary, tissue: Tissue, density: Densi
         for name, plane in zip(("all", *plan.classes), every, strict=True)
         if name == "all" or len(plan.classes) > 1
     )
+    notices = "".join(f"<p>{escape(text)}</p>" for text in summary.notices)
     none = "" if area else "<p><b>No tissue was found on this slide.</b></p>"
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(plan.slide)}</title>"
-        f"<style>{_STYLE}</style><h1>{escape(plan.slide)}</h1>{none}"
+        f"<style>{_STYLE}</style><h1>{escape(plan.slide)}</h1>{none}{notices}"
         + _table(("", "nuclei", "per mm² of tissue"), counts)
         + f"<h2>Slide</h2><p>Blue: what was taken for tissue.</p>{_image(_outlined(tissue))}"
         + f"<h2>Density, in cells of {CELL_UM:.0f} µm</h2>{maps}"
@@ -90,9 +91,14 @@ def _facts(plan: SlidePlan, summary: SlideSummary) -> list[tuple[str, ...]]:
         ("micrometres per px of the slide", f"{plan.mpp:g}"),
         ("level outlined", f"{plan.level}, {width} x {height} px of {plan.level_mpp:g} µm"),
         ("tiles outlined, of all", f"{summary.tiles} of {summary.tiles_of_slide}"),
+        ("computed on, tiles", _devices(summary)),
         *steps,
         ("files", ", ".join(OUTPUTS[name] for name in summary.outputs)),
     ]
+
+
+def _devices(summary: SlideSummary) -> str:
+    return ", ".join(f"{name}: {tiles:,}" for name, tiles in summary.devices.items()) or "unknown"
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

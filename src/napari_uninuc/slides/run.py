@@ -21,13 +21,20 @@ from napari_uninuc.slides.seams import settle
 from napari_uninuc.slides.sinks import Sink, geojson_sink, parquet_sink
 from napari_uninuc.slides.state import RunFolder, claimed
 from napari_uninuc.slides.summary import OUTPUTS, SlideSummary
-from napari_uninuc.slides.tiles import TileResult, read_tile_file, tile_path
+from napari_uninuc.slides.tiles import (
+    TileResult,
+    read_notices,
+    read_tile_file,
+    tile_path,
+)
 from napari_uninuc.slides.tissue import Tissue, find_tissue
 
 __all__ = ["segment_slide"]
 
 Progress = Callable[[int, int], None]
 """Called with (tiles done, tiles in all)."""
+Notice = Callable[[str], object]
+"""Called with one line that a user should read."""
 
 
 def segment_slide(
@@ -41,6 +48,7 @@ def segment_slide(
     overwrite: bool = False,
     runner: Runner = run_here,
     progress: Progress | None = None,
+    notice: Notice | None = None,
 ) -> SlideSummary:
     """Outline every nucleus of a slide, or carry on where an earlier run was stopped.
 
@@ -58,6 +66,8 @@ def segment_slide(
         those corrections are lost
     runner : does the tiles; here by default
     progress : told at the start and after every tile
+    notice : told once each line that a model on any worker says for the user, as it comes: its
+        GPU is full and the CPU computes, ... The report has them too
 
     Raises
     ------
@@ -83,11 +93,10 @@ def segment_slide(
             if not _makes_anew(state, earlier, outputs, overwrite):
                 return earlier
             outputs = {*outputs, *earlier.outputs}
-        seconds = {"tissue": perf_counter() - began}
-        _do_tiles(slide, plan, state, load, runner, progress or _silent)
-        seconds |= {"read": 0.0, "outline": 0.0}
+        account = _Account({"tissue": perf_counter() - began})
+        _do_tiles(slide, plan, state, load, runner, progress or _silent, notice or _unheard)
         licence = annotator.card.licence
-        summary = _put_together(slide, tissue, plan, state, outputs, seconds, licence)
+        summary = _put_together(slide, tissue, plan, state, outputs, account, licence)
         state.finish(summary.stored(), keep_tiles=keep_tiles)
         return summary
 
@@ -138,6 +147,7 @@ def _do_tiles(
     load: Callable[[], Annotator],
     runner: Runner,
     progress: Progress,
+    notice: Notice,
 ) -> None:
     job = TileJob(
         slide=slide.path.absolute(),
@@ -153,10 +163,15 @@ def _do_tiles(
     )
     todo = state.todo()
     count, total = len(plan.tiles) - len(todo), len(plan.tiles)
+    said: set[str] = set()
 
     def done(index: int) -> None:
         nonlocal count
         count += 1
+        for text in read_notices(tile_path(state.tiles, index)):
+            if text not in said:
+                said.add(text)
+                notice(text)
         progress(count, total)
 
     progress(count, total)
@@ -170,7 +185,7 @@ def _put_together(
     plan: SlidePlan,
     state: RunFolder,
     outputs: Collection[str],
-    seconds: dict[str, float],
+    account: "_Account",
     licence: str,
 ) -> SlideSummary:
     """Settle the tiles and write every output but the state."""
@@ -185,21 +200,23 @@ def _put_together(
         if "geojson" in outputs:
             full = slide.levels[0].shape
             sinks.append(stack.enter_context(geojson_sink(places["geojson"], plan, full)))
-        for settled in settle(_results(plan, state, seconds), plan, canvas):
+        for settled in settle(_results(plan, state, account), plan, canvas):
             for block in blocks_of(settled, plan):
                 _feed(block, sinks)
     if "density" in outputs:
         density.write(places["density"])
-    seconds["put together"] = perf_counter() - began
+    account.seconds["put together"] = perf_counter() - began
     counts = density.counts.sum(axis=(1, 2)).tolist()
     summary = SlideSummary(
         nuclei=dict(zip(plan.classes, counts, strict=True)),
         tissue_mm2=tissue.area_mm2,
         tiles=len(plan.tiles),
         tiles_of_slide=len(plan.fields),
-        seconds={step: round(value, 3) for step, value in seconds.items()},
+        seconds={step: round(value, 3) for step, value in account.seconds.items()},
         outputs=tuple(name for name in OUTPUTS if name in outputs),
         licence=licence,
+        devices=account.devices,
+        notices=tuple(account.notices),
     )
     if "report" in outputs:
         write_report(places["report"], plan, summary, tissue, density)
@@ -211,14 +228,33 @@ def _feed(block: Block, sinks: list[Sink]) -> None:
         sink(block)
 
 
-def _results(plan: SlidePlan, state: RunFolder, seconds: dict[str, float]) -> Iterator[TileResult]:
+class _Account:
+    """What single tiles took and said, added up; ``notices`` is a dict for its order alone."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self.seconds = seconds | {"read": 0.0, "outline": 0.0}
+        self.devices: dict[str, int] = {}
+        self.notices: dict[str, None] = {}
+
+    def add(self, result: TileResult) -> None:
+        for step, spent in result.seconds.items():
+            self.seconds[step] = self.seconds.get(step, 0.0) + spent
+        if result.device:
+            self.devices[result.device] = self.devices.get(result.device, 0) + 1
+        self.notices |= dict.fromkeys(result.notices)
+
+
+def _results(plan: SlidePlan, state: RunFolder, account: _Account) -> Iterator[TileResult]:
     """Read the tiles in order, adding up what they took."""
     for index in plan.tiles:
         result = read_tile_file(tile_path(state.tiles, index))
-        for step, spent in result.seconds.items():
-            seconds[step] = seconds.get(step, 0.0) + spent
+        account.add(result)
         yield result
 
 
 def _silent(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+def _unheard(text: str) -> None:
     """Tell nobody."""

@@ -1,7 +1,7 @@
 """What a run can write, and what came out of it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 __all__ = ["OUTPUTS", "SlideSummary"]
@@ -28,6 +28,8 @@ class SlideSummary:
     seconds : by step; "read" and "outline" add up over all workers
     outputs : names of `OUTPUTS` that are there
     licence : of the weights
+    devices : tiles that each device outlined, by its name for people
+    notices : what models said that a user should read: a GPU that was full, ...
     merged : regions that were corrected and merged back since; `nuclei` counts what they left
     """
 
@@ -38,16 +40,19 @@ class SlideSummary:
     seconds: Mapping[str, float]
     outputs: tuple[str, ...]
     licence: str
+    devices: Mapping[str, int] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
     merged: int = 0
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> "SlideSummary":
         """Make it of what `stored` gave; TypeError or KeyError for anything else."""
-        return cls(**{**stored, "outputs": tuple(stored["outputs"])})
+        lists = {name: tuple(stored.get(name, ())) for name in ("outputs", "notices")}
+        return cls(**{**stored, **lists})
 
     def stored(self) -> dict[str, Any]:
         """Give plain values for a state file."""
-        return asdict(self) | {"outputs": list(self.outputs)}
+        return asdict(self) | {"outputs": list(self.outputs), "notices": list(self.notices)}
 
     @property
     def count(self) -> int:

@@ -3,6 +3,8 @@
 import io
 import json
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ __all__ = [
     "is_done",
     "local_field",
     "outline_tile",
+    "read_notices",
     "read_tile",
     "read_tile_file",
     "tile_path",
@@ -40,11 +43,15 @@ class TileResult:
     index : of the tile's field in the plan
     found : px of the level, best score first; masks may overlap each other and the next tile's
     seconds : by step: read, outline
+    device : what computed it, for people; empty where an earlier version wrote the file
+    notices : what the model said meanwhile that a user should read
     """
 
     index: int
     found: tuple[FoundNucleus, ...]
     seconds: dict[str, float]
+    device: str = ""
+    notices: tuple[str, ...] = ()
 
 
 def read_tile(
@@ -103,6 +110,7 @@ def write_tile_file(result: TileResult, path: Path) -> None:
         packed,
         index=np.array(result.index),
         seconds=np.frombuffer(json.dumps(result.seconds).encode(), np.uint8),
+        said=np.frombuffer(json.dumps([result.device, result.notices]).encode(), np.uint8),
         masks=table_of_masks(masks),
         bits=np.frombuffer(mask_bits(masks.values()), np.uint8),
         boxes=boxes,
@@ -119,12 +127,36 @@ def read_tile_file(path: Path) -> TileResult:
     OutputError
         Missing or damaged.
     """
+    with _opened(path) as stored:
+        masks = masks_of(stored["masks"].astype(MASK), stored["bits"].tobytes())
+        seconds = json.loads(stored["seconds"].tobytes())
+        found = _together(masks, stored["boxes"])
+        return TileResult(int(stored["index"]), found, seconds, *_said(stored))
+
+
+def read_notices(path: Path) -> tuple[str, ...]:
+    """Read of a tile's file only what the model said to the user.
+
+    Raises
+    ------
+    OutputError
+        Missing or damaged.
+    """
+    with _opened(path) as stored:
+        return _said(stored)[1]
+
+
+def _said(stored: Any) -> tuple[str, tuple[str, ...]]:
+    """Device and notices; nothing in files of earlier versions."""
+    device, notices = json.loads(stored["said"].tobytes()) if "said" in stored else ("", ())
+    return device, tuple(notices)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with np.load(path, allow_pickle=False) as stored:
-            masks = masks_of(stored["masks"].astype(MASK), stored["bits"].tobytes())
-            seconds = json.loads(stored["seconds"].tobytes())
-            found = _together(masks, stored["boxes"])
-            return TileResult(int(stored["index"]), found, seconds)
+            yield stored
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, SessionError) as problem:
         raise OutputError(
             f"{path}: expected a tile of this run, got damage ({problem}); remove the file and run "
