@@ -18,12 +18,13 @@ from napari_uninuc.io.resolution import mpp_of_dpi
 from napari_uninuc.io.sources import (
     DECODING_ERRORS,
     is_tiff,
+    missing_notice,
     reason_of,
     require_file,
     require_sides,
 )
 from napari_uninuc.io.tiff import TiffPlane, read_tiff
-from napari_uninuc.io.tiff_level import SegmentGrid, missing_notice
+from napari_uninuc.io.tiff_level import SegmentGrid
 
 __all__ = ["read_image", "read_image_with_notice", "read_with_pillow"]
 

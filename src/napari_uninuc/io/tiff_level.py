@@ -1,7 +1,7 @@
 """Which picture of a TIFF is meant, whether it is whole, and which of its tiles are there."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +16,6 @@ __all__ = [
     "SegmentGrid",
     "leica_scans",
     "main_series",
-    "missing_notice",
     "require_whole",
 ]
 
@@ -153,19 +152,3 @@ class SegmentGrid:
         row, column = divmod(index % (down * across), across)
         bottom, right = (row + 1) * height, (column + 1) * width
         return row * height, column * width, min(bottom, self.shape[0]), min(right, self.shape[1])
-
-
-def missing_notice(path: Path, parts: str, grids: Iterable[tuple[int, int]]) -> str:
-    """Say in one line what was never stored of a picture; empty where nothing is missing.
-
-    Parameters
-    ----------
-    parts : what they are called: tiles, chunks
-    grids : (missing, of all) of each level, finest first
-    """
-    said = [
-        f"{missing} of {total} {parts}" + (f" of level {level}" if level else "")
-        for level, (missing, total) in enumerate(grids)
-        if missing
-    ]
-    return f"{path}: {', '.join(said)} are missing and taken for glass" if said else ""

@@ -11,9 +11,9 @@ import tifffile
 
 from napari_uninuc.errors import ImageError
 from napari_uninuc.io.resolution import mpp_of_tiff
-from napari_uninuc.io.sources import DECODING_ERRORS, reason_of
+from napari_uninuc.io.sources import DECODING_ERRORS, missing_notice, reason_of
 from napari_uninuc.io.tiff_colours import TiffColours, colours_of
-from napari_uninuc.io.tiff_level import SegmentGrid, main_series, missing_notice, require_whole
+from napari_uninuc.io.tiff_level import SegmentGrid, main_series, require_whole
 from napari_uninuc.slides.protocol import Box, Level, levels_of, require_inside
 
 __all__ = ["TiffSlide", "look_at_vendor_tiff"]
