@@ -93,20 +93,23 @@ def require_packed(path: Path, nbytes: int, error: type[UniNucError]) -> None:
         )
 
 
-def missing_notice(path: Path, parts: str, grids: Iterable[tuple[int, int]]) -> str:
+def missing_notice(
+    path: Path, parts: str, grids: Iterable[tuple[int, int]], instead: str = "taken for glass"
+) -> str:
     """Say in one line what was never stored of a picture; empty where nothing is missing.
 
     Parameters
     ----------
     parts : what they are called: tiles, chunks
     grids : (missing, of all) of each level, finest first
+    instead : what they are shown as
     """
     said = [
         f"{missing} of {total} {parts}" + (f" of level {level}" if level else "")
         for level, (missing, total) in enumerate(grids)
         if missing
     ]
-    return f"{path}: {', '.join(said)} are missing and taken for glass" if said else ""
+    return f"{path}: {', '.join(said)} are missing and {instead}" if said else ""
 
 
 def reason_of(problem: BaseException) -> str:

@@ -83,7 +83,7 @@ def main_series(tif: tifffile.TiffFile) -> Any:
             "together; outline it by `uninuc slide`, which needs "
             "pip install 'napari-uninuc[slides]'"
         )
-    return tif.series[scans[0].place if scans and scans[0].place < len(tif.series) else 0]
+    return tif.series[scans[0].place if scans else 0]
 
 
 def require_whole(path: Path, level: Any, error: type[UniNucError]) -> None:

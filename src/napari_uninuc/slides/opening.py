@@ -1,6 +1,7 @@
 """One door to every slide format."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -19,6 +20,9 @@ AnySlide = TiffSlide | VendorSlide | ZarrSlide
 
 _ALIKE = {"aperio", "hamamatsu", "leica"}
 """Vendors whose tiles lie where tifffile finds them, so that it can stand in for openslide."""
+
+_STOP_AT_GAPS = {"leica"}
+"""Of them, those where openslide fails at a tile that is missing, and at all after it."""
 
 _LARGEST_PICTURE = 6000 * 6000
 """Px of a picture without coarser levels that is still no slide."""
@@ -106,14 +110,20 @@ def _vendor_slide(path: Path, vendor: str) -> VendorSlide | TiffSlide:
     """Open by openslide; by tifffile what openslide refuses, where it reads the same from it."""
     if not is_tiff(path):
         return VendorSlide(path)
-    notice = look_at_vendor_tiff(path, vendor)
+    mpp, notice = look_at_vendor_tiff(path, vendor)
+
+    def by_openslide() -> VendorSlide:
+        return VendorSlide(path, mpp, notice)
+
+    def by_tifffile() -> TiffSlide:
+        return TiffSlide(path)
+
+    fails_later = bool(notice) and vendor in _STOP_AT_GAPS
+    first, second = (by_tifffile, by_openslide) if fails_later else (by_openslide, by_tifffile)
     try:
-        return VendorSlide(path, notice)
+        return first()
     except ImageError:
-        if vendor not in _ALIKE:
-            raise
-        try:
-            return TiffSlide(path)
-        except ImageError:
-            pass
+        if vendor in _ALIKE:
+            with suppress(ImageError):
+                return second()
         raise

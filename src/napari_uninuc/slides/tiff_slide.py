@@ -13,7 +13,7 @@ from napari_uninuc.errors import ImageError
 from napari_uninuc.io.resolution import mpp_of_tiff
 from napari_uninuc.io.sources import DECODING_ERRORS, missing_notice, reason_of
 from napari_uninuc.io.tiff_colours import TiffColours, colours_of
-from napari_uninuc.io.tiff_level import SegmentGrid, main_series, require_whole
+from napari_uninuc.io.tiff_level import SegmentGrid, leica_scans, main_series, require_whole
 from napari_uninuc.slides.protocol import Box, Level, levels_of, require_inside
 
 __all__ = ["TiffSlide", "look_at_vendor_tiff"]
@@ -22,6 +22,7 @@ _RGB, _YCBCR = 2, 6
 _LARGEST_SEGMENT = 2**28
 """Bytes of one decoded tile or strip; more would not be read lazily."""
 _WHITE = 255
+_GLASS = "taken for glass"
 
 _LEAVE_GLASS_OUT = {"philips", "ventana"}
 """Vendors whose files hold no tiles where nothing was scanned: nothing of them is lost."""
@@ -137,11 +138,12 @@ class TiffSlide:
                 self._segment(level, first)
 
 
-def look_at_vendor_tiff(path: Path, vendor: str) -> str:
+def look_at_vendor_tiff(path: Path, vendor: str) -> tuple[float | None, str]:
     """Look at a TIFF that another library will read, for what that one does not say.
 
     Returns
     -------
+    mpp : micrometres per px, where the file says so
     notice : tiles that are missing, in one line; empty where none are
 
     Raises
@@ -151,18 +153,25 @@ def look_at_vendor_tiff(path: Path, vendor: str) -> str:
     """
     try:
         with tifffile.TiffFile(path) as tif:
-            series = main_series(tif)
+            scans = leica_scans(tif)
+            series = tif.series[scans[0].place if scans else 0]
             for level in series.levels:
                 require_whole(path, level, ImageError)
             _require_eight_bit_rgb(path, series.levels[0])
-            if vendor in _LEAVE_GLASS_OUT:
-                return ""
-            tiled = [page for page in tif.pages if page.keyframe.is_tiled]
-            return missing_notice(path, "tiles", [_counts(SegmentGrid.of(p)) for p in tiled])
+            mpp = mpp_of_tiff(tif) if len(scans) < 2 else None
+            return mpp, "" if vendor in _LEAVE_GLASS_OUT else _missing_in(tif, path, vendor)
     except ImageError:
         raise
     except DECODING_ERRORS:
-        return ""  # the other library says what is wrong with it
+        return None, ""  # the other library says what is wrong with it
+
+
+def _missing_in(tif: tifffile.TiffFile, path: Path, vendor: str) -> str:
+    """Say which tiles of any page are missing: not every level is one in tifffile's eyes."""
+    counts = [_counts(SegmentGrid.of(page)) for page in tif.pages if page.keyframe.is_tiled]
+    from_finer = vendor == "aperio" and any(missing for missing, _ in counts[1:])
+    instead = "taken for glass or, in coarser levels, from a finer one" if from_finer else _GLASS
+    return missing_notice(path, "tiles", counts, instead)
 
 
 def _counts(grid: SegmentGrid) -> tuple[int, int]:

@@ -65,7 +65,7 @@ class VendorSlide:
     Parameters
     ----------
     path : a file in which `vendor_of` sees a format
-    notice : what is known of the file already
+    mpp, notice : what is known of the file already; openslide's own word on the scale wins
 
     Raises
     ------
@@ -73,7 +73,7 @@ class VendorSlide:
         Damaged, without colours, or in a variant openslide does not know.
     """
 
-    def __init__(self, path: Path, notice: str = "") -> None:
+    def __init__(self, path: Path, mpp: float | None = None, notice: str = "") -> None:
         import openslide
 
         self.path, self.notice = path, notice
@@ -98,7 +98,7 @@ class VendorSlide:
         )
         # Of its own: where sizes were rounded, it blends pixels that were asked for by ours.
         self._steps = [float(step) for step in steps]
-        self.mpp: float | None = _mpp(self._slide.properties)
+        self.mpp: float | None = _mpp(self._slide.properties) or mpp
 
     def read(self, level: int, box_yxyx: Box) -> npt.NDArray[np.uint8]:
         """Read a part of a level; see `Slide`."""
