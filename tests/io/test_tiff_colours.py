@@ -215,6 +215,22 @@ def test_the_depth_is_read_from_the_values_and_said(tmp_path, suffix, bits, told
     assert (f"taken for {bits} bits" in notice) is told
 
 
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+def test_the_depth_is_that_of_the_colours_and_not_of_alpha(tmp_path, suffix):
+    alpha = np.full((*TISSUE.shape[:2], 1), 65535, np.uint16)
+    alpha[:9] = 0
+    deep = np.concatenate([TISSUE.astype(np.uint16) << 4, alpha], axis=-1)
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".png":
+        path.write_bytes(imagecodecs.png_encode(deep))
+    else:
+        tifffile.imwrite(path, deep, photometric="rgb", extrasamples=["unassalpha"])
+    tile, notice = read_image_with_notice(path)
+    assert (tile.rgb[:9] == 255).all()
+    assert off(tile.rgb[9:], TISSUE[9:]) < 1.1
+    assert "taken for 12 bits" in notice
+
+
 @pytest.mark.parametrize("top", [1.0, 255.0])
 def test_floats_have_one_of_two_ranges(tmp_path, top):
     path = tmp_path / "a.tif"

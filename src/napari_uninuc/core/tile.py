@@ -75,8 +75,13 @@ def to_uint8(array: npt.ArrayLike, bits: int | None = None) -> npt.NDArray[np.ui
     """Scale a picture as `to_rgb8` does, and leave its channels: (H, W, C) uint8."""
     pixels = np.asarray(array)
     _require_picture(pixels)
-    scaled = _scaled(pixels, bits)
-    return scaled[..., None] if scaled.ndim == 2 else scaled
+    if pixels.ndim == 2:
+        return _scaled(pixels, bits)[..., None]
+    if pixels.dtype == np.uint8 or pixels.shape[-1] in (1, 3):
+        return _scaled(pixels, bits)
+    # Opaque is all a type can hold, whatever the depth of the colours.
+    parts = _scaled(pixels[..., :-1], bits), _scaled(pixels[..., -1:], None)
+    return np.concatenate(parts, axis=-1)
 
 
 def _scaled(pixels: npt.NDArray[Any], bits: int | None) -> npt.NDArray[np.uint8]:

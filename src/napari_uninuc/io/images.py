@@ -127,11 +127,12 @@ def _guessed_range(path: Path, pixels: npt.NDArray[Any]) -> str:
     """Say that values were taken for those of a camera of fewer bits than are stored."""
     if pixels.dtype.kind not in "ui" or pixels.dtype.itemsize < 2 or pixels.min(initial=0) < 0:
         return ""
-    bits = bits_of(pixels)
+    colours = pixels[..., :-1] if pixels.ndim == 3 and pixels.shape[-1] in (2, 4) else pixels
+    bits = bits_of(colours)
     if bits in (CAMERA_BITS[0], CAMERA_BITS[-1]):
         return ""
     return (
-        f"{path}: values reach {int(pixels.max())} in {8 * pixels.dtype.itemsize} bits and are "
+        f"{path}: values reach {int(colours.max())} in {8 * pixels.dtype.itemsize} bits and are "
         f"taken for {bits} bits, of which {2**bits - 1} is white"
     )
 
