@@ -81,7 +81,8 @@ def to_uint8(array: npt.ArrayLike, bits: int | None = None) -> npt.NDArray[np.ui
         return _scaled(pixels, bits)
     # Opaque is all a type can hold, whatever the depth of the colours.
     parts = _scaled(pixels[..., :-1], bits), _scaled(pixels[..., -1:], None)
-    return np.concatenate(parts, axis=-1)
+    together: npt.NDArray[np.uint8] = np.concatenate(parts, axis=-1)
+    return together
 
 
 def _scaled(pixels: npt.NDArray[Any], bits: int | None) -> npt.NDArray[np.uint8]:
@@ -106,7 +107,8 @@ def _scaled(pixels: npt.NDArray[Any], bits: int | None) -> npt.NDArray[np.uint8]
     white = 2 ** (said or bits_of(pixels)) - 1
     if white == _UINT8_MAX:
         return pixels.astype(np.uint8)
-    return ((pixels.astype(np.uint32) * _UINT8_MAX + white // 2) // white).astype(np.uint8)
+    spread: npt.NDArray[np.uint32] = pixels.astype(np.uint32) * np.uint32(_UINT8_MAX)
+    return ((spread + np.uint32(white // 2)) // np.uint32(white)).astype(np.uint8)
 
 
 def over_white(
@@ -128,7 +130,8 @@ def over_white(
         return colours
     weight = alpha.astype(np.uint16)
     if premultiplied:
-        return np.minimum(colours + (_UINT8_MAX - weight), _UINT8_MAX).astype(np.uint8)
+        lit: npt.NDArray[np.uint16] = np.minimum(colours + (_UINT8_MAX - weight), _UINT8_MAX)
+        return lit.astype(np.uint8)
     mixed = colours * weight + np.uint16(_UINT8_MAX) * (_UINT8_MAX - weight)  # at most 255 * 255
     return ((mixed + np.uint16(_UINT8_MAX // 2)) // np.uint16(_UINT8_MAX)).astype(np.uint8)
 

@@ -191,7 +191,7 @@ def _as_seen(image: Image.Image) -> Image.Image:
 
 def _is_deep_colour(image: Image.Image) -> bool:
     """Whether it is a PNG of 16 bits a colour, of which Pillow gives the upper 8 only."""
-    raw = str(image.tile[0].args) if image.tile else ""
+    raw = str(getattr(image, "tile", ""))
     return (
         image.format == "PNG"
         and ";16" in raw

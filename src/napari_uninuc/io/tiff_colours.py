@@ -100,7 +100,7 @@ class TiffColours:
             return False
         alpha = to_uint8(pixels, self.bits)[..., -1]
         half_seen = np.count_nonzero((alpha > 0) & (alpha < 255))
-        return half_seen > _MOST_HALF_SEEN * alpha.size
+        return bool(half_seen > _MOST_HALF_SEEN * alpha.size)
 
 
 def colours_of(tif: tifffile.TiffFile, level: Any) -> TiffColours:
@@ -169,6 +169,6 @@ def _rgb_of_ycbcr(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Turn (H, W, 3) luma and chroma into colours, some rows at a time."""
     rgb = np.empty_like(pixels)
     for top in range(0, len(pixels), 256):
-        part = pixels[top : top + 256].astype(np.float32) - np.float32([0, 128, 128])
+        part = pixels[top : top + 256].astype(np.float32) - np.array([0, 128, 128], np.float32)
         rgb[top : top + 256] = np.clip(np.rint(part @ _FROM_YCBCR.T), 0, 255)
     return rgb

@@ -168,7 +168,8 @@ def look_at_vendor_tiff(path: Path, vendor: str) -> tuple[float | None, str]:
 
 def _missing_in(tif: tifffile.TiffFile, path: Path, vendor: str) -> str:
     """Say which tiles of any page are missing: not every level is one in tifffile's eyes."""
-    counts = [_counts(SegmentGrid.of(page)) for page in tif.pages if page.keyframe.is_tiled]
+    pages: Any = tif.pages
+    counts = [_counts(SegmentGrid.of(page)) for page in pages if page.keyframe.is_tiled]
     from_finer = vendor == "aperio" and any(missing for missing, _ in counts[1:])
     instead = "taken for glass or, in coarser levels, from a finer one" if from_finer else _GLASS
     return missing_notice(path, "tiles", counts, instead)

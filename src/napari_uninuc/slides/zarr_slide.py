@@ -106,7 +106,8 @@ def _multiscale(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any], Any]:
 def _folder_of(path: Path, array: Any) -> Path:
     """Folder of an array, which lies in the picture's or beneath it."""
     store = array.store_path.store
-    return (store.root if isinstance(store, LocalStore) else path) / array.store_path.path
+    root = Path(store.root) if isinstance(store, LocalStore) else path
+    return root / str(array.store_path.path)
 
 
 def _name(axis: Any) -> str:
