@@ -11,6 +11,9 @@ import tifffile
 import zarr
 from skimage import data
 
+from napari_uninuc.cli.slide import plan_slides
+from napari_uninuc.errors import ImageError
+
 # A shell that runs the tests in the background has them ignore Ctrl+C, and so would the child.
 _WITH_CTRL_C = """
 import signal
@@ -102,6 +105,36 @@ def test_bad_words_are_refused_in_one_line(refused, slide_file, tmp_path):
     write_slide(bare, np.zeros((200, 200, 3), np.uint8), mpp=None)
     assert "--mpp" in words(source=bare)
     assert not (tmp_path / "out" / "run.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "coding"),
+    [
+        ("slide;mpp\na.svs;0,25\nü/b.svs;\n", "utf-8"),
+        ("slide;mpp\na.svs;0,25\nü/b.svs;\n", "utf-8-sig"),
+        ("slide;mpp\na.svs;0,25\nü/b.svs;\n", "cp1252"),
+        ("Slide ;MPP\na.svs;0.25\nü/b.svs;\n;\n", "utf-8"),
+        ("sep=;\nslide;mpp\na.svs;0,25\nü/b.svs;\n", "utf-8"),
+        ("slide\tmpp\r\na.svs\t0,25\r\nü/b.svs\t\r\n", "utf-16"),
+        ('slide,mpp\na.svs,"0,25"\nü/b.svs,\n', "utf-8"),
+        ("mpp;note;slide\n0,25;x, y;a.svs\n;z;ü/b.svs\n", "utf-8"),
+    ],
+)
+def test_lists_of_any_spreadsheet_are_read(tmp_path, text, coding):
+    path = tmp_path / "list.csv"
+    path.write_bytes(text.encode(coding))
+    wanted = plan_slides([path], tmp_path / "out", None)
+    assert [(each.slide, each.mpp) for each in wanted] == [
+        (tmp_path / "a.svs", 0.25),
+        (tmp_path / "ü" / "b.svs", None),
+    ]
+
+
+def test_a_decimal_comma_between_commas_is_not_guessed_at(tmp_path):
+    with pytest.raises(ImageError, match="decimal comma needs quotes"):
+        plan_slides([listing(tmp_path, "slide,mpp\na.svs,0,25\n")], tmp_path / "out", None)
+    with pytest.raises(ImageError, match="column slide"):
+        plan_slides([listing(tmp_path, "")], tmp_path / "out", None)
 
 
 def listing(folder, text):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_uninuc.core.tile import Tile, to_rgb8
+from napari_uninuc.core.tile import Tile, bits_of, over_white, to_rgb8
 from napari_uninuc.errors import ImageError
 
 
@@ -14,7 +14,7 @@ def test_rgb8_is_kept_and_equal_values_of_other_types_give_the_same(pixels):
     np.testing.assert_array_equal(to_rgb8(pixels.astype(np.int64)), pixels)
     np.testing.assert_array_equal(to_rgb8(pixels / 255.0), pixels)
     wide = pixels.astype(np.uint16) * 257
-    if wide.max() > 255:
+    if wide.max() >= 2**14:  # below, the values are those of a camera of 14 bits or fewer
         np.testing.assert_array_equal(to_rgb8(wide), pixels)
 
 
@@ -77,3 +77,27 @@ def test_the_digest_tells_pixels_and_shapes_apart_and_nothing_else():
 def test_impossible_scales_are_refused(mpp):
     with pytest.raises(ImageError, match="mpp"):
         Tile.from_array(np.zeros((2, 2)), mpp=mpp)
+
+
+@pytest.mark.parametrize(("bits", "highest"), [(10, 1023), (12, 4095), (14, 16383), (16, 65535)])
+def test_whole_numbers_are_of_the_least_depth_that_cameras_have(bits, highest):
+    deep = np.array([[[0, highest // 2, highest]]], np.uint16)
+    assert bits_of(deep) == bits
+    for kind in (np.uint16, np.int32, np.int64):
+        assert to_rgb8(deep.astype(kind)).tolist() == [[[0, 127, 255]]]
+
+
+def test_a_depth_that_is_said_counts_unless_the_values_need_more():
+    dark = np.array([[[0, 100, 900]]], np.uint16)
+    assert to_rgb8(dark, bits=12).tolist() == [[[0, 6, 56]]]
+    assert to_rgb8(dark, bits=8).tolist() == to_rgb8(dark).tolist() == [[[0, 25, 224]]]
+    assert to_rgb8(np.array([[0, 15]], np.uint8), bits=4)[0, :, 0].tolist() == [0, 255]
+
+
+def test_colours_that_alpha_was_multiplied_into_are_not_darkened_twice():
+    straight = np.array([[[200, 100, 0, 128], [9, 9, 9, 0], [1, 2, 3, 255]]], np.uint8)
+    alpha = straight[..., 3:] / 255
+    stored = np.concatenate([np.rint(straight[..., :3] * alpha), straight[..., 3:]], axis=-1)
+    seen = over_white(stored.astype(np.uint8), premultiplied=True)
+    np.testing.assert_allclose(seen, over_white(straight), atol=1)
+    assert seen[0, 1].tolist() == [255] * 3

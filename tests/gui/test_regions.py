@@ -14,11 +14,13 @@ from qtpy.QtWidgets import QFileDialog, QLineEdit, QMessageBox
 
 import napari_uninuc
 from napari_uninuc.core.nuclei import Status
+from napari_uninuc.gui import contributions
 from napari_uninuc.gui.contributions import read_slide_file
 from napari_uninuc.gui.slides import region_sizes
 from napari_uninuc.gui.slides.layer import slide_pixels_of
 from napari_uninuc.io.filling import fill_polygon
 from napari_uninuc.journal.folder import read_heading
+from napari_uninuc.slides import vendor_slide
 from napari_uninuc.slides.opening import open_slide
 from napari_uninuc.slides.run import segment_slide
 from napari_uninuc.slides.tiff_slide import TiffSlide
@@ -425,6 +427,72 @@ def test_exports_carry_places_on_the_slide(slide_in, tmp_path, tissue, step):
     scale, move = group.attrs["multiscales"][0]["datasets"][0]["coordinateTransformations"]
     assert scale["scale"] == [1.0, 0.25, 0.25]
     np.testing.assert_allclose(move["translation"], [0, y0 * 0.25 / step, x0 * 0.25 / step])
+
+
+def test_a_region_of_a_scanned_part_counts_from_that_part(
+    slide_in, tmp_path, tissue, monkeypatch, said
+):
+    """Of a slide in a frame, as Leica's and MIRAX are; an older result counts from the frame."""
+    pytest.importorskip("openslide")
+    path, (top, left) = tmp_path / "scan.svs", (130, 210)
+    about = "Aperio Image Library v11\r\n1200x900 (256x256)|AppMag = 40|MPP = 0.25"
+    tifffile.imwrite(path, tissue.tile.rgb, description=about, metadata=None, **LAYOUT)
+    whole = open_slide(path)
+    segment_slide(whole, FakeAnnotator, tmp_path / "old")
+    whole.close()
+    scanned = (top, left, top + 700, left + 900)
+    monkeypatch.setattr(vendor_slide, "_bounds", lambda properties, shape: scanned)
+    bench = slide_in(path)
+    assert bench.slide.levels[0].shape == (700, 900)
+    assert bench.layer.data[0].shape == (700, 900, 3)
+    region = bench.draw(((100, 200), (420, 640)))
+    y0, x0, y1, x1 = region.place.box_yxyx
+    part = tissue.tile.rgb[top + y0 : top + y1, left + x0 : left + x1]
+    np.testing.assert_array_equal(bench.session.tile.rgb, part)
+    bench.room.outline()
+    found = json.loads(saved(bench, tmp_path / "a.geojson").read_text())["features"]
+    corners = np.concatenate([feature["geometry"]["coordinates"][0] for feature in found])
+    assert (corners.min(axis=0) >= (x0, y0)).all()
+    assert (corners.max(axis=0) <= (x1, y1)).all()
+    bench.slides.add_result(tmp_path / "old")
+    bench.room.idle()
+    assert bench.slide.result is None
+    assert any("counts from [0, 0]" in text for text in said)
+
+
+def test_a_slide_of_jpeg_tiles_opens_as_a_slide(slide_in, tmp_path, tissue):
+    path = tmp_path / "jpeg.ome.tif"
+    layout = LAYOUT | {"compression": "jpeg"}
+    scale = {"axes": "YXS", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25}
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        writer.write(tissue.tile.rgb, subifds=1, metadata=scale, **layout)
+        coarse = np.ascontiguousarray(tissue.tile.rgb[::4, ::4])
+        writer.write(coarse, subfiletype=1, metadata=None, **layout)
+    bench = slide_in(path)
+    assert bench.layer.multiscale
+    np.testing.assert_array_equal(bench.layer.data[0][:, :], tifffile.imread(path))
+
+
+def test_what_a_picture_lacks_is_told_in_the_window(tmp_path, tissue, monkeypatch):
+    told: list[str] = []
+    monkeypatch.setattr(contributions, "warn", told.append)
+    path = tmp_path / "tiles.tif"
+    rgb = np.ascontiguousarray(tissue.tile.rgb[:512, :512])
+    tiles = [rgb[:256, :256], None, rgb[256:, :256], rgb[256:, 256:]]
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(
+            (b"" if tile is None else tile.tobytes() for tile in tiles),
+            shape=rgb.shape,
+            dtype=np.uint8,
+            tile=(256, 256),
+            photometric="rgb",
+        )
+    read = read_slide_file(str(path))
+    assert read is not None
+    pixels = read(str(path))[0][0]
+    assert (pixels[:256, 256:] == 255).all()
+    np.testing.assert_array_equal(pixels[256:], rgb[256:])
+    assert "1 of 4 tiles are missing" in told[0]
 
 
 def test_the_next_time_the_slide_is_opened_all_regions_come_back(make_room, slide_file):

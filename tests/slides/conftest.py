@@ -1,5 +1,7 @@
 """Small pyramids of real tissue: Aperio-like TIFF, OME-TIFF, plain TIFF and OME-Zarr."""
 
+import struct
+
 import numpy as np
 import pytest
 import tifffile
@@ -115,6 +117,73 @@ def write_zarr(path, rgb, mpp=0.25, levels=3, version="0.4", unit="micrometer"):
     return path
 
 
+def write_scn(path, rgb, at=(0, 0), frame=None, mpp=0.25, step=4, scans=1):
+    """Leica's: a red macro picture of the whole frame first, then scans that begin at `at` (y, x).
+
+    Level 1 is `step` times coarser, a px of level 0 each. Several scans lie beside each other.
+    """
+    nm = round(mpp * 1000)
+    height, width = rgb.shape[:2]
+    frame = frame or (at[0] + height, at[1] + width * scans)
+    macro = np.zeros((32, 48, 3), np.uint8)
+    macro[...] = (255, 0, 0)
+    images = [("macro", [(32, 48)], frame, (0, 0), 0)]
+    coarse = np.ascontiguousarray(rgb[::step, ::step])
+    for scan in range(scans):
+        place = (at[0], at[1] + width * scan)
+        shapes = [(height, width), coarse.shape[:2]]
+        images.append((f"scan {scan}", shapes, (height, width), place, 1 + 2 * scan))
+    text = "".join(_scn_image(*image, nm) for image in images)
+    header = (
+        '<?xml version="1.0"?><scn xmlns="http://www.leica-microsystems.com/scn/2010/10/01">'
+        f'<collection name="c" sizeX="{frame[1] * nm}" sizeY="{frame[0] * nm}">'
+        f"<barcode>eA==</barcode>{text}</collection></scn>"
+    )
+    layout = {
+        "tile": (64, 64),
+        "photometric": "rgb",
+        "compression": "jpeg",
+        "compressionargs": {"level": 100, "outcolorspace": "rgb"},
+        "metadata": None,
+    }
+    with tifffile.TiffWriter(path, bigtiff=True) as writer:
+        writer.write(macro, description=header, **layout)
+        for _ in range(scans):
+            writer.write(rgb, **layout)
+            writer.write(coarse, subfiletype=1, **layout)
+    return path
+
+
+def _scn_image(name, shapes, view, place, first_ifd, nm):
+    sizes = "".join(
+        f'<dimension sizeX="{width}" sizeY="{height}" r="{level}" ifd="{first_ifd + level}"/>'
+        for level, (height, width) in enumerate(shapes)
+    )
+    objective = "0.60833" if name == "macro" else "40"
+    return (
+        f'<image name="{name}"><creationDate>2020-01-01T00:00:00Z</creationDate>'
+        f'<device model="Leica SCN400;Leica SCN" version="1.4"/><pixels sizeX="{shapes[0][1]}" '
+        f'sizeY="{shapes[0][0]}">{sizes}</pixels><view sizeX="{view[1] * nm}" '
+        f'sizeY="{view[0] * nm}" offsetX="{place[1] * nm}" offsetY="{place[0] * nm}" '
+        f'spacingZ="0"/><scanSettings><objectiveSettings><objective>{objective}</objective>'
+        "</objectiveSettings><illuminationSettings><numericalAperture>0.65</numericalAperture>"
+        "<illuminationSource>brightfield</illuminationSource></illuminationSettings>"
+        "</scanSettings></image>"
+    )
+
+
+def never_stored(path, page, index):
+    """Set offset and byte count of one tile to 0."""
+    with tifffile.TiffFile(path) as tif:
+        tags = [tif.pages[page].tags[name] for name in ("TileOffsets", "TileByteCounts")]
+        kinds = {3: "<H", 4: "<I", 16: "<Q"}
+        places = [(tag.valueoffset, kinds[int(tag.dtype)]) for tag in tags]
+    with path.open("r+b") as file:
+        for start, kind in places:
+            file.seek(start + index * struct.calcsize(kind))
+            file.write(struct.pack(kind, 0))
+
+
 WRITERS = {
     "svs": (write_svs, "slide.svs"),
     "ome-tiff": (write_ome_tiff, "slide.ome.tif"),
@@ -165,3 +234,15 @@ def slide_writers():
 @pytest.fixture(scope="session")
 def glass():
     return on_glass
+
+
+@pytest.fixture(scope="session")
+def scn():
+    """Write a Leica SCN whose scan begins somewhere in a frame; see `write_scn`."""
+    return write_scn
+
+
+@pytest.fixture(scope="session")
+def lose_tile():
+    """Call one tile of a page of a TIFF never stored: (path, page, index)."""
+    return never_stored

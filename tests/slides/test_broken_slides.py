@@ -166,6 +166,17 @@ def test_levels_without_a_pixel(place, slide_writers, tissue):
         assert not require_all_or_one_line(path, folder / "out")
 
 
+@pytest.mark.parametrize("side", [2**63, 2**40, 2**31])
+def test_sides_that_no_slide_has(place, slide_writers, tissue, side):
+    folder = place()
+    path = folder / "slide.zarr"
+    slide_writers["zarr-0.4"][0](path, tissue(*SHAPE), levels=2)
+    described = json.loads((path / "0" / ".zarray").read_text())
+    described["shape"][1] = side
+    (path / "0" / ".zarray").write_text(json.dumps(described))
+    assert not require_all_or_one_line(path, folder / "out")
+
+
 def test_the_whole_ones_are_outlined(whole, place):
     folder = place()
     for kind, path in whole.items():

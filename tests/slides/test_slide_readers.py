@@ -210,3 +210,85 @@ def test_planes_apart_are_read_too(opened, tmp_path, tissue):
     tifffile.imwrite(path, planes, photometric="rgb", planarconfig="separate", tile=(128, 128))
     slide = opened(path, mpp=0.25)
     np.testing.assert_array_equal(slide.read(0, (100, 30, 331, 301)), rgb[100:331, 30:301])
+
+
+def test_jpeg_tiles_without_a_vendors_mark_are_read(opened, tmp_path, tissue):
+    """Each directory tells its tables: looking them up must not move the place that is read."""
+    rgb = tissue(600, 520)
+    path = tmp_path / "jpeg.tif"
+    layout = {"tile": (128, 128), "photometric": "rgb", "compression": "jpeg", "metadata": None}
+    layout |= {"compressionargs": {"level": 95}}
+    with tifffile.TiffWriter(path) as writer:
+        for step in (1, 2):
+            px_per_cm = 40_000 / step
+            writer.write(
+                np.ascontiguousarray(rgb[::step, ::step]),
+                subfiletype=int(step > 1),
+                resolution=(px_per_cm, px_per_cm),
+                resolutionunit="CENTIMETER",
+                **layout,
+            )
+    stored = tifffile.imread(path)
+    slide = opened(path)
+    np.testing.assert_array_equal(slide.read(0, (0, 0, 600, 520)), stored)
+    np.testing.assert_allclose(slide.read(1, (0, 0, 300, 260)), rgb[::2, ::2], atol=60)
+    np.testing.assert_array_equal(slide.read(0, (130, 7, 131, 500)), stored[130:131, 7:500])
+
+
+def test_missing_tiles_of_coarser_levels_are_told(opened, make_slide, lose_tile, tissue):
+    path = make_slide("tiff", tissue(700, 700))
+    lose_tile(path, 1, 1)
+    slide = opened(path)
+    assert slide.notice == (f"{path}: 1 of 4 tiles of level 1 are missing and taken for glass")
+    assert (slide.read(1, (0, 256, 256, 350)) == 255).all()
+    assert (slide.read(1, (0, 0, 256, 256)) < 255).any()
+
+
+def lost_chunks(path, level, names):
+    for name in names:
+        (path / str(level) / name).unlink()
+
+
+@pytest.mark.parametrize(("kind", "name"), [("zarr-0.4", "0.{}.{}"), ("zarr-0.5", "c/0/{}/{}")])
+def test_lost_chunks_are_glass_and_told(opened, make_slide, tissue, kind, name):
+    rgb = tissue(700, 1030)
+    path = make_slide(kind, rgb)
+    assert opened(path).notice == ""
+    lost_chunks(path, 0, [name.format(1, 2), name.format(2, 4)])
+    lost_chunks(path, 2, [name.format(0, 1)])
+    slide = opened(path)
+    assert "2 of 15 chunks, 1 of 2 chunks of level 2 are missing" in slide.notice
+    expected = rgb.copy()
+    expected[256:512, 512:768] = expected[512:, 1024:] = 255
+    for box in ((0, 0, 700, 1030), (300, 400, 513, 900), (600, 1029, 601, 1030)):
+        y0, x0, y1, x1 = box
+        np.testing.assert_array_equal(slide.read(0, box), expected[y0:y1, x0:x1])
+    assert (slide.read(2, (0, 256, 175, 257)) == 255).all()
+    assert (slide.read(2, (0, 0, 175, 256)) < 255).any()
+
+
+@pytest.mark.parametrize("fill", [0, 255])
+def test_one_colour_lost_and_shards(opened, make_slide, tissue, fill):
+    path = make_slide("zarr-0.5", tissue(512, 512), levels=1)
+    rgb = np.moveaxis(tissue(512, 512), -1, 0)
+    group = zarr.open_group(str(path), mode="r+")
+    array = group.create_array(
+        "0",
+        shape=rgb.shape,
+        dtype=np.uint8,
+        chunks=(1, 64, 64),
+        shards=(1, 256, 256),
+        fill_value=fill,
+        overwrite=True,
+    )
+    array[...] = rgb
+    lost_chunks(path, 0, ["c/1/0/1"])
+    slide = opened(path)
+    seen = slide.read(0, (0, 0, 512, 512))
+    if fill:  # what was not stored is white in its writer's own words
+        assert slide.notice == ""
+        assert (seen[:256, 256:, 1] == 255).all()
+    else:
+        assert "1 of 12 chunks are missing" in slide.notice
+        assert (seen[:256, 256:] == 255).all()
+    np.testing.assert_array_equal(seen[256:], tissue(512, 512)[256:])

@@ -130,9 +130,11 @@ class _Worker:
     def segment(self, source: Path, target: Path) -> str:
         """Segment `source` into `target` and say so in one line."""
         from napari_uninuc.io.formats import write_segmentation
-        from napari_uninuc.io.images import read_image
+        from napari_uninuc.io.images import read_image_with_notice
 
-        tile = read_image(source, self._mpp)
+        tile, notice = read_image_with_notice(source, self._mpp)
+        if notice:
+            report_warning(notice)
         predictor = self._loaded()
         with progress_bar(source.name, "field") as progress:
             predictor.set_image(tile)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from napari_uninuc.engine.annotator import TorchAnnotator
     from napari_uninuc.slides.jobs import Runner
 
+_BETWEEN_CELLS = (",", ";", "\t")
+"""The one that the first line has most of counts; where it has none, it is one column."""
+
 _DOUBLE_SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.zarr")
 
 
@@ -173,26 +176,59 @@ def _listed(path: Path, mpp: float | None) -> Iterator[tuple[Path, float | None]
     if path.suffix.lower() != ".csv":
         yield path, mpp
         return
+    for row in _rows(path):
+        yield path.parent / row["slide"], _mpp(path, row.get("mpp")) or mpp
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """Read a list of slides as a spreadsheet of any country saves it; column names lower case."""
+    lines = _text(path).splitlines()
+    if lines and lines[0].lower().startswith("sep="):  # Excel's word for what lies between cells
+        del lines[0]
+    head = lines[0] if lines else ""
+    between = max(_BETWEEN_CELLS, key=head.count)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+        head_cells, *rows = [*csv.reader(lines, delimiter=between, strict=True)] or [[]]
+    except csv.Error as problem:
         raise ImageError(f"{path}: cannot be read ({problem}); check the file") from None
-    if not rows or not all(row.get("slide") for row in rows):
+    names = [cell.strip().lower() for cell in head_cells]
+    filled = [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
+    longer = next((row for row in filled if any(row[len(names) :])), None)
+    if longer is not None:
+        raise ImageError(
+            f"{path}: expected {len(names)} cells in a row as in the first line, got "
+            f"{len(longer)} in {between.join(longer)!r}; a number with a decimal comma needs "
+            "quotes, or semicolons between cells"
+        )
+    listed = [dict(zip(names, row, strict=False)) for row in filled]
+    if not listed or not all(row.get("slide") for row in listed):
         raise ImageError(
             f"{path}: expected a column slide with a path in every row, got none; name it in the "
             "first line"
         )
-    for row in rows:
-        yield path.parent / row["slide"], _mpp(path, row.get("mpp")) or mpp
+    return listed
+
+
+def _text(path: Path) -> str:
+    """Read text as spreadsheets write it: UTF-8, UTF-16 with its mark, or Windows' own."""
+    try:
+        stored = path.read_bytes()
+        if stored.startswith((b"\xff\xfe", b"\xfe\xff")):
+            return stored.decode("utf-16")
+        try:
+            return stored.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            return stored.decode("cp1252")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ImageError(f"{path}: cannot be read ({problem}); check the file") from None
 
 
 def _mpp(path: Path, text: str | None) -> float | None:
-    """Read a cell of the column mpp; None where it is empty."""
-    if text is None or not text.strip():
+    """Read a cell of the column mpp, its decimals behind a point or a comma; None where empty."""
+    if not text:
         return None
     try:
-        value = float(text)
+        value = float(text.replace(",", "."))
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value > 0):

@@ -11,26 +11,39 @@ import numpy.typing as npt
 from napari_uninuc.core.place import SlidePlace
 from napari_uninuc.errors import ImageError
 
-__all__ = ["Tile", "to_rgb8"]
+__all__ = ["CAMERA_BITS", "Tile", "bits_of", "over_white", "to_rgb8", "to_uint8"]
 
 _UINT8_MAX = 255
 _UINT16_MAX = 65535
 
+CAMERA_BITS = (8, 10, 12, 14, 16)
+"""Depths in which cameras give whole numbers."""
 
-def to_rgb8(array: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+
+def bits_of(pixels: npt.NDArray[Any]) -> int:
+    """Tell the least of `CAMERA_BITS` that holds every value of whole numbers up to 65535."""
+    highest = int(pixels.max(initial=0))
+    return next((bits for bits in CAMERA_BITS if highest < 2**bits), CAMERA_BITS[-1])
+
+
+def to_rgb8(array: npt.ArrayLike, bits: int | None = None) -> npt.NDArray[np.uint8]:
     """Turn any usual picture array into 8-bit RGB.
 
     Parameters
     ----------
     array : (H, W), (H, W, 1) grey, (H, W, 2) grey + alpha, (H, W, 3) RGB or (H, W, 4) RGBA
         bool, integer or float. The range is read from the values: floats up to 1 are
-        0..1; anything up to 255 is 8-bit; integers up to 65535 are 16-bit. Transparent
+        0..1; anything up to 255 is 8-bit; integers above are of the least of 10, 12, 14 or 16
+        bits that holds them all, for many cameras give 12 bits in 16 (issue 16). Transparent
         pixels become white, which is what glass looks like.
+    bits : of whole numbers, where the file says so: white is ``2**bits - 1``. Fewer than the
+        values need are not believed; None reads them from the values
 
     Returns
     -------
     rgb : (H, W, 3) uint8, 0..255
-        May share memory with `array`. Nothing is stretched: a dark picture stays dark.
+        May share memory with `array`. Nothing is stretched within its range: a dark picture
+        stays dark.
 
     Raises
     ------
@@ -38,13 +51,9 @@ def to_rgb8(array: npt.ArrayLike) -> npt.NDArray[np.uint8]:
         No pixels, wrong number of axes or channels, a type that is not numeric, NaN,
         infinite or negative values, or values above the ranges named.
     """
-    pixels = np.asarray(array)
-    _require_picture(pixels)
-    scaled = _to_uint8(pixels)
-    if scaled.ndim == 2:
-        scaled = scaled[..., None]
+    scaled = to_uint8(array, bits)
     channels = scaled.shape[-1]
-    colours = scaled if channels in (1, 3) else _over_white(scaled)
+    colours = scaled if channels in (1, 3) else over_white(scaled)
     return colours if colours.shape[-1] == 3 else np.repeat(colours, 3, axis=-1)
 
 
@@ -62,9 +71,23 @@ def _require_picture(pixels: npt.NDArray[Any]) -> None:
         )
 
 
-def _to_uint8(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+def to_uint8(array: npt.ArrayLike, bits: int | None = None) -> npt.NDArray[np.uint8]:
+    """Scale a picture as `to_rgb8` does, and leave its channels: (H, W, C) uint8."""
+    pixels = np.asarray(array)
+    _require_picture(pixels)
+    if pixels.ndim == 2:
+        return _scaled(pixels, bits)[..., None]
+    if pixels.dtype == np.uint8 or pixels.shape[-1] in (1, 3):
+        return _scaled(pixels, bits)
+    # Opaque is all a type can hold, whatever the depth of the colours.
+    parts = _scaled(pixels[..., :-1], bits), _scaled(pixels[..., -1:], None)
+    together: npt.NDArray[np.uint8] = np.concatenate(parts, axis=-1)
+    return together
+
+
+def _scaled(pixels: npt.NDArray[Any], bits: int | None) -> npt.NDArray[np.uint8]:
     """Scale values of any numeric type to 0..255, by the range they are found in."""
-    if pixels.dtype == np.uint8:
+    if pixels.dtype == np.uint8 and bits in (None, 8):
         return pixels
     if pixels.dtype.kind == "b":
         return pixels.astype(np.uint8) * np.uint8(_UINT8_MAX)
@@ -80,19 +103,35 @@ def _to_uint8(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     if pixels.dtype.kind == "f":
         gain = _UINT8_MAX if highest <= 1 else 1
         return np.rint(pixels.astype(np.float32) * gain).astype(np.uint8)
-    if highest <= _UINT8_MAX:
+    said = 0 if bits is None or highest >= 2**bits else bits
+    white = 2 ** (said or bits_of(pixels)) - 1
+    if white == _UINT8_MAX:
         return pixels.astype(np.uint8)
-    return ((pixels.astype(np.uint32) * _UINT8_MAX + _UINT16_MAX // 2) // _UINT16_MAX).astype(
-        np.uint8
-    )
+    spread: npt.NDArray[np.uint32] = pixels.astype(np.uint32) * np.uint32(_UINT8_MAX)
+    return ((spread + np.uint32(white // 2)) // np.uint32(white)).astype(np.uint8)
 
 
-def _over_white(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Lay (H, W, C + alpha) pixels over white; returns (H, W, C)."""
+def over_white(
+    pixels: npt.NDArray[np.uint8], *, premultiplied: bool = False
+) -> npt.NDArray[np.uint8]:
+    """Lay pixels with transparency over white, the colour of glass.
+
+    Parameters
+    ----------
+    pixels : (H, W, C + 1), alpha last
+    premultiplied : colours were multiplied by alpha when they were stored
+
+    Returns
+    -------
+    colours : (H, W, C); may share memory with `pixels`
+    """
     colours, alpha = pixels[..., :-1], pixels[..., -1:]
     if (alpha == _UINT8_MAX).all():
         return colours
     weight = alpha.astype(np.uint16)
+    if premultiplied:
+        lit: npt.NDArray[np.uint16] = np.minimum(colours + (_UINT8_MAX - weight), _UINT8_MAX)
+        return lit.astype(np.uint8)
     mixed = colours * weight + np.uint16(_UINT8_MAX) * (_UINT8_MAX - weight)  # at most 255 * 255
     return ((mixed + np.uint16(_UINT8_MAX // 2)) // np.uint16(_UINT8_MAX)).astype(np.uint8)
 

@@ -11,7 +11,7 @@ from napari_uninuc.gui.layer_tables import CLASSES_KEY, segmentation_of
 from napari_uninuc.gui.notices import warn
 from napari_uninuc.gui.slides.layer import SCANNER_SUFFIXES, scaled_in_um, slide_layer_data
 from napari_uninuc.io.formats import write_segmentation
-from napari_uninuc.io.images import read_image
+from napari_uninuc.io.images import read_image_with_notice
 from napari_uninuc.io.labels import read_segmentation
 from napari_uninuc.io.ome_zarr_labels import read_zarr_picture, zarr_holds_our_labels
 from napari_uninuc.io.stored import StoredSegmentation
@@ -95,8 +95,10 @@ def _is_rgb_picture(path: Path) -> bool:
 
 
 def _picture(path: str) -> list[LayerData]:
-    """Read one picture; raises ImageError as `read_image` does."""
-    tile = read_image(path)
+    """Read one picture; raises ImageError as `read_image_with_notice` does."""
+    tile, notice = read_image_with_notice(path)
+    if notice:
+        warn(notice)
     placed = {} if tile.mpp is None else scaled_in_um(tile.mpp)
     return [(tile.rgb, {"name": tile.name, "rgb": True, **placed}, "image")]
 

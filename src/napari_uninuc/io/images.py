@@ -1,27 +1,32 @@
 """Picture files into tiles."""
 
+import math
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from napari_uninuc.core.tile import Tile
+from napari_uninuc.core.tile import CAMERA_BITS, Tile, bits_of, to_rgb8
 from napari_uninuc.errors import ImageError, UniNucError
 from napari_uninuc.io.resolution import mpp_of_dpi
 from napari_uninuc.io.sources import (
     DECODING_ERRORS,
     is_tiff,
+    missing_notice,
     reason_of,
     require_file,
     require_sides,
 )
-from napari_uninuc.io.tiff import read_tiff
+from napari_uninuc.io.tiff import TiffPlane, read_tiff
+from napari_uninuc.io.tiff_level import SegmentGrid
 
-__all__ = ["read_image", "read_with_pillow"]
+__all__ = ["read_image", "read_image_with_notice", "read_with_pillow"]
 
 _MODES_AS_STORED = {"1", "L", "LA", "RGB", "RGBA", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 
@@ -43,14 +48,29 @@ def read_image(path: str | os.PathLike[str], mpp: float | None = None) -> Tile:
     Raises
     ------
     ImageError
-        Missing, empty, damaged, cut short, not a picture, a stack of planes, too large, or
-        with pixels `to_rgb8` refuses.
+        Missing, empty, damaged, cut short, not a picture, a stack of planes, fluorescence, too
+        large, or with pixels `to_rgb8` refuses.
+    """
+    return read_image_with_notice(path, mpp)[0]
+
+
+def read_image_with_notice(
+    path: str | os.PathLike[str], mpp: float | None = None
+) -> tuple[Tile, str]:
+    """Do `read_image`, and say in one line what a person should know of the file.
+
+    Returns
+    -------
+    tile : as `read_image` gives it
+    notice : tiles that were never stored and are white now, or a range of values that was
+        guessed; empty where there is nothing to say
     """
     source = Path(path)
     require_file(source, ImageError)
     try:
-        pixels, stored_mpp = _pixels_and_mpp(source)
-        return Tile.from_array(pixels, stored_mpp if mpp is None else mpp, name=source.name)
+        pixels, stored_mpp, notice = _read(source)
+        tile = Tile.from_array(pixels, stored_mpp if mpp is None else mpp, name=source.name)
+        return tile, notice
     except OSError as problem:
         raise ImageError(f"{source}: cannot be read ({problem.strerror}); check it") from None
     except ImageError as problem:
@@ -59,13 +79,62 @@ def read_image(path: str | os.PathLike[str], mpp: float | None = None) -> Tile:
         raise ImageError(f"{source}: {problem}") from None
 
 
-def _pixels_and_mpp(path: Path) -> tuple[npt.NDArray[Any], float | None]:
+def _read(path: Path) -> tuple[npt.NDArray[np.uint8], float | None, str]:
+    """Colours, um per px and notice of a file."""
     if not is_tiff(path):
-        return read_with_pillow(path, ImageError, as_seen=True)
+        pixels, mpp = read_with_pillow(path, ImageError, as_seen=True)
+        return to_rgb8(pixels), mpp, _guessed_range(path, pixels)
     plane = read_tiff(path, ImageError)
-    if plane.as_stored:
-        return plane.pixels, plane.mpp
-    return read_with_pillow(path, ImageError, as_seen=True)[0], plane.mpp
+    _require_colours(plane)
+    if plane.colours.readable:
+        rgb = plane.colours.rgb(plane.pixels)
+        said = "" if plane.colours.bits else _guessed_range(path, plane.pixels)
+    else:
+        rgb, said = to_rgb8(read_with_pillow(path, ImageError, as_seen=True)[0]), ""
+    missing = missing_notice(path, "tiles", [_missing_of(plane.grids)])
+    return _with_glass(rgb, plane.grids), plane.mpp, "; ".join(filter(None, (missing, said)))
+
+
+def _require_colours(plane: TiffPlane) -> None:
+    """Refuse channels that are no colours: the fourth of them is no transparency."""
+    markers = plane.colours.markers
+    if not markers and plane.colours.readable and plane.colours.hides_a_marker(plane.pixels):
+        markers = "4 channels of which none is transparency"
+    if markers:
+        raise ImageError(
+            f"expected a picture of stained tissue in red, green and blue, got {markers}; "
+            "fluorescence cannot be read: save one channel, or the picture as RGB"
+        )
+
+
+def _missing_of(grids: Sequence[SegmentGrid]) -> tuple[int, int]:
+    """Segments missing, and all."""
+    missing = sum(len(grid.missing) for grid in grids)
+    return missing, sum(math.prod(grid.counts_yx) * grid.planes for grid in grids)
+
+
+def _with_glass(rgb: npt.NDArray[np.uint8], grids: Sequence[SegmentGrid]) -> npt.NDArray[np.uint8]:
+    """Make white what was never stored."""
+    boxes = {grid.box(index) for grid in grids for index in grid.missing}
+    if boxes and not rgb.flags.writeable:
+        rgb = rgb.copy()
+    for y0, x0, y1, x1 in boxes:
+        rgb[y0:y1, x0:x1] = 255
+    return rgb
+
+
+def _guessed_range(path: Path, pixels: npt.NDArray[Any]) -> str:
+    """Say that values were taken for those of a camera of fewer bits than are stored."""
+    if pixels.dtype.kind not in "ui" or pixels.dtype.itemsize < 2 or pixels.min(initial=0) < 0:
+        return ""
+    colours = pixels[..., :-1] if pixels.ndim == 3 and pixels.shape[-1] in (2, 4) else pixels
+    bits = bits_of(colours)
+    if bits in (CAMERA_BITS[0], CAMERA_BITS[-1]):
+        return ""
+    return (
+        f"{path}: values reach {int(colours.max())} in {8 * pixels.dtype.itemsize} bits and are "
+        f"taken for {bits} bits, of which {2**bits - 1} is white"
+    )
 
 
 def read_with_pillow(
@@ -94,6 +163,8 @@ def read_with_pillow(
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 require_sides(path, (image.height, image.width), error)
+                if as_seen and _is_deep_colour(image):
+                    return _deep_colours(path), mpp_of_dpi(image.info.get("dpi"))
                 image.load()
                 pixels = np.asarray(_as_seen(image) if as_seen else image)
                 return pixels, mpp_of_dpi(image.info.get("dpi"))
@@ -116,3 +187,19 @@ def _as_seen(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         return image
     return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def _is_deep_colour(image: Image.Image) -> bool:
+    """Whether it is a PNG of 16 bits a colour, of which Pillow gives the upper 8 only."""
+    raw = str(getattr(image, "tile", ""))
+    return (
+        image.format == "PNG"
+        and ";16" in raw
+        and "transparency" not in image.info
+        and (image.mode in ("RGB", "RGBA", "LA"))
+    )
+
+
+def _deep_colours(path: Path) -> npt.NDArray[np.uint16]:
+    """Decode a PNG at its full depth."""
+    return np.asarray(imagecodecs.png_decode(path.read_bytes()))

@@ -1,5 +1,6 @@
 """Micrometres per pixel, out of whatever a picture file says about its scale."""
 
+import itertools
 import math
 import re
 from collections.abc import Mapping
@@ -7,6 +8,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import tifffile
+
+from napari_uninuc.io.tiff_level import leica_scans, main_series
 
 __all__ = ["PLAUSIBLE_MPP", "mpp_of_dpi", "mpp_of_scale", "mpp_of_tiff"]
 
@@ -17,6 +20,10 @@ _LARGEST_MISMATCH = 0.02
 """Relative; pixels further from square than this have no one mpp."""
 
 _UM_PER_UNIT = {
+    "pm": 1e-6,
+    "å": 1e-4,
+    "\u212b": 1e-4,  # the sign for it that is no letter
+    "angstrom": 1e-4,
     "nm": 1e-3,
     "um": 1.0,
     "µm": 1.0,  # micro sign
@@ -26,19 +33,26 @@ _UM_PER_UNIT = {
     "microns": 1.0,
     "micrometer": 1.0,
     "nanometer": 1e-3,  # NGFF spells units out
-    "angstrom": 1e-4,
     "picometer": 1e-6,
     "millimeter": 1e3,
     "mm": 1e3,
     "centimeter": 1e4,
     "cm": 1e4,
-    "meter": 1e6,
     "m": 1e6,
+    "meter": 1e6,
+    "thou": 25.4,
+    "in": 25_400.0,
     "inch": 25_400.0,
+    "inches": 25_400.0,
 }
+"""By lower-case name, in OME-XML, NGFF and ImageJ."""
 
-_RESOLUTION_UNITS = {2: 25_400.0, 3: 10_000.0}
-"""TIFF ResolutionUnit: inch, centimetre; in um."""
+_RESOLUTION_UNITS = {2: 25_400.0, 3: 10_000.0, 4: 1_000.0, 5: 1.0}
+"""TIFF ResolutionUnit: inch, centimetre, and beyond the standard millimetre and um; in um."""
+
+_XMP = 700
+_COUNT = r"[0-9]+(?:[.,][0-9]+)?(?:[eE][-+]?[0-9]+)?"
+"""A number; many a scanner's computer writes a comma for the decimals."""
 
 
 def mpp_of_dpi(dpi: tuple[float, float] | None) -> float | None:
@@ -57,11 +71,20 @@ def mpp_of_scale(step_yx: tuple[float, float], unit: str) -> float | None:
 def mpp_of_tiff(tif: tifffile.TiffFile) -> float | None:
     """Find um per px of the first picture of an open TIFF.
 
-    Asked in turn: OME PhysicalSize, the description of an Aperio scanner, ImageJ's unit, the
-    resolution tags. The first plausible answer (0.05 to 5, square pixels) counts; else None.
+    Asked in turn: OME PhysicalSize, what scanners write (Aperio, Leica, Philips, Ventana),
+    ImageJ's unit, the resolution tags. The first plausible answer (0.05 to 5, square pixels)
+    counts; else None.
     """
-    page = tif.series[0].levels[0].keyframe
-    answers = (_of_ome(tif), _of_aperio(page.description), _of_imagej(tif, page), _of_tags(page))
+    page = main_series(tif).levels[0].keyframe
+    answers = (
+        _of_ome(tif),
+        _of_aperio(page.description),
+        _of_leica(tif),
+        _of_philips(tif.pages.first.description),
+        _of_ventana(tif),
+        _of_imagej(tif, page),
+        _of_tags(page),
+    )
     return next((answer for answer in answers if answer is not None), None)
 
 
@@ -79,17 +102,45 @@ def _of_ome(tif: tifffile.TiffFile) -> float | None:
 
 
 def _ome_size(attributes: Mapping[str, str], axis: str) -> float | None:
-    unit = _UM_PER_UNIT.get(attributes.get(f"PhysicalSize{axis}Unit", "µm"))
+    unit = _UM_PER_UNIT.get(attributes.get(f"PhysicalSize{axis}Unit", "µm").lower())
     size = _number(attributes.get(f"PhysicalSize{axis}"))
     return None if unit is None or size is None else size * unit
 
 
 def _of_aperio(description: str) -> float | None:
-    found = re.search(r"\bMPP\s*=\s*([0-9.]+)", description)
+    found = re.search(rf"\bMPP\s*=\s*({_COUNT})", description)
     if found is None or not description.startswith("Aperio"):
         return None
     size = _number(found.group(1))
     return _agreed(size, size)
+
+
+def _of_leica(tif: tifffile.TiffFile) -> float | None:
+    scans = leica_scans(tif)
+    return None if not scans else _agreed(*(nm / 1000 for nm in scans[0].nm_per_px_xy))
+
+
+def _of_philips(description: str) -> float | None:
+    """Read the first pixel spacing, (row, column) in mm: that of the finest level."""
+    if "DICOM_PIXEL_SPACING" not in description[: 2**20]:
+        return None
+    said = re.search(rf"DICOM_PIXEL_SPACING\D[^<>]*>\D*?({_COUNT})\D+?({_COUNT})", description)
+    if said is None:
+        return None
+    y, x = (_number(text) for text in said.groups())
+    return None if y is None or x is None else _agreed(x * 1e3, y * 1e3)
+
+
+def _of_ventana(tif: tifffile.TiffFile) -> float | None:
+    """Read ``ScanRes`` of the iScan element that some page's XMP holds, um per px."""
+    for page in itertools.islice(tif.pages, 4):
+        stored = page.tags.valueof(_XMP) if isinstance(page, tifffile.TiffPage) else None
+        text = stored.decode("utf-8", "replace") if isinstance(stored, bytes) else str(stored or "")
+        found = re.search(rf"<iScan\b[^>]*\bScanRes\s*=\s*[\"']({_COUNT})", text[: 2**20])
+        if found is not None:
+            size = _number(found.group(1))
+            return _agreed(size, size)
+    return None
 
 
 def _of_imagej(tif: tifffile.TiffFile, page: Any) -> float | None:
@@ -125,6 +176,6 @@ def _agreed(x: float | None, y: float | None) -> float | None:
 
 def _number(text: str | None) -> float | None:
     try:
-        return float(text) if text else None
+        return float(text.replace(",", ".")) if text else None
     except ValueError:
         return None

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from napari_uninuc.errors import UniNucError
@@ -12,6 +13,7 @@ __all__ = [
     "MAX_PACKING",
     "MAX_SIDE",
     "is_tiff",
+    "missing_notice",
     "reason_of",
     "require_file",
     "require_packed",
@@ -89,6 +91,25 @@ def require_packed(path: Path, nbytes: int, error: type[UniNucError]) -> None:
             f"{path}: expected at most {MAX_PACKING} bytes of pixels for each of the file, got "
             f"{nbytes} announced in {size}; save it again"
         )
+
+
+def missing_notice(
+    path: Path, parts: str, grids: Iterable[tuple[int, int]], instead: str = "taken for glass"
+) -> str:
+    """Say in one line what was never stored of a picture; empty where nothing is missing.
+
+    Parameters
+    ----------
+    parts : what they are called: tiles, chunks
+    grids : (missing, of all) of each level, finest first
+    instead : what they are shown as
+    """
+    said = [
+        f"{missing} of {total} {parts}" + (f" of level {level}" if level else "")
+        for level, (missing, total) in enumerate(grids)
+        if missing
+    ]
+    return f"{path}: {', '.join(said)} are missing and {instead}" if said else ""
 
 
 def reason_of(problem: BaseException) -> str:

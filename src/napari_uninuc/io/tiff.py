@@ -16,6 +16,8 @@ from napari_uninuc.errors import UniNucError
 from napari_uninuc.io.resolution import mpp_of_tiff
 from napari_uninuc.io.sources import DECODING_ERRORS, reason_of, require_packed, require_sides
 from napari_uninuc.io.targets import replacing
+from napari_uninuc.io.tiff_colours import TiffColours, colours_of
+from napari_uninuc.io.tiff_level import SegmentGrid, main_series, require_whole
 
 __all__ = [
     "TiffPlane",
@@ -40,7 +42,6 @@ _MAX_PLANES = 10**7
 _MAX_UINT16 = 65_535
 _NAMESPACE = "napari-uninuc"
 _ORIGIN = ("origin_y_slide", "origin_x_slide")
-_PHOTOMETRICS_AS_STORED = {1, 2, 6}  # MINISBLACK, RGB, YCBCR (which tifffile decodes to RGB)
 _CHANNEL_AXES = "SCQ"  # samples, channels, and tifffile's "unknown"
 
 
@@ -52,15 +53,16 @@ class TiffPlane:
     ----------
     pixels : (H, W) or (H, W, C), type as stored
     mpp : micrometres per px, or None where the file does not say so plausibly
-    as_stored : False where the numbers are not yet what is seen: a palette, inks, or
-        white as zero
+    colours : what the numbers mean, if they are a picture
+    grids : of each page that was read: which tiles were never stored, and are 0 in `pixels`
     origin_yx_slide : first pixel on the slide, px, where `write_ome_tiff` said it; None where
         the file is not of ours
     """
 
     pixels: npt.NDArray[Any]
     mpp: float | None
-    as_stored: bool
+    colours: TiffColours
+    grids: tuple[SegmentGrid, ...]
     origin_yx_slide: tuple[int, int] | None = None
 
 
@@ -80,18 +82,18 @@ def read_tiff(path: Path, error: type[UniNucError]) -> TiffPlane:
     try:
         with tifffile.TiffFile(path, _multifile=False) as tif:  # opens no file that this one names
             _require_few_planes(path, tif.ome_metadata or "", error)
-            level = tif.series[0].levels[0]
+            level = main_series(tif).levels[0]
             axes, shape = level.get_axes(squeeze=True), level.get_shape(squeeze=True)
             require_sides(path, _sides(path, axes, shape, error), error)
-            _require_whole(path, level, error)
+            require_whole(path, level, error)
             largest = max(math.prod(level.keyframe.chunks) * level.dtype.itemsize, level.nbytes)
             require_packed(path, largest, error)
             pixels = level.asarray(squeeze=True)
-            as_stored = int(level.keyframe.photometric) in _PHOTOMETRICS_AS_STORED
             return TiffPlane(
                 _channels_last(pixels, axes),
                 mpp_of_tiff(tif),
-                as_stored,
+                colours_of(tif, level),
+                tuple(SegmentGrid.of(page) for page in level.pages if page is not None),
                 None if tif.ome_metadata is None else origin_of_ours(tif.ome_metadata),
             )
     except UniNucError:
@@ -125,17 +127,6 @@ def _require_few_planes(path: Path, description: str, error: type[UniNucError]) 
             sizes[known] = max(sizes[known], int(digits[:20]))
     if math.prod(sizes.values()) > _MAX_PLANES:
         raise error(f"{path}: expected one plane, got OME-XML of {_MAX_PLANES} or more; save one")
-
-
-def _require_whole(path: Path, level: Any, error: type[UniNucError]) -> None:
-    """Refuse a file cut short: decoders fill missing strips with zeros without a word."""
-    size = path.stat().st_size
-    for page in level.pages:
-        if page is None:
-            continue
-        ends = (a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True))
-        if max(ends, default=0) > size:
-            raise error(f"{path}: the file is cut short at {size} bytes; fetch it again")
 
 
 def _channels_last(pixels: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:

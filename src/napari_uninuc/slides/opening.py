@@ -1,6 +1,7 @@
 """One door to every slide format."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -8,7 +9,7 @@ from napari_uninuc.errors import ImageError
 from napari_uninuc.io.resolution import PLAUSIBLE_MPP
 from napari_uninuc.io.sources import is_tiff, require_file
 from napari_uninuc.slides.protocol import Slide
-from napari_uninuc.slides.tiff_slide import TiffSlide, require_whole_tiff
+from napari_uninuc.slides.tiff_slide import TiffSlide, look_at_vendor_tiff
 from napari_uninuc.slides.vendor_slide import VendorSlide, vendor_of
 from napari_uninuc.slides.zarr_slide import ZarrSlide, is_zarr
 
@@ -16,6 +17,12 @@ __all__ = ["AnySlide", "is_slide", "look_at_slide", "open_slide", "require_mpp"]
 
 AnySlide = TiffSlide | VendorSlide | ZarrSlide
 """A slide of which the scale may be missing: then its `mpp` is None."""
+
+_ALIKE = {"aperio", "hamamatsu", "leica"}
+"""Vendors whose tiles lie where tifffile finds them, so that it can stand in for openslide."""
+
+_STOP_AT_GAPS = {"leica"}
+"""Of them, those where openslide fails at a tile that is missing, and at all after it."""
 
 _LARGEST_PICTURE = 6000 * 6000
 """Px of a picture without coarser levels that is still no slide."""
@@ -90,12 +97,33 @@ def look_at_slide(path: Path) -> AnySlide:
     require_file(path, ImageError)
     vendor = vendor_of(path)
     if vendor is not None:
-        if is_tiff(path):
-            require_whole_tiff(path)
-        return VendorSlide(path)
+        return _vendor_slide(path, vendor)
     if is_tiff(path):
         return TiffSlide(path)
     raise ImageError(
         f"{path}: expected a slide (TIFF, OME-TIFF, OME-Zarr, SVS, NDPI, MRXS, SCN, DICOM), got "
         "something else; scanners' own formats need pip install 'napari-uninuc[slides]'"
     )
+
+
+def _vendor_slide(path: Path, vendor: str) -> VendorSlide | TiffSlide:
+    """Open by openslide; by tifffile what openslide refuses, where it reads the same from it."""
+    if not is_tiff(path):
+        return VendorSlide(path)
+    mpp, notice = look_at_vendor_tiff(path, vendor)
+
+    def by_openslide() -> VendorSlide:
+        return VendorSlide(path, mpp, notice)
+
+    def by_tifffile() -> TiffSlide:
+        return TiffSlide(path)
+
+    fails_later = bool(notice) and vendor in _STOP_AT_GAPS
+    first, second = (by_tifffile, by_openslide) if fails_later else (by_openslide, by_tifffile)
+    try:
+        return first()
+    except ImageError:
+        if vendor in _ALIKE:
+            with suppress(ImageError):
+                return second()
+        raise

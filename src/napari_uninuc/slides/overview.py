@@ -4,9 +4,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from napari_uninuc.errors import ImageError
 from napari_uninuc.slides.protocol import Slide, level_for
 
 __all__ = ["overview_of"]
+
+_MOST_PIXELS = 2**28
+"""Of an overview: nine times a microscope slide that is scanned to its rims, at 8 um."""
 
 _PIXELS_AT_ONCE = 2**24
 """Read at once from the coarsest fine level: 50 MB of RGB."""
@@ -27,11 +31,21 @@ def overview_of(slide: Slide, mpp: float) -> npt.NDArray[np.uint8]:
     -------
     rgb : (H, W, 3) uint8, at least 1 x 1; pixel i covers [i, i + 1) times ``mpp`` um, the last
         ones may reach past the slide
+
+    Raises
+    ------
+    ImageError
+        Larger than any slide is, or as `Slide.read`.
     """
     place = level_for(slide, mpp)
     level = slide.levels[place]
     step = max(1.0, mpp / (slide.mpp * level.downsample))
     height, width = (max(1, round(side / step)) for side in level.shape)
+    if height * width > _MOST_PIXELS:
+        raise ImageError(
+            f"{slide.path}: expected a slide of at most {_MOST_PIXELS} px at {mpp:g} um, got "
+            f"{height} x {width}; check what the file says of its size and scale"
+        )
     rgb = np.empty((height, width, 3), np.uint8)
     side = max(1, int(_PIXELS_AT_ONCE**0.5 / step))
     for y in range(0, height, side):

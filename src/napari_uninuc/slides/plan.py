@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,10 @@ from napari_uninuc.errors import ImageError
 from napari_uninuc.slides.protocol import Box, Slide, level_for
 from napari_uninuc.slides.tissue import Tissue
 
-__all__ = ["SlidePlan", "fingerprint_of", "plan_slide"]
+__all__ = ["ORIGIN", "SlidePlan", "fingerprint_of", "origin_of", "plan_slide"]
+
+ORIGIN = "origin_yx"
+"""Setting of a run; left out where it is (0, 0)."""
 
 _LARGEST_FIELD = 2**25
 """Px of a field; the model's own have 2**20, at 0.06 um per px about 2**24."""
@@ -46,6 +50,8 @@ class SlidePlan:
     score_threshold, min_area_um2, max_overlap : as in `SegmentSettings`, none left open
     fields : of the whole level, row-major
     tiles : indices of the fields that hold tissue, ascending
+    origin_yx : where the slide's first pixel lies in the scanner's own frame, px of full
+        resolution; all positions are counted from that pixel
     """
 
     slide: str
@@ -64,6 +70,7 @@ class SlidePlan:
     max_overlap: float
     fields: tuple[Field, ...]
     tiles: tuple[int, ...]
+    origin_yx: tuple[int, int] = (0, 0)
 
     @property
     def level_mpp(self) -> float:
@@ -84,7 +91,16 @@ class SlidePlan:
             json.dumps([fields, list(self.tiles)]).encode(), digest_size=16
         ).hexdigest()
         values["shape"], values["classes"] = list(self.shape), list(self.classes)
+        del values[ORIGIN]
+        if any(self.origin_yx):  # a run of a slide that fills its frame is what it always was
+            values[ORIGIN] = list(self.origin_yx)
         return values
+
+
+def origin_of(settings: Mapping[str, Any]) -> tuple[int, int]:
+    """Read where in the scanner's frame a run counted from; TypeError or ValueError for damage."""
+    y, x = settings.get(ORIGIN, (0, 0))
+    return int(y), int(x)
 
 
 def plan_slide(
@@ -122,6 +138,7 @@ def plan_slide(
         max_overlap=choices.max_overlap,
         fields=fields,
         tiles=tuple(field.index for field in tiles),
+        origin_yx=slide.origin_yx,
     )
 
 

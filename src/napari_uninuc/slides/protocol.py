@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from napari_uninuc.errors import ImageError
 
-__all__ = ["Box", "Level", "Slide", "level_for", "levels_of", "require_inside"]
+__all__ = ["Box", "Level", "Slide", "cropped", "level_for", "levels_of", "require_inside"]
 
 Box = tuple[int, int, int, int]
 """Half-open (y0, x0, y1, x1)."""
@@ -36,16 +36,23 @@ class Level:
 class Slide(Protocol):
     """A pyramid whose pixels are read when asked for. Labels and macro pictures are never read.
 
+    A slide is the part that was scanned, as QuPath shows it: where a scanner's file tells that
+    part of a larger frame (``openslide.bounds``), level 0 begins with its first pixel, and every
+    position is counted from there.
+
     Attributes
     ----------
     path : where it is
     levels : finest first
+    origin_yx : first pixel of level 0 in the scanner's own frame, px; (0, 0) where the file
+        shows nothing else
     mpp : micrometres per px of level 0
     notice : one line a person should read about this file; empty where there is none
     """
 
     path: Path
     levels: tuple[Level, ...]
+    origin_yx: tuple[int, int]
     mpp: float
     notice: str
 
@@ -98,6 +105,20 @@ def _downsample(full: tuple[int, int], shape: tuple[int, int]) -> float:
     if all(abs(a / whole - b) < 1 for a, b in zip(full, shape, strict=True)):
         return float(whole)
     return sum(ratios) / 2
+
+
+def cropped(levels: Sequence[Level], shape: tuple[int, int]) -> tuple[Level, ...]:
+    """Make the levels of a part of a slide, (H, W) px of full resolution; whole px of each.
+
+    Where a level's px do not divide the part, its last px reach as far as they lie inside.
+    """
+    return tuple(
+        Level(
+            (max(1, int(shape[0] / each.downsample)), max(1, int(shape[1] / each.downsample))),
+            each.downsample,
+        )
+        for each in levels
+    )
 
 
 def require_inside(path: Path, levels: Sequence[Level], level: int, box_yxyx: Box) -> None:

@@ -89,6 +89,7 @@ def _facts(plan: SlidePlan, summary: SlideSummary) -> list[tuple[str, ...]]:
         ("score threshold", f"{plan.score_threshold:g}"),
         ("smallest nucleus, µm²", f"{plan.min_area_um2:g}"),
         ("micrometres per px of the slide", f"{plan.mpp:g}"),
+        *_frame(plan),
         ("level outlined", f"{plan.level}, {width} x {height} px of {plan.level_mpp:g} µm"),
         ("tiles outlined, of all", f"{summary.tiles} of {summary.tiles_of_slide}"),
         ("computed on, tiles", _devices(summary)),
@@ -99,6 +100,12 @@ def _facts(plan: SlidePlan, summary: SlideSummary) -> list[tuple[str, ...]]:
 
 def _devices(summary: SlideSummary) -> str:
     return ", ".join(f"{name}: {tiles:,}" for name, tiles in summary.devices.items()) or "unknown"
+
+
+def _frame(plan: SlidePlan) -> list[tuple[str, ...]]:
+    """Say where the slide begins in the scanner's frame, where it does not fill it."""
+    y, x = plan.origin_yx
+    return [("scanned part begins at, px of the scanner's frame", f"x {x}, y {y}")] * bool(y or x)
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

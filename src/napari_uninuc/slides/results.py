@@ -21,9 +21,9 @@ from napari_uninuc.core.labels import LabelMap
 from napari_uninuc.core.nuclei import Nucleus, Status
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.sources import DECODING_ERRORS
-from napari_uninuc.slides.plan import SlidePlan
+from napari_uninuc.slides.plan import ORIGIN, SlidePlan, origin_of
 from napari_uninuc.slides.protocol import Box
-from napari_uninuc.slides.state import STATE
+from napari_uninuc.slides.state import STATE, counts_from_elsewhere
 from napari_uninuc.slides.summary import OUTPUTS
 
 __all__ = ["ResultPart", "SlideResult", "open_result"]
@@ -158,13 +158,16 @@ class SlideResult:
         )
 
 
-def open_result(folder: Path, fingerprint: str | None = None) -> SlideResult:
+def open_result(
+    folder: Path, fingerprint: str | None = None, origin_yx: tuple[int, int] = (0, 0)
+) -> SlideResult:
     """Open what a run left.
 
     Parameters
     ----------
     folder : as named by ``--output``
     fingerprint : of the slide it must be of; None asks for none
+    origin_yx : what that slide is counted from, see `Slide`
 
     Raises
     ------
@@ -176,13 +179,16 @@ def open_result(folder: Path, fingerprint: str | None = None) -> SlideResult:
     try:
         assert isinstance(settings, Mapping)
         values = {
-            each.name: settings[each.name] for each in fields(SlidePlan) if each.name != "fields"
+            each.name: settings[each.name]
+            for each in fields(SlidePlan)
+            if each.name not in ("fields", ORIGIN)
         }
         shape, classes = tuple(values["shape"]), tuple(values["classes"])
         plan = SlidePlan(
-            **{**values, "shape": shape, "classes": classes, "fields": (), "tiles": ()}
+            **{**values, "shape": shape, "classes": classes, "fields": (), "tiles": ()},
+            origin_yx=origin_of(settings),
         )
-    except (AssertionError, KeyError, TypeError) as problem:
+    except (AssertionError, KeyError, TypeError, ValueError) as problem:
         raise OutputError(
             f"{folder / STATE}: expected the settings of a run, got damage ({problem}); choose "
             "another folder"
@@ -192,6 +198,8 @@ def open_result(folder: Path, fingerprint: str | None = None) -> SlideResult:
             f"{folder}: expected a finished run, got one that is not; run the same command again"
         )
     if fingerprint is not None and plan.fingerprint != fingerprint:
+        if plan.origin_yx != tuple(origin_yx):
+            raise OutputError(f"{folder}: {counts_from_elsewhere(settings, origin_yx)}")
         raise OutputError(
             f"{folder}: expected a result of this slide, got one of {plan.slide}; choose the "
             "folder that belongs to it"

@@ -98,10 +98,12 @@ def geojson_sink(path: Path, plan: SlidePlan, full_shape: tuple[int, int]) -> It
 
 def _header(plan: SlidePlan, full_shape: tuple[int, int]) -> dict[str, Any]:
     palette = ClassPalette.of_names(list(plan.classes))
+    frame = {"origin_yx_frame": list(plan.origin_yx)} if any(plan.origin_yx) else {}
     return {
         "version": 1,
         "shape": list(full_shape),
         "origin_yx_slide": [0, 0],
+        **frame,
         "mpp": plan.mpp,
         "classes": [{"name": c.name, "color": list(rgb_of(c.colour))} for c in palette.classes],
     }

@@ -11,10 +11,19 @@ from filelock import FileLock, Timeout
 
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.targets import replacing
-from napari_uninuc.slides.plan import SlidePlan
+from napari_uninuc.slides.plan import ORIGIN, SlidePlan
 from napari_uninuc.slides.tiles import is_done, tile_path
 
-__all__ = ["SCRATCH", "STATE", "TILES", "RunFolder", "claimed", "read_state", "write_state"]
+__all__ = [
+    "SCRATCH",
+    "STATE",
+    "TILES",
+    "RunFolder",
+    "claimed",
+    "counts_from_elsewhere",
+    "read_state",
+    "write_state",
+]
 
 STATE = "run.json"
 TILES = "tiles"
@@ -157,10 +166,27 @@ def read_state(path: Path) -> Mapping[str, Any] | None:
     return stored
 
 
+def counts_from_elsewhere(stored: Mapping[str, Any], origin_yx: tuple[int, int]) -> str:
+    """Say why a run of the same slide is of no use: its positions are others.
+
+    Parameters
+    ----------
+    stored : its settings
+    origin_yx : what the slide is counted from now, px of the scanner's frame
+    """
+    return (
+        f"holds a run that counts from {stored.get(ORIGIN, [0, 0])} (y, x) of the scanner's frame, "
+        f"while the slide counts from {list(origin_yx)}, where the scanned part begins and QuPath "
+        "too counts from; name another folder and outline the slide again"
+    )
+
+
 def _require_same(path: Path, stored: Mapping[str, Any], plan: SlidePlan) -> None:
     asked = json.loads(json.dumps(plan.settings()))
     for name, value in asked.items():
         if stored.get(name) != value:
+            if name == "fingerprint" and stored.get(ORIGIN) != asked.get(ORIGIN):
+                raise OutputError(f"{path}: {counts_from_elsewhere(stored, plan.origin_yx)}")
             raise OutputError(
                 f"{path}: holds a run with {name} {stored.get(name)}, got {value}; name another "
                 "folder, or remove this one"

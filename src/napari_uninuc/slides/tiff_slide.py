@@ -1,5 +1,7 @@
 """Pyramids in TIFF files, tile by tile with tifffile: OME-TIFF, Aperio, Hamamatsu, Leica, plain."""
 
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +11,31 @@ import tifffile
 
 from napari_uninuc.errors import ImageError
 from napari_uninuc.io.resolution import mpp_of_tiff
-from napari_uninuc.io.sources import DECODING_ERRORS
+from napari_uninuc.io.sources import DECODING_ERRORS, missing_notice, reason_of
+from napari_uninuc.io.tiff_colours import TiffColours, colours_of
+from napari_uninuc.io.tiff_level import SegmentGrid, leica_scans, main_series, require_whole
 from napari_uninuc.slides.protocol import Box, Level, levels_of, require_inside
 
-__all__ = ["TiffSlide", "require_whole_tiff"]
+__all__ = ["TiffSlide", "look_at_vendor_tiff"]
 
 _RGB, _YCBCR = 2, 6
-_JPEG = {6, 7, 33007, 34892}
-_APERIO_YCBCR = 33003
 _LARGEST_SEGMENT = 2**28
 """Bytes of one decoded tile or strip; more would not be read lazily."""
 _WHITE = 255
+_GLASS = "taken for glass"
+
+_LEAVE_GLASS_OUT = {"philips", "ventana"}
+"""Vendors whose files hold no tiles where nothing was scanned: nothing of them is lost."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _TiffLevel:
+    """One level of a file: its pages, what its samples mean, and how tiles share it out."""
+
+    keyframe: Any
+    page: Any
+    colours: TiffColours
+    grid: SegmentGrid
 
 
 class TiffSlide:
@@ -37,23 +53,28 @@ class TiffSlide:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.origin_yx = (0, 0)
         try:
             self._tif = tifffile.TiffFile(path)
         except DECODING_ERRORS as problem:
             raise _unreadable(path, problem) from None
         try:
-            pyramid = self._tif.series[0].levels
+            pyramid = main_series(self._tif).levels
             for level in pyramid:
                 _require_rgb(path, level)
-                _require_whole(path, level)
-            self._pages: list[tuple[Any, Any]] = [
-                (level.keyframe, level.pages[0]) for level in pyramid
+                require_whole(path, level, ImageError)
+            self._levels = [
+                _TiffLevel(
+                    level.keyframe,
+                    level.pages[0],
+                    colours_of(self._tif, level),
+                    SegmentGrid.of(level.pages[0]),
+                )
+                for level in pyramid
             ]
-            self.levels: tuple[Level, ...] = levels_of(
-                [(page.imagelength, page.imagewidth) for page, _ in self._pages]
-            )
+            self.levels: tuple[Level, ...] = levels_of([each.grid.shape for each in self._levels])
             self.mpp: float | None = mpp_of_tiff(self._tif)
-            self.notice = self._missing()
+            self.notice = missing_notice(path, "tiles", [_counts(e.grid) for e in self._levels])
             self._try_one_segment()
         except ImageError:
             self.close()
@@ -66,12 +87,19 @@ class TiffSlide:
         """Read a part of a level; see `Slide`."""
         require_inside(self.path, self.levels, level, box_yxyx)
         y0, x0, y1, x1 = box_yxyx
-        rgb = np.full((y1 - y0, x1 - x0, 3), _WHITE, np.uint8)
-        for index in _segments(self._pages[level][0], box_yxyx):
+        stored = self._levels[level]
+        samples = np.zeros((y1 - y0, x1 - x0, stored.keyframe.samplesperpixel), np.uint8)
+        missing: list[Box] = []
+        for index in stored.grid.indices(box_yxyx):
             found = self._segment(level, index)
-            if found is not None:
-                _paste(rgb, box_yxyx, *found)
-        return rgb
+            if found is None:
+                missing.append(stored.grid.box(index))
+            else:
+                _paste(samples, box_yxyx, *found)
+        rgb = stored.colours.rgb(samples)
+        for top, left, bottom, right in missing:
+            rgb[max(top - y0, 0) : bottom - y0, max(left - x0, 0) : right - x0] = _WHITE
+        return np.ascontiguousarray(rgb)
 
     def close(self) -> None:
         """Close the file."""
@@ -81,70 +109,79 @@ class TiffSlide:
         self, level: int, index: int
     ) -> tuple[npt.NDArray[np.uint8], tuple[int, ...]] | None:
         """Decode a tile or strip: its pixels, and (plane, depth, y, x, sample) of the first."""
-        keyframe, page = self._pages[level]
-        offset, count = page.dataoffsets[index], page.databytecounts[index]
-        if count == 0:
+        stored = self._levels[level]
+        if index in stored.grid.missing:
             return None
-        handle = self._tif.filehandle
+        keyframe, page, handle = stored.keyframe, stored.page, self._tif.filehandle
         try:
-            handle.seek(offset)
+            # Made on first use, out of tags that are read then: it moves the handle.
+            decode = keyframe.decode
             header = {"jpegheader": keyframe.jpegheader} if keyframe.jpegheader else {}
-            pixels, place, _ = keyframe.decode(
-                handle.read(count), index, jpegtables=keyframe.jpegtables, **header
-            )
+            tables = keyframe.jpegtables
+            handle.seek(page.dataoffsets[index])
+            packed = handle.read(page.databytecounts[index])
+            pixels, place, _ = decode(packed, index, jpegtables=tables, **header)
         except DECODING_ERRORS as problem:
-            reason = " ".join(str(problem).split()) or type(problem).__name__
+            reason = reason_of(problem)
             raise ImageError(
                 f"{self.path}: tile {index} of level {level} cannot be decoded ({reason}); fetch "
                 "the file again, or save it anew as a pyramidal TIFF"
             ) from None
         return None if pixels is None else (pixels[0], place)
 
-    def _missing(self) -> str:
-        counts = np.asarray(self._pages[0][1].databytecounts)
-        missing = int((counts == 0).sum())
-        if not missing:
-            return ""
-        return f"{self.path}: {missing} of {counts.size} tiles are missing and taken for glass"
-
     def _try_one_segment(self) -> None:
         """Fail now, not after an hour, where the codec is not there."""
-        for level, (_, page) in enumerate(self._pages):
-            present = np.flatnonzero(np.asarray(page.databytecounts))
-            if present.size:
-                self._segment(level, int(present[0]))
+        for level, stored in enumerate(self._levels):
+            count = len(stored.page.databytecounts)
+            first = next((i for i in range(count) if i not in stored.grid.missing), None)
+            if first is not None:
+                self._segment(level, first)
 
 
-def require_whole_tiff(path: Path) -> None:
-    """Raise ImageError where a TIFF that another library will read is cut short."""
+def look_at_vendor_tiff(path: Path, vendor: str) -> tuple[float | None, str]:
+    """Look at a TIFF that another library will read, for what that one does not say.
+
+    Returns
+    -------
+    mpp : micrometres per px, where the file says so
+    notice : tiles that are missing, in one line; empty where none are
+
+    Raises
+    ------
+    ImageError
+        Cut short, or not 8-bit RGB.
+    """
     try:
         with tifffile.TiffFile(path) as tif:
-            for level in tif.series[0].levels:
-                _require_whole(path, level)
+            scans = leica_scans(tif)
+            series = tif.series[scans[0].place if scans else 0]
+            for level in series.levels:
+                require_whole(path, level, ImageError)
+            _require_eight_bit_rgb(path, series.levels[0])
+            mpp = mpp_of_tiff(tif) if len(scans) < 2 else None
+            return mpp, "" if vendor in _LEAVE_GLASS_OUT else _missing_in(tif, path, vendor)
     except ImageError:
         raise
     except DECODING_ERRORS:
-        return  # the other library says what is wrong with it
+        return None, ""  # the other library says what is wrong with it
 
 
-def _segments(page: Any, box_yxyx: Box) -> list[int]:
-    """Indices of the tiles or strips that hold pixels of a box."""
-    y0, x0, y1, x1 = box_yxyx
-    height, width = (
-        (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
-    )
-    across, down = -(-page.imagewidth // width), -(-page.imagelength // height)
-    planes = 1 if page.planarconfig == 1 else 3
-    return [
-        (plane * down + row) * across + column
-        for plane in range(planes)
-        for row in range(y0 // height, -(-y1 // height))
-        for column in range(x0 // width, -(-x1 // width))
-    ]
+def _missing_in(tif: tifffile.TiffFile, path: Path, vendor: str) -> str:
+    """Say which tiles of any page are missing: not every level is one in tifffile's eyes."""
+    pages: Any = tif.pages
+    counts = [_counts(SegmentGrid.of(page)) for page in pages if page.keyframe.is_tiled]
+    from_finer = vendor == "aperio" and any(missing for missing, _ in counts[1:])
+    instead = "taken for glass or, in coarser levels, from a finer one" if from_finer else _GLASS
+    return missing_notice(path, "tiles", counts, instead)
+
+
+def _counts(grid: SegmentGrid) -> tuple[int, int]:
+    """Tiles that are missing, and all."""
+    return len(grid.missing), math.prod(grid.counts_yx) * grid.planes
 
 
 def _paste(
-    rgb: npt.NDArray[np.uint8],
+    samples: npt.NDArray[np.uint8],
     box_yxyx: Box,
     pixels: npt.NDArray[np.uint8],
     place: tuple[int, ...],
@@ -152,29 +189,16 @@ def _paste(
     """Copy the part of a segment (h, w, samples) that lies in the box."""
     y0, x0, y1, x1 = box_yxyx
     plane, _, top, left, _ = place
-    height, width, samples = pixels.shape
+    height, width, count = pixels.shape
     ys, xs = (max(y0, top), min(y1, top + height)), (max(x0, left), min(x1, left + width))
-    cut = pixels[ys[0] - top : ys[1] - top, xs[0] - left : xs[1] - left, :3]
-    channels = slice(plane, plane + 1) if samples == 1 else slice(0, 3)
-    rgb[ys[0] - y0 : ys[1] - y0, xs[0] - x0 : xs[1] - x0, channels] = cut
+    cut = pixels[ys[0] - top : ys[1] - top, xs[0] - left : xs[1] - left]
+    channels = slice(plane, plane + 1) if count == 1 else slice(0, count)
+    samples[ys[0] - y0 : ys[1] - y0, xs[0] - x0 : xs[1] - x0, channels] = cut
 
 
 def _require_rgb(path: Path, level: Any) -> None:
+    _require_eight_bit_rgb(path, level)
     page = level.keyframe
-    kind = f"{level.dtype} with axes {level.axes}"
-    if level.dtype != np.uint8 or page.samplesperpixel not in (3, 4) or len(level.pages) != 1:
-        raise ImageError(
-            f"{path}: expected an 8-bit RGB slide of stained tissue, got {kind}; fluorescence and "
-            "16-bit slides cannot be read: convert it to 8-bit RGB"
-        )
-    compressed_as_seen = page.photometric == _RGB or (
-        page.photometric == _YCBCR and page.compression in _JPEG
-    )
-    if not compressed_as_seen or page.compression == _APERIO_YCBCR:
-        raise ImageError(
-            f"{path}: these colours need openslide, got photometric {int(page.photometric)} with "
-            f"compression {int(page.compression)}; pip install 'napari-uninuc[slides]'"
-        )
     if int(np.prod(page.chunks)) > _LARGEST_SEGMENT:
         raise ImageError(
             f"{path}: expected tiles, got one piece of {page.chunks} px; save it as a tiled, "
@@ -182,16 +206,18 @@ def _require_rgb(path: Path, level: Any) -> None:
         )
 
 
-def _require_whole(path: Path, level: Any) -> None:
-    size = path.stat().st_size
-    for page in level.pages:
-        if page is None:
-            continue
-        ends = np.add(page.dataoffsets, page.databytecounts, dtype=np.int64)
-        if ends.max(initial=0) > size:
-            raise ImageError(f"{path}: the file is cut short at {size} bytes; fetch it again")
+def _require_eight_bit_rgb(path: Path, level: Any) -> None:
+    page = level.keyframe
+    colours = page.photometric in (_RGB, _YCBCR) and page.samplesperpixel in (3, 4)
+    if level.dtype != np.uint8 or page.bitspersample != 8 or not colours or len(level.pages) != 1:
+        raise ImageError(
+            f"{path}: expected an 8-bit RGB slide of stained tissue, got {level.dtype} with axes "
+            f"{level.axes} and colours of kind {int(page.photometric)}; fluorescence, grey and "
+            "16-bit slides cannot be read: convert it to 8-bit RGB"
+        )
 
 
 def _unreadable(path: Path, problem: BaseException) -> ImageError:
-    reason = " ".join(str(problem).split()) or type(problem).__name__
-    return ImageError(f"{path}: expected a readable slide, got {reason}; fetch it again")
+    return ImageError(
+        f"{path}: expected a readable slide, got {reason_of(problem)}; fetch it again"
+    )

@@ -8,16 +8,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import zarr
+from zarr.storage import LocalStore
 
 from napari_uninuc.errors import ImageError
 from napari_uninuc.io.resolution import mpp_of_scale
-from napari_uninuc.io.sources import DECODING_ERRORS
+from napari_uninuc.io.sources import DECODING_ERRORS, missing_notice
 from napari_uninuc.slides.protocol import Box, Level, levels_of, require_inside
+from napari_uninuc.slides.zarr_gaps import ChunkGaps
 
 __all__ = ["ZarrSlide", "is_zarr"]
 
 _MARKS = (".zgroup", "zarr.json")
 _COLOURS = ("FF0000", "00FF00", "0000FF")
+_WHITE = 255
 
 
 def is_zarr(path: Path) -> bool:
@@ -35,7 +38,7 @@ class ZarrSlide:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.notice = path, ""
+        self.path, self.origin_yx = path, (0, 0)
         try:
             multiscale, omero, group = _multiscale(path)
             self._axes = [_name(axis) for axis in multiscale["axes"]]
@@ -44,6 +47,9 @@ class ZarrSlide:
                 _require_rgb(path, self._axes, array, omero)
             self.levels: tuple[Level, ...] = levels_of([self._sides(a) for a in self._arrays])
             self.mpp: float | None = _mpp(multiscale)
+            self._gaps = [ChunkGaps.of(a, self._axes, _folder_of(path, a)) for a in self._arrays]
+            counts = [each.missing_of_all for each in self._gaps]
+            self.notice = missing_notice(path, "chunks", counts)
         except ImageError:
             raise
         except (*DECODING_ERRORS, json.JSONDecodeError) as problem:
@@ -53,7 +59,7 @@ class ZarrSlide:
             ) from None
 
     def read(self, level: int, box_yxyx: Box) -> npt.NDArray[np.uint8]:
-        """Read a part of a level; see `Slide`. A chunk that is missing has the fill value."""
+        """Read a part of a level; see `Slide`."""
         require_inside(self.path, self.levels, level, box_yxyx)
         y0, x0, y1, x1 = box_yxyx
         where = {"y": slice(y0, y1), "x": slice(x0, x1), "c": slice(0, 3)}
@@ -67,7 +73,10 @@ class ZarrSlide:
                 "the folder again"
             ) from None
         kept = [axis for axis in self._axes if axis in where]
-        return np.ascontiguousarray(pixels.transpose([kept.index(axis) for axis in "yxc"]))
+        rgb = np.ascontiguousarray(pixels.transpose([kept.index(axis) for axis in "yxc"]))
+        for ys, xs in self._gaps[level].boxes(box_yxyx):
+            rgb[ys, xs] = _WHITE
+        return rgb
 
     def close(self) -> None:
         """Forget the arrays; zarr keeps no file open."""
@@ -92,6 +101,13 @@ def _multiscale(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any], Any]:
             "the folder of the picture"
         )
     return attributes["multiscales"][0], attributes.get("omero") or {}, group
+
+
+def _folder_of(path: Path, array: Any) -> Path:
+    """Folder of an array, which lies in the picture's or beneath it."""
+    store = array.store_path.store
+    root = Path(store.root) if isinstance(store, LocalStore) else path
+    return root / str(array.store_path.path)
 
 
 def _name(axis: Any) -> str:

@@ -51,7 +51,8 @@ class SlideResults:
         """Show the result in a folder over its slide."""
 
         def look() -> SlideResult:
-            result = open_result(folder, slide.require_survey().fingerprint)
+            fingerprint = slide.require_survey().fingerprint
+            result = open_result(folder, fingerprint, slide.pixels.slide.origin_yx)
             finish_merge(result)
             return result
 
