@@ -10,7 +10,7 @@ from sphinx.application import Sphinx
 
 project = "napari-uninuc"
 author = "The napari-uninuc developers"
-copyright = "2026, the napari-uninuc developers"  # noqa: A001
+copyright = "2026, the napari-uninuc developers"
 version = release = version_of("napari-uninuc")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
