@@ -2,7 +2,7 @@
 # Make .venv beside the project and install the package into it.
 #   scripts/install.sh [EXTRA[,EXTRA]] [--window]
 # --window also makes sure that the libraries a Qt window needs are there (Debian, Ubuntu).
-# PYTHON names the interpreter; without it the newest of python3.11 to python3.13 is taken.
+# PYTHON names the interpreter; without it the newest of python3.11 to python3.13 is taken, else what there is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,7 +18,7 @@ new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev
 
 find_python() {
     local candidate
-    for candidate in ${PYTHON:-python3.13 python3.12 python3.11 python3 python}; do
+    for candidate in ${PYTHON:-python3.13 python3.12 python3.11 python3.14 python3 python}; do
         if new_enough "$candidate"; then
             echo "$candidate"
             return
@@ -52,10 +52,13 @@ install_window_packages() {
             missing+=("$package")
     done
     [ "${#missing[@]}" -eq 0 ] && return 0
-    if [ "$(id -u)" -eq 0 ]; then
-        apt-get update -qq
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-            "${missing[@]}"
+    local as_root=()
+    # A runner of continuous integration may become root; a person is asked, not passed over.
+    [ "${CI:-}" = true ] && [ "$(id -u)" -ne 0 ] && sudo -n true 2>/dev/null && as_root=(sudo -n)
+    if [ "$(id -u)" -eq 0 ] || [ "${#as_root[@]}" -gt 0 ]; then
+        "${as_root[@]}" apt-get update -qq
+        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+            --no-install-recommends "${missing[@]}"
     else
         echo "A window needs: sudo apt-get install -y --no-install-recommends ${missing[*]}" >&2
     fi

@@ -10,4 +10,6 @@ ruff format --check
 mypy
 lint-imports
 npe2 validate src/napari_uninuc/napari.yaml
+check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+zizmor --offline --quiet --no-progress .github
 exec pytest "$@"

@@ -1,68 +1,150 @@
-"""The pages name every key that a person may write: unknown ones are refused, so none may hide."""
+"""Pages for people: their links lead somewhere, and the built ones need no network."""
 
+import importlib.util
+import os
 import re
-from dataclasses import fields
+import subprocess
+import sys
+from collections import Counter
+from functools import cache
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
-from napari_uninuc.datasets.recipes import DatasetSpec
-from napari_uninuc.network.card import ExpectedIou, LanguageNote, ModelCard
-from napari_uninuc.training.recipe import (
-    CorrectionsSection,
-    CropsSection,
-    LanguageSection,
-    LossesSection,
-    OptimiserSection,
-    PromptsSection,
-    TrainRecipe,
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    page
+    for folder in ("", ".github", "benchmarks", "docs", "models", "recipes")
+    for page in (ROOT / folder).glob("**/*.md" if folder else "*.md")
+    if "_build" not in page.parts
 )
-
-DOCS = Path(__file__).resolve().parents[1] / "docs"
-TABLES = {
-    "crops": CropsSection,
-    "prompts": PromptsSection,
-    "losses": LossesSection,
-    "language": LanguageSection,
-    "optimiser": OptimiserSection,
-}
+_LOADS = re.compile(
+    r"""<(?:script|img|iframe)[^>]*\ssrc=["'](?:https?:)?//|<link[^>]*\shref=["'](?:https?:)?//"""
+    r"""|@import\s*(?:url\()?["']?(?:https?:)?//|url\(["']?(?:https?:)?//"""
+)
+"""What a browser would fetch from elsewhere by itself; links to click are none of these."""
 
 
-def keys_in(page: str) -> list[set[str]]:
-    """What the first column of each row of the tables names, `[table]` and `key` alike."""
-    rows = (DOCS / page).read_text(encoding="utf-8").splitlines()
-    cells = [row.split("|")[1] for row in rows if row.startswith("| ")]
-    return [set(re.findall(r"`\[*([a-z0-9_]+)\]*`", cell)) for cell in cells]
+@cache
+def tokens_of(page: Path) -> list[Token]:
+    return MarkdownIt("commonmark").enable("table").parse(page.read_text(encoding="utf-8"))
 
 
-def told(page: str, table: str | None, keys: set[str]) -> set[str]:
-    """Those of ``keys`` that stand in rows of a table, or in any row."""
-    rows = [row for row in keys_in(page) if table is None or table in row]
-    return keys & set().union(*rows)
+def plain(token: Token) -> str:
+    return "".join(child.content for child in token.children or [])
 
 
-def test_every_key_of_a_card_is_told() -> None:
-    keys = {each.name for each in fields(ModelCard)}
-    assert told("models.md", None, keys) == keys
+@cache
+def anchors_of(page: Path) -> set[str]:
+    """Names that GitHub gives to headings: lower case, no punctuation, spaces become hyphens."""
+    tokens = tokens_of(page)
+    titles = [
+        plain(tokens[k + 1]) for k, token in enumerate(tokens) if token.type == "heading_open"
+    ]
+    slugs = [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
+    before: Counter[str] = Counter()
+    anchors = set()
+    for slug in slugs:
+        anchors.add(f"{slug}-{before[slug]}" if before[slug] else slug)
+        before[slug] += 1
+    return anchors
+
+
+def links_of(page: Path) -> list[str]:
+    inline = [child for token in tokens_of(page) for child in token.children or []]
+    found = [child.attrGet("href") or child.attrGet("src") for child in inline]
+    return [str(link) for link in found if link]
+
+
+def broken_links(page: Path) -> list[str]:
+    broken = []
+    for link in links_of(page):
+        parts = urlsplit(link)
+        if parts.scheme or parts.netloc:
+            continue
+        target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+        if not target.exists() or (parts.fragment and parts.fragment not in anchors_of(target)):
+            broken.append(link)
+    return broken
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_and_anchors_lead_somewhere(page):
+    assert broken_links(page) == []
+
+
+def test_a_broken_link_and_a_broken_anchor_are_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A `b`: c\n\n[x](#a-b-c) [y](#gone) [z](gone.md) ![p](gone.png) [w](page.md)\n"
+    )
+    assert broken_links(page) == ["#gone", "gone.md", "gone.png"]
 
 
 @pytest.mark.parametrize(
-    ("table", "note"), [("language", LanguageNote), ("expected_iou", ExpectedIou)]
+    "text",
+    [
+        '<script src="https://elsewhere.example/a.js"></script>',
+        '<link rel="stylesheet" href="//elsewhere.example/a.css">',
+        '@import url("https://elsewhere.example/a.css");',
+        "src: url(https://elsewhere.example/a.woff2)",
+    ],
 )
-def test_every_key_of_a_table_of_a_card_is_told(table: str, note: type) -> None:
-    keys = {each.name for each in fields(note)}
-    assert told("models.md", table, keys) == keys
+def test_what_a_page_would_load_from_elsewhere_is_seen(text):
+    assert _LOADS.search(text)
+    assert not _LOADS.search(text.replace("https:", "").replace("//elsewhere.example/", ""))
+    assert not _LOADS.search('<a href="https://elsewhere.example/">read more</a>')
 
 
-def test_every_key_of_a_training_recipe_is_told() -> None:
-    keys = set(TrainRecipe.model_fields)
-    assert told("train-your-own.md", None, keys) == keys
-    for model in (DatasetSpec, CorrectionsSection):
-        keys = set(model.model_fields)
-        assert told("train-your-own.md", None, keys) == keys
+def test_every_page_of_docs_is_in_the_table_of_contents():
+    listed = {
+        (index.parent / name).with_suffix(".md")
+        for index in (ROOT / "docs/index.md", ROOT / "docs/api/index.md")
+        for block in tokens_of(index)
+        if block.type == "fence" and block.info == "{toctree}"
+        for name in block.content.splitlines()
+        if name and not name.startswith(":")
+    }
+    written = {page for page in PAGES if page.is_relative_to(ROOT / "docs")}
+    assert written - listed == {ROOT / "docs/index.md"}
 
 
-@pytest.mark.parametrize("table", TABLES)
-def test_every_key_of_a_table_of_a_training_recipe_is_told(table: str) -> None:
-    keys = set(TABLES[table].model_fields)
-    assert told("train-your-own.md", table, keys) == keys
+_NO_NETWORK = """
+import sys
+
+def refuse(event, arguments):
+    if event.startswith(("socket.connect", "socket.getaddrinfo", "urllib.Request")):
+        raise SystemExit(f"network: {event} {arguments[-2:]}")
+
+sys.addaudithook(refuse)
+from sphinx.cmd.build import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("sphinx") is None, reason="needs the extra docs, which test brings"
+)
+def test_pages_are_built_without_warning_and_load_nothing_from_elsewhere(tmp_path):
+    site = tmp_path / "site"
+    strict = ["-W", "--keep-going", "-q", "-b", "html", "-d", tmp_path / "trees"]
+    done = subprocess.run(
+        [sys.executable, "-c", _NO_NETWORK, *map(str, [*strict, ROOT / "docs", site])],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "load_predictor" in (site / "api/predictor.html").read_text(encoding="utf-8")
+    fetched = {
+        path.relative_to(site).as_posix(): match.group()
+        for pattern in ("*.html", "*.css", "*.js")
+        for path in site.rglob(pattern)
+        if (match := _LOADS.search(path.read_text(encoding="utf-8")))
+    }
+    assert fetched == {}

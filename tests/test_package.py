@@ -1,7 +1,10 @@
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 
 import napari_uninuc
 from napari_uninuc import errors
@@ -49,3 +52,32 @@ def test_each_error_is_ours_and_a_builtin(name):
     builtins = {ValueError, OSError, LookupError, RuntimeError}
     assert len([base for base in error.__mro__ if base in builtins]) == 1
     assert str(error("one line")) == "one line"
+
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_manifest_beside_the_readme_is_the_one_in_the_package():
+    """A copy and no link: where git makes no links, a link is a text file with a path in it."""
+    shown = ROOT / "napari.yaml"
+    assert not shown.is_symlink()
+    assert shown.read_bytes() == (ROOT / "src/napari_uninuc/napari.yaml").read_bytes()
+
+
+def test_version_and_day_are_the_same_wherever_they_are_written():
+    released = re.findall(
+        r"^## (\d[^ ]*) - (\d{4}-\d\d-\d\d)$",
+        (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
+        flags=re.MULTILINE,
+    )
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert released[0] == (napari_uninuc.__version__, str(cited["date-released"]))
+    assert cited["version"] == napari_uninuc.__version__
+
+
+def test_the_issue_form_asks_for_the_doctor():
+    form = yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/bug.yml").read_text(encoding="utf-8"))
+    assert {"name", "description", "body"} <= form.keys()
+    (asked,) = [part for part in form["body"] if part.get("id") == "doctor"]
+    assert "uninuc doctor" in asked["attributes"]["label"]
+    assert asked["validations"]["required"] is True

@@ -1,5 +1,7 @@
 """Label images out of OME-Zarr (NGFF 0.1 to 0.5), ours and others'."""
 
+from __future__ import annotations
+
 import math
 import os
 from collections.abc import Mapping

@@ -83,12 +83,12 @@ def read_tiff(path: Path, error: type[UniNucError]) -> TiffPlane:
         with tifffile.TiffFile(path, _multifile=False) as tif:  # opens no file that this one names
             _require_few_planes(path, tif.ome_metadata or "", error)
             level = main_series(tif).levels[0]
-            axes, shape = level.get_axes(squeeze=True), level.get_shape(squeeze=True)
+            axes, shape = _longer_axes(level)
             require_sides(path, _sides(path, axes, shape, error), error)
             require_whole(path, level, error)
             largest = max(math.prod(level.keyframe.chunks) * level.dtype.itemsize, level.nbytes)
             require_packed(path, largest, error)
-            pixels = level.asarray(squeeze=True)
+            pixels = level.asarray().reshape(shape)
             return TiffPlane(
                 _channels_last(pixels, axes),
                 mpp_of_tiff(tif),
@@ -101,6 +101,19 @@ def read_tiff(path: Path, error: type[UniNucError]) -> TiffPlane:
     except DECODING_ERRORS as problem:
         reason = reason_of(problem)
         raise error(f"{path}: expected a readable TIFF, got {reason}; save it again") from None
+
+
+def _longer_axes(level: Any) -> tuple[str, tuple[int, ...]]:
+    """Axes and their lengths, without those of one px; Y and X always stay.
+
+    By hand: whether tifffile does so by itself changed (get_axes is gone since 2026.5).
+    """
+    axes = [
+        (axis, size)
+        for axis, size in zip(level.axes, level.shape, strict=True)
+        if size != 1 or axis in "YX"
+    ]
+    return "".join(axis for axis, _ in axes), tuple(size for _, size in axes)
 
 
 def _sides(

@@ -1,5 +1,7 @@
 """What the chunks of a zarr array announce, looked at before anybody unpacks them."""
 
+from __future__ import annotations
+
 import json
 import math
 import os
