@@ -57,12 +57,12 @@ def fill_polygon(
     rings = [_ring(ring) - origin_yx[::-1] for ring in rings_xy]
     if not rings:
         raise LabelsError("expected a ring of points, got none; remove the shape")
-    box = _box(np.concatenate(rings), shape)
+    starts = np.concatenate(rings)
+    box = _box(starts, shape)
     if box is None:
         return None
     y0, x0, y1, x1 = box
-    starts = np.concatenate(rings)
-    ends = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings])
+    ends = np.concatenate([part for ring in rings for part in (ring[1:], ring[:1])])
     rows, columns = _crossings(starts - (x0, y0), ends - (x0, y0), (y1 - y0, x1 - x0))
     toggles = np.zeros((y1 - y0, x1 - x0 + 1), dtype=np.bool_)
     np.logical_xor.at(toggles, (rows, columns), True)

@@ -200,17 +200,18 @@ class _Reader:
         """Find the polygons of an object; where it has none of use, count it and return none."""
         geometry, polygons = None, []
         for geometry in (feature.get("nucleusGeometry"), feature.get("geometry")):
-            polygons = list(polygons_of(geometry))
+            polygons = [] if geometry is None else list(polygons_of(geometry))
             if polygons:
                 break
         if kind in NO_NUCLEI:
             self._left_out[kind] += 1
         elif not polygons:
             self._left_out[name_of_shapeless(geometry)] += 1
-        elif plane_of(geometry) != self._planes.setdefault(sure, plane_of(geometry)):
-            self._left_out["object on another plane"] += 1
         else:
-            return polygons
+            plane = plane_of(geometry)
+            if plane == self._planes.setdefault(sure, plane):
+                return polygons
+            self._left_out["object on another plane"] += 1
         return []
 
     def _crops(self, polygons: list[Any], sure: bool) -> list[Crop] | None:

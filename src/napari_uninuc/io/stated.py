@@ -19,6 +19,7 @@ __all__ = [
 DEFAULT_CLASS = "nucleus"
 
 _LONGEST_NAME = 200
+_STATUSES = frozenset(str(status) for status in Status if status is not Status.HIDDEN)
 
 
 def clean_name(value: Any) -> str:
@@ -62,8 +63,7 @@ def known_mpp(value: Any) -> float | None:
 
 def checked_status(value: Any) -> str:
     """Read a status; what is none of ours is unknown, which is ""."""
-    known = {str(status) for status in Status if status is not Status.HIDDEN}
-    return str(value) if str(value) in known else ""
+    return str(value) if str(value) in _STATUSES else ""
 
 
 def counted(count: int, what: str) -> str:
