@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from napari_uninuc.datasets.transforms import (
     _HAEMATOXYLIN,
-    Augmentation,
     gaussian_blur,
     random_crop,
     random_focus,
@@ -150,40 +149,3 @@ def test_light_varies_contrast_and_now_and_then_drops_colour():
     grey = [bool((one == one[:1]).all()) for one in lit]
     assert 0.003 < np.mean(grey) < 0.08
     assert 0.11 < contrast[~np.array(grey)].std() < 0.22
-
-
-def test_without_turns_and_stretch_a_whole_picture_is_what_it_was():
-    rgb = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
-    labels = np.arange(32 * 32, dtype=np.int32).reshape(32, 32)
-    still = Augmentation(turns=False, stretch=0.0)
-    for seed in range(8):
-        rng = np.random.default_rng(seed)
-        image, ids = random_crop(rgb, labels, 32, rng, (1.0, 1.0), still)
-        assert np.array_equal(ids, labels)
-        assert np.allclose(image.permute(1, 2, 0).numpy() * 255, rgb, atol=1e-3)
-    turned = [
-        random_crop(rgb, labels, 32, np.random.default_rng(seed), (1.0, 1.0))[1]
-        for seed in range(8)
-    ]
-    assert not all(np.array_equal(ids, labels) for ids in turned)
-
-
-@pytest.mark.parametrize(
-    ("kept", "change"),
-    [("stain", random_stain), ("light", random_light), ("focus", random_focus)],
-)
-def test_each_change_of_colour_can_be_had_alone(kept, change):
-    image = torch.rand(3, 24, 24, generator=torch.Generator().manual_seed(0))
-    off = dict.fromkeys(("stain", "light", "focus"), False)
-    for seed in range(6):
-        rng = np.random.default_rng(seed)
-        assert torch.equal(Augmentation(**off).recolour(image, rng), image)
-        alone = Augmentation(**{**off, kept: True}).recolour(image, np.random.default_rng(seed))
-        assert torch.equal(alone, change(image, np.random.default_rng(seed)))
-
-
-def test_all_of_it_is_the_rule():
-    image = torch.rand(3, 24, 24, generator=torch.Generator().manual_seed(0))
-    whole = Augmentation().recolour(image, np.random.default_rng(5))
-    rng = np.random.default_rng(5)
-    assert torch.equal(whole, random_focus(random_light(random_stain(image, rng), rng), rng))

@@ -8,16 +8,15 @@ from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.datasets.folder import LabelledImage, LabelledTile
 from napari_uninuc.datasets.recipes import DatasetSpec, load_toml_recipe
-from napari_uninuc.errors import RecipeError
 from napari_uninuc.evaluation.automatic import AutomaticRow, evaluate_automatic, names_of
-from napari_uninuc.evaluation.baselines import BoxEllipse, OtsuWatershed
+from napari_uninuc.evaluation.contenders import cost_of, predictor_of
 from napari_uninuc.evaluation.interactive import (
     InteractiveProtocol,
     InteractiveRow,
@@ -32,13 +31,6 @@ from napari_uninuc.evaluation.thresholds import (
 )
 from napari_uninuc.network.card import DecodingName, ProposerName
 
-if TYPE_CHECKING:
-    from napari_uninuc.network.cost import Cost
-
-BASELINES: dict[str, type[OtsuWatershed] | type[BoxEllipse]] = {
-    "otsu-watershed": OtsuWatershed,
-    "box-ellipse": BoxEllipse,
-}
 _DEFAULTS = InteractiveProtocol("point")
 _OF_THIS_MACHINE: Any = {
     "model": True,
@@ -92,7 +84,7 @@ class EvaluationRecipe(BaseModel):
 
     Attributes
     ----------
-    model : model id, folder or .safetensors path; or a baseline, see `BASELINES`
+    model : model id, folder or .safetensors path; or a baseline, one of `BASELINES`
     device : "auto", "cpu", "cuda" or "mps"
     datasets : at least one; `weight` means nothing here
     automatic : segment and score; data sets not labelled exhaustively are passed over
@@ -170,7 +162,7 @@ def run_evaluation(
     validation = recipe.validation if recipe.automatic else ()
     judged = [(spec, spec.images()) for spec in validation]
     protocols = [] if recipe.interactive is None else recipe.interactive.protocols(recipe.seed)
-    predictor = _predictor(recipe)
+    predictor = predictor_of(recipe)
     steps = _n_steps(recipe, selected, len(protocols)) + sum(len(images) for _, images in judged)
     counter = _Counter(steps, progress)
     choice = None
@@ -196,7 +188,7 @@ def run_evaluation(
                 predictor, images, protocols, dataset=spec.name, mpp=spec.mpp, progress=counter.step
             )
     card = getattr(predictor, "card", None)
-    parameters, encoders = _cost(predictor)
+    parameters, encoders = cost_of(predictor)
     return Report(
         model=getattr(card, "id", None) or Path(recipe.model).name,
         model_sha256=getattr(card, "sha256", None) or "",
@@ -255,17 +247,6 @@ def _segment(
     return partial(predictor.segment, threshold, proposer=recipe.proposer, flips=recipe.flips)
 
 
-def _cost(predictor: Any) -> tuple[int | None, Cost | None]:
-    """Parameters in all, and what encoding costs; None for a baseline."""
-    engine = getattr(predictor, "engine", None)
-    if engine is None:
-        return None, None
-    from napari_uninuc.network.cost import encoder_cost
-
-    parameters = sum(part.numel() for part in engine.model.parameters())
-    return parameters, encoder_cost(engine.config)
-
-
 class _Counter:
     """Adds up the progress of several runs."""
 
@@ -288,30 +269,6 @@ def _n_steps(
         len(images) * (n_protocols + int(recipe.automatic and spec.exhaustive))
         for spec, images in selected
     )
-
-
-def _predictor(recipe: EvaluationRecipe) -> Any:
-    """Load the model, or make the baseline; torch is imported for a model only."""
-    if recipe.model not in BASELINES:
-        from napari_uninuc.engine.predictor import load_predictor
-
-        predictor = load_predictor(recipe.model, device=recipe.device)
-        if recipe.decoding is not None:
-            predictor.engine.decoding = recipe.decoding
-        return predictor
-    baseline = BASELINES[recipe.model]
-    if (recipe.proposer, recipe.flips, recipe.decoding) != (None, None, None) or recipe.validation:
-        raise RecipeError(
-            f"proposer, flips, decoding, validation: {recipe.model} has no such choice; remove them"
-        )
-    kinds = () if recipe.interactive is None else recipe.interactive.kinds
-    if recipe.automatic and not hasattr(baseline, "segment"):
-        raise RecipeError(f"automatic: {recipe.model} answers boxes only; set automatic = false")
-    if kinds and not hasattr(baseline, "predict"):
-        raise RecipeError(f"interactive: {recipe.model} takes no prompts; remove the table")
-    if "point" in kinds:
-        raise RecipeError(f'interactive.kinds: {recipe.model} needs boxes; set kinds = ["box"]')
-    return baseline()
 
 
 def _versions() -> tuple[str, ...]:

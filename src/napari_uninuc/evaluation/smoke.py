@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_uninuc.evaluation.recipe import BASELINES, EvaluationRecipe
+from napari_uninuc.evaluation.contenders import BASELINES
+from napari_uninuc.evaluation.recipe import EvaluationRecipe
 from napari_uninuc.network.registry import model_folders
 
 _STAND_IN = "uninuc-n"

@@ -1,0 +1,60 @@
+"""What an evaluation recipe names: a model, or one of the baselines that it has to beat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_uninuc.errors import RecipeError
+from napari_uninuc.evaluation.baselines import BoxEllipse, OtsuWatershed
+
+if TYPE_CHECKING:
+    from napari_uninuc.evaluation.recipe import EvaluationRecipe
+    from napari_uninuc.network.cost import Cost
+
+BASELINES: dict[str, type[OtsuWatershed] | type[BoxEllipse]] = {
+    "otsu-watershed": OtsuWatershed,
+    "box-ellipse": BoxEllipse,
+}
+
+
+def predictor_of(recipe: EvaluationRecipe) -> Any:
+    """Load a recipe's model, or make its baseline; torch is imported for a model only.
+
+    Raises
+    ------
+    ModelNotFoundError, CheckpointError, DeviceError
+        The model cannot be loaded.
+    RecipeError
+        A baseline is asked for what it cannot do.
+    """
+    if recipe.model not in BASELINES:
+        from napari_uninuc.engine.predictor import load_predictor
+
+        predictor = load_predictor(recipe.model, device=recipe.device)
+        if recipe.decoding is not None:
+            predictor.engine.decoding = recipe.decoding
+        return predictor
+    baseline = BASELINES[recipe.model]
+    if (recipe.proposer, recipe.flips, recipe.decoding) != (None, None, None) or recipe.validation:
+        raise RecipeError(
+            f"proposer, flips, decoding, validation: {recipe.model} has no such choice; remove them"
+        )
+    kinds = () if recipe.interactive is None else recipe.interactive.kinds
+    if recipe.automatic and not hasattr(baseline, "segment"):
+        raise RecipeError(f"automatic: {recipe.model} answers boxes only; set automatic = false")
+    if kinds and not hasattr(baseline, "predict"):
+        raise RecipeError(f"interactive: {recipe.model} takes no prompts; remove the table")
+    if "point" in kinds:
+        raise RecipeError(f'interactive.kinds: {recipe.model} needs boxes; set kinds = ["box"]')
+    return baseline()
+
+
+def cost_of(predictor: Any) -> tuple[int | None, Cost | None]:
+    """Parameters in all, and what encoding costs; None for a baseline."""
+    engine = getattr(predictor, "engine", None)
+    if engine is None:
+        return None, None
+    from napari_uninuc.network.cost import encoder_cost
+
+    parameters = sum(part.numel() for part in engine.model.parameters())
+    return parameters, encoder_cost(engine.config)
