@@ -100,3 +100,9 @@ def test_an_instance_knows_its_place():
 def test_masks_that_are_not_bool_planes_are_refused(mask):
     with pytest.raises(LabelsError, match="bool"):
         InstanceMask((0, 0), mask, 1.0, 0, 1.0)
+
+
+@pytest.mark.parametrize(("min_area", "kept"), [(6, 1), (7, 0)])
+def test_a_mask_of_just_the_least_area_is_kept(min_area, kept):
+    mask = InstanceMask((2, 3), np.ones((2, 3), bool), 0.5, 0, 0.5)
+    assert len(resolve_overlaps([mask], (10, 10), min_area=min_area)) == kept

@@ -72,12 +72,38 @@ def test_layers_and_groups_are_averaged_and_nuclei_too(crop):
 
 
 def test_proposals_are_boxes_that_overlap_by_half(crop):
-    for wrong, found in ((2.0, True), (9.0, False)):
+    for wrong, found in ((2.0, True), (3.0, True), (5.0, False)):
         _, _, proposals = detection_loss(
             output_of(crop, 1, wrong=wrong), [crop], 256, LossesSection()
         )
         expected = crop.boxes_xyxy + (wrong if found else 0)
         torch.testing.assert_close(proposals[0], expected)
+
+
+def test_proposals_are_those_of_the_last_layer(crop):
+    good, bad = output_of(crop, 1, wrong=2.0), output_of(crop, 1, wrong=9.0)
+    both = replace(good, layers=[*good.layers, *bad.layers])
+    _, _, proposals = detection_loss(both, [crop], 256, LossesSection())
+    assert torch.equal(proposals[0], crop.boxes_xyxy)
+
+
+@pytest.mark.parametrize("wrong", [0.0, 2.0])
+def test_the_first_stage_by_hand(crop, wrong):
+    """Scores are taught the root of the IoU times the depth; boxes count once a nucleus."""
+    cells = crop.labels[2::4, 2::4]
+    low, high = crop.boxes_xyxy[:, :2], crop.boxes_xyxy[:, 2:]
+    true = torch.cat([(low + high) / 2, high - low], dim=1)
+    moved = true + torch.tensor([wrong, wrong, 0, 0])
+    boxes = torch.cat([torch.ones(1, 4), moved])[cells].permute(2, 0, 1)[None]
+    output = replace(output_of(crop, 1), dense=(torch.zeros(1, 1, 16, 16), boxes))
+    iou, giou = pair_iou(crop.boxes_xyxy, crop.boxes_xyxy + wrong)
+    depth = torch.nn.functional.avg_pool2d(crop.maps[1:2], 4)[0]
+    assert 0.05 < depth[cells > 0].min() < 0.3
+    score = torch.where(cells > 0, depth, 0) * torch.cat([torch.zeros(1), iou.sqrt()])[cells]
+    scores = float(np.log(2) * (0.5 - score).square().sum())  # quality focal loss at p = 1/2
+    places = float((5 * (1 - giou) + 2 * 2 * wrong / 256).sum())
+    loss = dense_loss(output, [crop], 256, LossesSection())
+    assert float(loss) == pytest.approx((scores + places) / 3, rel=1e-5)  # two nuclei, and one
 
 
 def test_partly_labelled_crops_are_left_out(model, crop):
@@ -103,6 +129,14 @@ def test_maps_are_best_where_they_are_true(crop):
     wrong = maps_loss(torch.logit(1 - truth), [crop])
     assert right < 0.5 * wrong
     assert maps_loss(torch.logit(truth), [replace(crop, exhaustive=False)]) == 0
+
+
+def test_maps_are_told_by_cross_entropy_and_the_nucleus_by_dice_too(crop):
+    half = 0.5 * 32 * 32
+    nucleus = float(torch.nn.functional.avg_pool2d(crop.maps, 2)[0].sum())
+    dice = 1 - (nucleus + 1) / (half + nucleus + 1)
+    loss = maps_loss(torch.zeros(1, 3, 32, 32), [crop])
+    assert float(loss) == pytest.approx(3 * np.log(2) + dice, rel=1e-5)
 
 
 KINDS = ("a", "b", "c")

@@ -15,6 +15,7 @@ from napari_uninuc.training.interactive import (
     first_prompts,
     interactive_loss,
     mask_starts,
+    roughen,
     upsample,
 )
 from napari_uninuc.training.losses import dice_loss, focal_loss, mask_iou
@@ -177,6 +178,16 @@ def test_each_answer_is_clicked_twice_and_clamped_when_it_is_fed_back(crop, supe
     torch.testing.assert_close(loss, mean)
 
 
+def test_any_later_pass_may_be_supervised(crop):
+    target = targets_of(crop)[0]
+    settings, lengths = PromptsSection(corrections=3), set()
+    for seed in range(24):
+        model = Answers(preset("uninuc-n"), torch.ones(2, 4, 32, 32))
+        interactive_loss(model, None, target, settings, torch.Generator().manual_seed(seed))
+        lengths.add(len(model.asked))
+    assert lengths == {2, 3, 4}
+
+
 def test_masks_are_fed_back_as_often_as_asked(crop):
     target = targets_of(crop)[0]
     model = Answers(preset("uninuc-n"), torch.ones(2, 4, 32, 32))
@@ -215,6 +226,36 @@ def test_mask_starts_are_rough_outlines_with_one_click_that_corrects_them(crop):
             assert kind == PADDING or bool(inside[click[1], click[0]]) == (kind == POSITIVE)
     assert min(overlaps) > 0.1
     assert 0.5 < np.mean(overlaps) < 0.95
+
+
+def test_rough_outlines_are_sure_and_get_a_click_of_either_kind(crop):
+    target = targets_of(crop)[0]
+    kinds = []
+    for seed in range(20):
+        _, labels, masks = mask_starts(target, 2, torch.Generator().manual_seed(seed))
+        assert (masks.min(), masks.max()) == (-8, 8)  # as if somebody had drawn them
+        kinds += [row[row != PADDING].tolist() for row in labels]
+    assert all(len(row) == 1 for row in kinds)  # one click, though most have both kinds of error
+    assert 0.2 < np.mean([row == [POSITIVE] for row in kinds]) < 0.8
+
+
+def test_rough_outlines_are_grown_or_shrunk_and_have_bumps():
+    place = torch.arange(64.0)
+    disc = torch.hypot(place[:, None] - 32, place[None] - 32) < 12
+    rough = roughen(disc.float().expand(300, -1, -1), generator()).float()
+    area = rough.sum(dim=(1, 2))
+    grown = float((area / disc.sum()).log().std())
+    centre = (rough * place[:, None]).sum(dim=(1, 2)) / area
+    assert grown == pytest.approx(0.3, rel=0.2)
+    assert float(centre.std()) == pytest.approx(0.9, rel=0.2)  # px
+
+
+def test_boxes_of_the_detector_are_in_the_window_too(crop):
+    (small, large) = choose_targets(
+        [crop], [crop.boxes_xyxy + 3], PromptsSection(), [64, 128], 8, generator()
+    )
+    for target in (small, large):
+        assert torch.equal(target.proposals_xyxy, target.boxes_xyxy + 3)
 
 
 def test_a_run_may_start_from_masks_only(crop):

@@ -61,3 +61,10 @@ def test_giou_of_all_pairs_is_that_of_each_pair() -> None:
     table = cross_giou(a, b)
     for i, j in itertools.product(range(4), range(3)):
         assert torch.equal(table[i, j], pair_iou(a[i], b[j])[1])
+
+
+def test_a_nucleus_of_unknown_class_goes_to_the_query_that_is_surest_of_any() -> None:
+    logits = torch.tensor([[0.0, 0.0], [-3.0, 3.0]])
+    truth = _boxes(1)
+    rows, _ = match_queries(logits, truth.expand(2, 4), truth, torch.tensor([-1]))
+    assert rows.tolist() == [1]

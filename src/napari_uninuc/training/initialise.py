@@ -57,12 +57,12 @@ def starting_model(recipe: TrainRecipe) -> Beginning:
         Classes or language that teaching a correction cannot bring.
     """
     earlier = _card_beside(recipe.initial)
-    keeps = recipe.corrections is not None and earlier is not None
-    if keeps:
-        _require_nothing_new(recipe, earlier)
-    classes = earlier.classes if keeps else recipe.classes
-    note, vectors, shape = earlier.language if keeps else None, None, None
-    if recipe.language is not None and not keeps:
+    kept = None if recipe.corrections is None else earlier
+    if kept is not None:
+        _require_nothing_new(recipe, kept)
+    classes = recipe.classes if kept is None else kept.classes
+    note, vectors, shape = None if kept is None else kept.language, None, None
+    if recipe.language is not None and kept is None:
         prior = language_prior(classes, recipe.language.encoder, recipe.language.context)
         note, vectors, shape = prior.note, prior.vectors, prior.shape
     elif note is not None:
