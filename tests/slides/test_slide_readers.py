@@ -141,7 +141,13 @@ def grey(path):
     tifffile.imwrite(path, np.zeros((300, 300), np.uint8), tile=(256, 256))
 
 
-@pytest.mark.parametrize("write", [fluorescence, sixteen_bits, grey])
+def four_channels(path):
+    """Tifffile calls four planes red, green, blue and alpha."""
+    planes = np.random.default_rng(0).integers(0, 200, (4, 300, 300)).astype(np.uint8)
+    tifffile.imwrite(path, planes, ome=False, photometric="rgb", planarconfig="separate")
+
+
+@pytest.mark.parametrize("write", [fluorescence, four_channels, sixteen_bits, grey])
 def test_what_is_not_stained_tissue_is_refused(tmp_path, write):
     path = tmp_path / "slide.ome.tif"
     write(path)

@@ -12,7 +12,7 @@ import tifffile
 from napari_uninuc.errors import ImageError
 from napari_uninuc.io.resolution import mpp_of_tiff
 from napari_uninuc.io.sources import DECODING_ERRORS, missing_notice, reason_of
-from napari_uninuc.io.tiff_colours import TiffColours, colours_of
+from napari_uninuc.io.tiff_colours import Alpha, TiffColours, colours_of
 from napari_uninuc.io.tiff_level import SegmentGrid, leica_scans, main_series, require_whole
 from napari_uninuc.slides.protocol import Box, Level, levels_of, require_inside
 
@@ -21,6 +21,9 @@ __all__ = ["TiffSlide", "look_at_vendor_tiff"]
 _RGB, _YCBCR = 2, 6
 _LARGEST_SEGMENT = 2**28
 """Bytes of one decoded tile or strip; more would not be read lazily."""
+_ALPHA_SIDE = 64
+"""Px of the squares in which it is looked whether alpha is one."""
+
 _WHITE = 255
 _GLASS = "taken for glass"
 
@@ -76,6 +79,7 @@ class TiffSlide:
             self.mpp: float | None = mpp_of_tiff(self._tif)
             self.notice = missing_notice(path, "tiles", [_counts(e.grid) for e in self._levels])
             self._try_one_segment()
+            self._require_true_alpha()
         except ImageError:
             self.close()
             raise
@@ -86,6 +90,19 @@ class TiffSlide:
     def read(self, level: int, box_yxyx: Box) -> npt.NDArray[np.uint8]:
         """Read a part of a level; see `Slide`."""
         require_inside(self.path, self.levels, level, box_yxyx)
+        (y0, x0, _, _), stored = box_yxyx, self._levels[level]
+        samples, missing = self._samples(level, box_yxyx)
+        rgb = stored.colours.rgb(samples)
+        for top, left, bottom, right in missing:
+            rgb[max(top - y0, 0) : bottom - y0, max(left - x0, 0) : right - x0] = _WHITE
+        return np.ascontiguousarray(rgb)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._tif.close()
+
+    def _samples(self, level: int, box_yxyx: Box) -> tuple[npt.NDArray[np.uint8], list[Box]]:
+        """Read a box as it is stored, (h, w, samples), and say which parts were never stored."""
         y0, x0, y1, x1 = box_yxyx
         stored = self._levels[level]
         samples = np.zeros((y1 - y0, x1 - x0, stored.keyframe.samplesperpixel), np.uint8)
@@ -96,14 +113,24 @@ class TiffSlide:
                 missing.append(stored.grid.box(index))
             else:
                 _paste(samples, box_yxyx, *found)
-        rgb = stored.colours.rgb(samples)
-        for top, left, bottom, right in missing:
-            rgb[max(top - y0, 0) : bottom - y0, max(left - x0, 0) : right - x0] = _WHITE
-        return np.ascontiguousarray(rgb)
+        return samples, missing
 
-    def close(self) -> None:
-        """Close the file."""
-        self._tif.close()
+    def _require_true_alpha(self) -> None:
+        """Refuse a fourth channel that is a picture of its own, from some places of the slide."""
+        colours, (height, width) = self._levels[0].colours, self.levels[0].shape
+        if colours.alpha is Alpha.NONE:
+            return
+        seen = []
+        for share in (0.1, 0.3, 0.5, 0.7, 0.9):
+            y, x = int(height * share), int(width * share)
+            box = y, x, min(y + _ALPHA_SIDE, height), min(x + _ALPHA_SIDE, width)
+            samples = self._samples(0, box)[0]
+            seen.append(samples.reshape(-1, 1, samples.shape[-1]))
+        if colours.hides_a_marker(np.concatenate(seen)):
+            raise ImageError(
+                f"{self.path}: expected an 8-bit RGB slide of stained tissue, got 4 channels of "
+                "which none is transparency; fluorescence cannot be read: convert it to 8-bit RGB"
+            )
 
     def _segment(
         self, level: int, index: int
