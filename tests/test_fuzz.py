@@ -43,7 +43,7 @@ def test_a_few_spoilt_inputs_of_every_reader_are_read_or_refused():
         [sys.executable, str(SCRIPT), "--cases", "6", *chosen],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -27,7 +27,7 @@ def run(*arguments, code=_RUN):
         [sys.executable, "-c", _FORBIDDEN + code, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         check=False,
     )

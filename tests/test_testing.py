@@ -195,7 +195,7 @@ class TestFakeAnnotator:
             while "answer" not in fake.calls:
                 time.sleep(0.001)
             assert not answers
-        worker.join(10)
+        worker.join(120)
         assert len(answers) == 1
 
 

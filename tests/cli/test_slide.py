@@ -157,11 +157,11 @@ def test_interrupted_goes_on(slide_file, random_model, tmp_path, uninuc):
         env=os.environ,
         text=True,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 1800
     while not list(out.glob("tiles/*.npz")) and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=1800)
     assert process.returncode == 130
     assert "tiles that were done are kept" in err
     assert err.endswith("uninuc: error: interrupted\n")

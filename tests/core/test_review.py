@@ -234,11 +234,11 @@ def test_ten_thousand_nuclei_stay_cheap():
     rng = np.random.default_rng(0)
     rows = {i: row_of(i, float(s)) for i, s in enumerate(rng.uniform(0, 1, side**2), start=1)}
     queue = ReviewQueue(LabelMap.from_labels(labels, rows))
-    began = time.perf_counter()
+    began = time.process_time()
     queue.order()
-    made = time.perf_counter() - began
-    began = time.perf_counter()
+    made = time.process_time() - began
+    began = time.process_time()
     for id_ in range(1, 1 + n_changes):
         queue.update([id_])
         queue.next(id_)
-    assert time.perf_counter() - began < made
+    assert time.process_time() - began < made

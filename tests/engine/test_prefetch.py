@@ -26,7 +26,7 @@ class Gate(nn.Module):
 
     def _wait(self, *_):
         self.began.set()
-        assert self.release.wait(30)
+        assert self.release.wait(120)
 
     def forward(self, x):
         return self.layers(x)
@@ -53,7 +53,7 @@ def test_a_question_ends_it_before_the_next_layer_and_it_begins_again_later(ahea
     interruptible(gate)
     ahead.plan([lambda: gate(torch.zeros(1, 1))])
     ahead.go_on()
-    assert gate.began.wait(30)
+    assert gate.began.wait(120)
     ahead.interrupt()
     gate.release.set()
     ahead.join()

@@ -19,7 +19,7 @@ def two_threads():
 
 
 def test_both_run_at_the_same_time_on_half_of_the_threads(two_threads):
-    meeting = threading.Barrier(2, timeout=30)
+    meeting = threading.Barrier(2, timeout=300)
 
     def work(name):
         meeting.wait()  # passes only where the other is there too

@@ -10,7 +10,6 @@ from napari_uninuc.core.geometry import Field
 from napari_uninuc.engine.frame import uniform_frame
 from napari_uninuc.engine.requests import PromptBatch
 from napari_uninuc.engine.windows import (
-    FILL,
     Window,
     choose_sides,
     prompt_tokens,
@@ -23,6 +22,7 @@ from napari_uninuc.network.prompt_encoder import (
     PADDING,
     POSITIVE,
 )
+from napari_uninuc.network.windows import FILL
 
 WHOLE = (0, 0, 500, 600)
 FRAME = uniform_frame(Field(0, WHOLE, WHOLE), 1.0, 64)  # input 512 x 608

@@ -3,6 +3,7 @@
 import gc
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -60,6 +61,13 @@ class StallMeter:
 
     def __str__(self):
         return f"longest {max(self.gaps_ms):.0f} ms, of which busy {max(self.busy_ms):.0f} ms"
+
+
+@pytest.fixture
+def qtbot(qtbot):
+    """Wait long for what must come at all: pytest-qt's 5 s are little on a busy machine."""
+    qtbot.waitUntil = partial(qtbot.waitUntil, timeout=120_000)
+    return qtbot
 
 
 @pytest.fixture
@@ -154,7 +162,7 @@ def make_desk(canvas):
     yield make
     for desk in desks:
         desk.close()
-        assert desk.worker.join(10)
+        assert desk.worker.join(120)
         vars(desk).clear()
 
 
@@ -204,7 +212,7 @@ class Room:
         return self.bench.desk.session
 
     def until(self, condition):
-        self.qtbot.waitUntil(condition, timeout=20_000)
+        self.qtbot.waitUntil(condition, timeout=120_000)
 
     def idle(self):
         """Wait until the worker has nothing to do."""
@@ -219,7 +227,7 @@ class Room:
         """Take the widget out of the window, as closing the dock for good does."""
         if self.bench.worker.is_open:
             self.widget.close_desks()
-            assert self.bench.worker.join(20)
+            assert self.bench.worker.join(120)
             self.viewer.window.remove_dock_widget(self.widget)
 
 

@@ -32,7 +32,7 @@ class Canvas:
         self.window = viewer.window._qt_window
         (self.widget,) = self.window.findChildren(QOpenGLWidget)
 
-    def settle(self, timeout_s=5.0):
+    def settle(self, timeout_s=60.0):
         """Wait until the layout is at rest: docking moves the canvas after it was shown."""
         readings, ends = [], time.monotonic() + timeout_s
         while time.monotonic() < ends:

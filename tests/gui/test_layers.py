@@ -84,7 +84,7 @@ def test_the_table_follows(desk, qtbot):
     labels = desk.session.labels
     desk.session.delete([3])
     desk.session.set_class([5], 2)
-    qtbot.waitUntil(lambda: len(desk.bridge.nuclei.features) == 29, timeout=3000)
+    qtbot.waitUntil(lambda: len(desk.bridge.nuclei.features) == 29, timeout=120_000)
     table = desk.bridge.nuclei.features.set_index("index")
     assert 3 not in table.index
     assert table.loc[5, "class"] == "immune"

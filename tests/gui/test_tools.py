@@ -16,7 +16,7 @@ ALT, SHIFT = Qt.KeyboardModifier.AltModifier, Qt.KeyboardModifier.ShiftModifier
 
 
 def wait(desk, qtbot):
-    qtbot.waitUntil(desk.answered, timeout=5000)
+    qtbot.waitUntil(desk.answered, timeout=120_000)
 
 
 def pixels(desk) -> np.ndarray:

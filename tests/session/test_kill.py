@@ -16,7 +16,7 @@ def test_killed_at_random_moments_no_more_than_one_change_is_missing():
         [sys.executable, str(SCRIPT), "--kills", "30", "--seed", "1000"],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=1800,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

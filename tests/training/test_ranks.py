@@ -83,7 +83,7 @@ def launch(folder, nuclei, name, *, processes, steps=2, resume=False):
     command += ["napari_uninuc.cli.app", "train", str(recipe), "--device", "cpu"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command += ["--resume"] if resume else []
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=1800)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("model saved") == 1
     return folder / name

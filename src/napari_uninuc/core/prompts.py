@@ -9,9 +9,12 @@ import numpy.typing as npt
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.errors import PromptError
 
-__all__ = ["Answer", "MaskLogits", "Prompt"]
+__all__ = ["DRAWN_LOGIT", "LOGIT_LIMIT", "Answer", "MaskLogits", "Prompt"]
 
-_SURE = 8.0  # logit of a pixel a person has drawn: probability 0.9997
+DRAWN_LOGIT = 8.0
+"""Logit of a pixel that a person has drawn: probability 0.9997."""
+LOGIT_LIMIT = 32.0
+"""SAM 2 clamps the logits it feeds back to +-32."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +47,9 @@ class MaskLogits:
     @classmethod
     def from_mask(cls, mask: InstanceMask) -> Self:
         """Take a drawn mask for certain: logit 8 inside, -8 outside, over the mask's crop."""
-        return cls(mask.origin_yx, np.where(mask.mask, _SURE, -_SURE).astype(np.float32))
+        return cls(
+            mask.origin_yx, np.where(mask.mask, DRAWN_LOGIT, -DRAWN_LOGIT).astype(np.float32)
+        )
 
     @property
     def box_yxyx(self) -> tuple[int, int, int, int]:

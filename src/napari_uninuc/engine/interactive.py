@@ -9,13 +9,13 @@ import numpy.typing as npt
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.outline import common_part, keep_meant, tight_crop
-from napari_uninuc.core.prompts import Answer, MaskLogits, Prompt
+from napari_uninuc.core.prompts import LOGIT_LIMIT, Answer, MaskLogits, Prompt
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.anchors import with_anchors
 from napari_uninuc.engine.embedding import TileEmbedding
 from napari_uninuc.engine.mask_prompt import mask_window
 from napari_uninuc.engine.owners import field_of, place_of
-from napari_uninuc.engine.requests import LOGIT_LIMIT, DecodedMasks, PromptBatch
+from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
 from napari_uninuc.engine.torch_engine import TorchEngine
 
 __all__ = ["answer_of", "answer_prompt"]

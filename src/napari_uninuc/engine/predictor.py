@@ -305,9 +305,9 @@ class Predictor:
                 )
         answers = []
         for place, picture in enumerate(pictures):
-            own = [None if each is None else each[place] for each in given]
+            points, labels, box, mask = (None if each is None else each[place] for each in given)
             shape = None if normalize_coords else picture.tile.shape
-            prompts = prompts_of_sam(*own, shape)
+            prompts = prompts_of_sam(points, labels, box, mask, shape)
             answers.append(self._sam_answer(picture, prompts, multimask_output, return_logits))
         return [a[0] for a in answers], [a[1] for a in answers], [a[2] for a in answers]
 

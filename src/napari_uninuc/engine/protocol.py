@@ -8,27 +8,8 @@ from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.prompts import Answer, Prompt
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
 
-__all__ = ["Annotator", "AnnotatorCard", "Engine", "FoundNucleus", "Proposer"]
-
-
-class Engine(Protocol):
-    """Encodes fields of a tile once and answers prompts from the cached embedding."""
-
-    def fields(self, tile: Tile) -> list[Field]:
-        """Cover a tile with fields the model can encode."""
-        ...
-
-    def embed(self, tile: Tile, field: Field) -> Any:
-        """Encode a field, or return its cached embedding."""
-        ...
-
-    def decode(
-        self, embedding: Any, prompts: PromptBatch, *, candidates: bool = False
-    ) -> DecodedMasks:
-        """Answer prompts; only the prompt encoder and the mask decoder run."""
-        ...
+__all__ = ["Annotator", "AnnotatorCard", "FoundNucleus", "Proposer"]
 
 
 class Proposer(Protocol):

@@ -8,12 +8,10 @@ import numpy.typing as npt
 
 from napari_uninuc.errors import PromptError
 
-__all__ = ["LOGIT_LIMIT", "OUTSIDE", "DecodedMasks", "MaskWindows", "PromptBatch"]
+__all__ = ["OUTSIDE", "DecodedMasks", "MaskWindows", "PromptBatch"]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
-LOGIT_LIMIT = 32.0
-"""SAM 2 clamps the logits it feeds back to +-32."""
 OUTSIDE = -10.0
 """Logit of cells no window covered: confidently not this nucleus."""
 

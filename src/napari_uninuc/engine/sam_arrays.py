@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from napari_uninuc.core.outline import common_part
-from napari_uninuc.engine.requests import LOGIT_LIMIT, OUTSIDE, DecodedMasks, PromptBatch
+from napari_uninuc.core.prompts import LOGIT_LIMIT
+from napari_uninuc.engine.requests import OUTSIDE, DecodedMasks, PromptBatch
 from napari_uninuc.errors import PromptError
 
 __all__ = ["blank_masks", "paste_low_res", "paste_masks", "pixels_of", "prompts_of_sam"]

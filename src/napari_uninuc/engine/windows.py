@@ -12,11 +12,10 @@ from napari_uninuc.engine.frame import Frame
 from napari_uninuc.engine.requests import MaskWindows, PromptBatch
 from napari_uninuc.errors import PromptError
 from napari_uninuc.network.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, PADDING
+from napari_uninuc.network.windows import FILL
 
-__all__ = ["FILL", "SURE_LOGIT", "Window", "choose_sides", "prompt_tokens", "touches_border"]
+__all__ = ["SURE_LOGIT", "Window", "choose_sides", "prompt_tokens", "touches_border"]
 
-FILL = 0.72
-"""Longest extent of a nucleus, as a share of the window's side; training uses the same."""
 _POINTS_FILL = 0.9
 SURE_LOGIT = 0.5
 """A mask is cut by its window where a logit at the border is above: more likely than 62 %.

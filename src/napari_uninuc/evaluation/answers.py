@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from napari_uninuc.core.geometry import xyxy_from_yxyx
-from napari_uninuc.engine.requests import LOGIT_LIMIT, DecodedMasks, MaskWindows, PromptBatch
+from napari_uninuc.core.prompts import LOGIT_LIMIT
+from napari_uninuc.engine.requests import DecodedMasks, MaskWindows, PromptBatch
 from napari_uninuc.evaluation.crops import Crop, crop_of
 
 Logits = np.ndarray | MaskWindows

@@ -8,6 +8,9 @@ from torch.nn import functional
 
 from napari_uninuc.network.mask_decoder import WindowFeatures
 
+FILL = 0.72
+"""Longest extent of a nucleus, as a share of the side of the window it is decoded in."""
+
 
 def cut_windows(
     maps: WindowFeatures, image_index: Tensor, corners_yx: Tensor, cells_hw: tuple[int, int]

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from napari_uninuc.core.prompts import DRAWN_LOGIT, LOGIT_LIMIT
 from napari_uninuc.datasets.crops import Crop
 from napari_uninuc.network.prompt_encoder import PADDING
 from napari_uninuc.network.uninuc import Embedding, UniNuc, WindowPrompts
-from napari_uninuc.network.windows import place_windows
+from napari_uninuc.network.windows import FILL, place_windows
 from napari_uninuc.training.clicks import (
     box_prompt,
     corrections,
@@ -32,8 +33,6 @@ _CANDIDATES = 0.3
 """Weight of the three candidate masks against the single one, where a first click is ambiguous."""
 _TRUE_BOX, _NOISY_BOX = 0.55, 0.2
 """Of first boxes: how many are the true one, and how many are moved; the others the detector's."""
-_DRAWN = 8.0
-"""Logit of a pixel that somebody has drawn, as `core.prompts.MaskLogits.from_mask` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ def choose_targets(
 
 def window_fill(side: int) -> float:
     """Longest box side in input pixels a window of ``side`` is used for."""
-    return 0.72 * side
+    return FILL * side
 
 
 def _cut_targets(
@@ -148,7 +147,7 @@ def interactive_loss(
             points = torch.cat([points, clicks], dim=1)
             labels = torch.cat([labels, kinds], dim=1)
             keep = torch.rand(1, generator=generator).item() < settings.mask_prompt_share
-            masks = best.clamp(-32, 32) if keep else None
+            masks = best.clamp(-LOGIT_LIMIT, LOGIT_LIMIT) if keep else None
     log = {"iou_first": ious[0], "iou_last": ious[-1]}
     return torch.stack(losses).mean(), log
 
@@ -195,7 +194,7 @@ def mask_starts(
     points = torch.cat([clicks, clicks.new_zeros(n, 1, 2)], dim=1)
     labels = torch.cat([kinds, kinds.new_full((n, 1), PADDING)], dim=1)
     cover = functional.avg_pool2d(rough[:, None].float(), stride)
-    return points, labels, (2 * cover - 1) * _DRAWN
+    return points, labels, (2 * cover - 1) * DRAWN_LOGIT
 
 
 def roughen(truth: Tensor, generator: torch.Generator) -> Tensor:

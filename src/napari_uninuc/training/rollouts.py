@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from napari_uninuc.core.instances import largest_piece
 from napari_uninuc.core.outline import keep_meant
+from napari_uninuc.core.prompts import LOGIT_LIMIT
 from napari_uninuc.network.correction import FEATURES
 from napari_uninuc.network.hints import click_distances
 from napari_uninuc.network.prompt_encoder import NEGATIVE, PADDING, POSITIVE
@@ -42,8 +43,6 @@ _NEAR_CELLS = 4
 """Rows are of cells at most so far from one of the outlines,"""
 _NEAR_CLICK = 10.0
 """or input pixels from a click: the others are easy."""
-_LIMIT = 32.0
-"""SAM 2 clamps the logits it feeds back."""
 _CLICKED: tuple[Start, ...] = ("centre", "inside")
 _BOXED: tuple[Start, ...] = ("tight_box", "loose_box")
 _CENTRED = 0.7
@@ -182,7 +181,7 @@ class Rollouts:
         """Logits for the next round; the window keeps them at the picture's resolution."""
         if self.by_hand:
             single = functional.avg_pool2d(shown[:, None], self.model.config.logit_stride)
-        return single.clamp(-_LIMIT, _LIMIT)
+        return single.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
 
     def _sample(self, single: Tensor, prompts: WindowPrompts, truth: Tensor) -> Rows:
         assert prompts.masks is not None

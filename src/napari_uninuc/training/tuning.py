@@ -17,8 +17,9 @@ __all__ = ["DECODED", "TUNED", "kept_from", "logit_shift_of", "with_tuning"]
 
 TUNED = ("score_threshold", "logit_shift", "proposer", "flips", "box_margin", "expected_iou")
 """Keys of a card that are chosen for its weights."""
-DECODED = ("decoding",)
-"""Keys that say how masks must be decoded; teaching masks, which is done in windows, ends that."""
+DECODED = ("decoding", "dynamic_multimask")
+"""Keys that say how masks must be decoded; teaching masks, which is done in windows and by the single
+mask, ends that."""
 
 
 def logit_shift_of(recipe: TrainRecipe, earlier: ModelCard | None) -> float:
