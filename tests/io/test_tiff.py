@@ -1,3 +1,4 @@
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,6 +12,7 @@ from napari_uninuc.io import tiff
 from napari_uninuc.io.images import read_image
 from napari_uninuc.io.labels import read_labels, read_segmentation
 from napari_uninuc.io.tiff import (
+    longer_axes,
     origin_of_ours,
     tiff_holds_our_labels,
     write_ome_tiff,
@@ -152,3 +154,16 @@ def test_files_of_ours_are_told_from_others(two_nuclei, tmp_path):
     for name in ("other", "text", "none"):
         assert not tiff_holds_our_labels(tmp_path / f"{name}.ome.tif")
     assert origin_of_ours("<no") is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [((20, 30), "YX"), ((1, 20, 30), "ZYX"), ((1, 1, 20, 30), "TCYX"), ((1, 30), "YX")],
+)
+def test_axes_of_one_go_whatever_tifffile_calls_them(shape, axes, tmp_path):
+    """tifffile 2026.5, which Python 3.12 and newer get, has no get_axes and no get_shape."""
+    left, sides = longer_axes(SimpleNamespace(axes=axes, shape=shape))
+    assert (left, sides) == ("YX", shape[-2:])
+    labels = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    tifffile.imwrite(tmp_path / "a.ome.tif", labels, metadata={"axes": axes})
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.ome.tif"), labels.reshape(shape[-2:]))

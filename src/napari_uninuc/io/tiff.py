@@ -21,6 +21,7 @@ from napari_uninuc.io.tiff_level import SegmentGrid, main_series, require_whole
 
 __all__ = [
     "TiffPlane",
+    "longer_axes",
     "origin_of_ours",
     "read_tiff",
     "tiff_holds_our_labels",
@@ -83,7 +84,7 @@ def read_tiff(path: Path, error: type[UniNucError]) -> TiffPlane:
         with tifffile.TiffFile(path, _multifile=False) as tif:  # opens no file that this one names
             _require_few_planes(path, tif.ome_metadata or "", error)
             level = main_series(tif).levels[0]
-            axes, shape = _longer_axes(level)
+            axes, shape = longer_axes(level)
             require_sides(path, _sides(path, axes, shape, error), error)
             require_whole(path, level, error)
             largest = max(math.prod(level.keyframe.chunks) * level.dtype.itemsize, level.nbytes)
@@ -103,7 +104,7 @@ def read_tiff(path: Path, error: type[UniNucError]) -> TiffPlane:
         raise error(f"{path}: expected a readable TIFF, got {reason}; save it again") from None
 
 
-def _longer_axes(level: Any) -> tuple[str, tuple[int, ...]]:
+def longer_axes(level: Any) -> tuple[str, tuple[int, ...]]:
     """Axes and their lengths, without those of one px; Y and X always stay.
 
     By hand: whether tifffile does so by itself changed (get_axes is gone since 2026.5).

@@ -18,8 +18,8 @@ __all__ = ["DECODED", "TUNED", "kept_from", "logit_shift_of", "with_tuning"]
 TUNED = ("score_threshold", "logit_shift", "proposer", "flips", "box_margin", "expected_iou")
 """Keys of a card that are chosen for its weights."""
 DECODED = ("decoding", "dynamic_multimask")
-"""Keys that say how masks must be decoded; teaching masks, which is done in windows and by the single
-mask, ends that."""
+"""Keys that say how masks must be decoded; teaching masks ends that: it is done in windows, and of
+the single mask."""
 
 
 def logit_shift_of(recipe: TrainRecipe, earlier: ModelCard | None) -> float:
