@@ -211,12 +211,12 @@ def test_labels_of_another_size_are_named(name, written):
 @pytest.mark.parametrize(
     ("stored", "says"),
     [
-        (np.zeros((*SHAPE, 2)), "must be (H, W) numbers"),
+        (np.zeros((*SHAPE, 2)), "must be (H, W) integers"),
         (np.full(SHAPE, 0.5), "whole numbers"),
-        (np.full(SHAPE, -1), "whole numbers"),
+        (np.full(SHAPE, -1), "must lie in 0..2147483647"),
         (np.full(SHAPE, np.nan), "whole numbers"),
-        (np.full(SHAPE, 2**40), "whole numbers"),
-        (np.full(SHAPE, "a"), "must be (H, W) numbers"),
+        (np.full(SHAPE, 2**40), "must lie in 0..2147483647"),
+        (np.full(SHAPE, "a"), "must be (H, W) integers"),
         (np.array([{}], dtype=object), "damaged"),
     ],
 )
