@@ -1,6 +1,7 @@
 """One picture being corrected in one window: its session, its layers, its gestures and keys."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from napari.layers import Image
@@ -71,6 +72,7 @@ class Desk:
         """What to call for every action of the table of keys."""
         return {
             **self._actions.handlers(),
+            "delete": partial(self.reviewing.after, self._actions.handlers()["delete"]),
             "accept": self.reviewing.accept,
             "next": self.reviewing.go_next,
             "previous": self.reviewing.go_previous,
