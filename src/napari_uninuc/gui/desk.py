@@ -106,6 +106,8 @@ class Desk:
     def take_brush(self) -> None:
         """Hand over to napari's brush on the nuclei layer, with a number that is free."""
         self.session.hand.keep()
+        if not self.tools.armed:  # its key is to lead back
+            self.tools.arm(self.tools.tool)
         nuclei = self.bridge.nuclei
         self._viewer.layers.selection.active = nuclei
         nuclei.selected_label = self.session.labels.next_id
@@ -122,4 +124,4 @@ class Desk:
 
     def _on_tools(self) -> None:
         if self._keyboard is not None:
-            self._keyboard.set_armed(self.tools.active)
+            self._keyboard.set_reach(self.tools.reach)

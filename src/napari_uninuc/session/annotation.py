@@ -142,14 +142,10 @@ class AnnotationSession:
         An outline that is still on its way, from a click before, arrives as accepted.
         """
         chosen, draft = set(ids), self.hand.draft
-        on_its_way = draft is not None and (draft.nucleus_id == NEW or not draft.answered)
-        if draft is not None and draft.nucleus_id in chosen and on_its_way:
-            self._accepted.add(draft.generation)
-        self._accepted |= {
-            number
-            for number, kept in self.hand.waiting.items()
-            if kept.nucleus_id in chosen - {NEW}
-        }
+        coming = [each for each in self.hand.waiting.values() if each.nucleus_id != NEW]
+        if draft is not None and (draft.nucleus_id == NEW or not draft.answered):
+            coming.append(draft)
+        self._accepted |= {each.generation for each in coming if each.nucleus_id in chosen}
         return self._on(
             sorted(chosen), lambda labels, each: verbs.set_status(labels, each, Status.REVIEWED)
         )
