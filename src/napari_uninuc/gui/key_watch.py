@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from contextlib import suppress
 from enum import Enum, auto
+from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QKeyEvent, QKeySequence
@@ -43,11 +44,11 @@ def field_of(widget: QWidget | None) -> Field:
 
 def code_of(sequence: str) -> int:
     """Key of a sequence, without Ctrl, Shift and Alt; `Qt.Key` as a number."""
-    keys = QKeySequence(sequence)[0]
-    return int(getattr(keys, "key", lambda: int(keys) & ~_MODIFIERS)())
+    keys: Any = QKeySequence(sequence)[0]
+    return int(keys.key()) if hasattr(keys, "key") else int(keys) & _KEY
 
 
-_MODIFIERS = 0xFE000000  # Qt 5 puts key and modifiers into one number
+_KEY = 0x01FFFFFF  # Qt 5 puts key and modifiers into one number
 
 
 class KeyWatch(QObject):
