@@ -126,6 +126,44 @@ def test_shapes_of_another_program_need_the_picture(uninuc, refused, two_nuclei,
     assert "none of them in it" in line
 
 
+def test_the_picture_named_is_taken_out_of_a_file_about_many(uninuc, refused, two_nuclei, tmp_path):
+    one, two = tmp_path / "tile.coco.json", tmp_path / "set.json"
+    write_segmentation(two_nuclei, one)
+    known = json.loads(one.read_text(encoding="utf-8"))
+    here = {**known["images"][0], "file_name": "images/tile.png"}
+    other = {**here, "id": 2, "file_name": "images/other.png"}
+    strange = {**known["annotations"][0], "id": 3, "image_id": 2}
+    known |= {"images": [other, here], "annotations": [strange, *known["annotations"]]}
+    two.write_text(json.dumps(known), encoding="utf-8")
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "tile.png")
+    words = ("convert", two, "--output", tmp_path / "a.csv")
+    assert "got 2 (images/other.png, images/tile.png)" in refused(*words)
+    status, _, err = uninuc(*words, "--like", tmp_path / "tile.png")
+    assert (status, err) == (0, "")
+    assert list(pd.read_csv(tmp_path / "a.csv")["id"]) == [2, 7]
+
+
+def test_what_was_left_out_is_told_in_one_line(uninuc, two_nuclei, tmp_path):
+    source, target = tmp_path / "a.geojson", tmp_path / "a.csv"
+    write_segmentation(two_nuclei, source)
+    collection = json.loads(source.read_text(encoding="utf-8"))
+    ring = [[0, 0], [59, 0], [59, 39], [0, 39], [0, 0]]
+    for geometry in (
+        {"type": "Polygon", "coordinates": [ring]},
+        {"type": "Point", "coordinates": [3, 4]},
+        None,
+    ):
+        region = {"type": "Feature", "geometry": geometry, "properties": {}}
+        collection["features"].append(region)
+    source.write_text(json.dumps(collection), encoding="utf-8")
+    status, out, err = uninuc("convert", source, "--output", target)
+    assert (status, out) == (0, f"{source} -> {target}: 2 nuclei\n")
+    assert err.startswith(f"uninuc: warning: {source}: left out 1 annotation beside detections")
+    assert err.endswith("what is no nucleus: Point (1), object without shape (1)\n")
+    assert err.count("\n") == 1
+    assert list(pd.read_csv(target)["area_px"]) == [24, 8]
+
+
 def test_the_place_of_a_tile_can_be_told(uninuc, two_nuclei, tmp_path):
     source, target, picture = (tmp_path / name for name in ("a.geojson", "b.tif", "tile.png"))
     write_segmentation(two_nuclei, source, origin_yx_slide=(1000, 2000))

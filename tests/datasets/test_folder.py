@@ -54,6 +54,17 @@ def test_tiff_pictures_and_wide_ids_survive(tmp_path):
     assert np.array_equal(labelled.labels, wide)
 
 
+def test_labels_that_imagej_keeps_as_floats_are_ids(tmp_path):
+    add_image(tmp_path, "a", labels=None)
+    path = tmp_path / "labels" / "a.tif"
+    tifffile.imwrite(path, LABELS * np.float32(300), imagej=True)
+    (image,) = read_folder(tmp_path)
+    assert np.array_equal(image.read().labels, LABELS.astype(np.int32) * 300)
+    tifffile.imwrite(path, LABELS / np.float32(300), imagej=True)
+    with pytest.raises(DatasetError, match="whole numbers, got fractions"):
+        image.read()
+
+
 def test_classes_are_read_by_id(folder):
     (folder / "classes").mkdir()
     (folder / "classes" / "test_1.json").write_text(json.dumps({"7": "epithelial"}))

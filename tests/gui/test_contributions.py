@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import napari_uninuc
 from napari_uninuc.core.classes import ClassPalette, NucleusClass
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.errors import LabelsError
+from napari_uninuc.gui import contributions
 from napari_uninuc.gui.contributions import (
     open_sample,
     read_nuclei_file,
@@ -219,3 +221,18 @@ def test_nuclei_with_their_picture_are_no_slide(tmp_path, two_nuclei, tile_40x60
     path = str(write_segmentation(two_nuclei, tmp_path / "a.ome.zarr", tile_40x60))
     assert read_nuclei_file(path) is not None
     assert read_slide_file(path) is None
+
+
+def test_what_a_file_holds_beside_nuclei_is_told(two_nuclei, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(contributions, "warn", said.append)
+    path = tmp_path / "a.geojson"
+    write_segmentation(two_nuclei, path)
+    read_nuclei_file(str(path))(str(path))
+    assert said == []
+    collection = json.loads(path.read_text(encoding="utf-8"))
+    point = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 2]}}
+    collection["features"].append(point)
+    path.write_text(json.dumps(collection), encoding="utf-8")
+    read_nuclei_file(str(path))(str(path))
+    assert said == ["a.geojson: left out what is no nucleus: Point (1)"]

@@ -208,6 +208,16 @@ def test_coco_that_states_its_size_lies_on_the_picture_of_that_size(
     assert world_boxes(smaller) == expected_boxes()
 
 
+def test_of_a_file_about_several_pictures_the_one_shown_is_meant(canvas, opened, heard, tmp_path):
+    both = json.loads(coco(*PLACES_XY, size=(200, 300)))
+    both["images"].append({"id": 2, "file_name": "other.png", "height": 50, "width": 60})
+    both["annotations"].append({**both["annotations"][0], "id": 9, "image_id": 2})
+    canvas.viewer.add_image(np.zeros((200, 300, 3), np.uint8), name="tile")
+    layer = opened(write(tmp_path, "annotations.json", json.dumps(both)))
+    assert world_boxes(layer) == expected_boxes()
+    assert layer.data.shape == (200, 300)
+
+
 # -- what is none of ours -------------------------------------------------------------------
 
 OTHERS = {

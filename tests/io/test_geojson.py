@@ -1,5 +1,6 @@
 import gzip
 import json
+import re
 from uuid import UUID
 
 import numpy as np
@@ -13,7 +14,7 @@ from napari_uninuc.core.classes import ClassPalette, NucleusClass
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import LabelsError
-from napari_uninuc.io import painting
+from napari_uninuc.io import filling, painting
 from napari_uninuc.io.geojson import write_geojson
 from napari_uninuc.io.geojson_labels import read_geojson
 from napari_uninuc.io.labels import read_labels, read_segmentation
@@ -227,8 +228,9 @@ def test_of_overlapping_shapes_the_later_one_wins(tmp_path):
     inner = {"type": "Polygon", "coordinates": [[[3, 4], [5, 4], [5, 6], [3, 6]]]}
     stored = read_geojson(foreign(tmp_path / "a.geojson", feature(), feature(inner)), (20, 20))
     assert np.bincount(stored.segmentation.labels.ravel())[1:].tolist() == [16, 4]
-    covered = read_geojson(foreign(tmp_path / "a.geojson", feature(inner), feature()), (20, 20))
-    assert covered.segmentation.table["id"].tolist() == [2]
+    names = {"objectType": "detection"}
+    covered = foreign(tmp_path / "a.geojson", feature(inner, **names), feature(**names))
+    assert read_geojson(covered, (20, 20)).segmentation.table["id"].tolist() == [2]
 
 
 def test_an_empty_collection_is_no_nuclei(two_nuclei, tmp_path):
@@ -258,30 +260,202 @@ def test_a_picture_that_holds_none_of_the_shapes_is_refused(tmp_path):
     refuse(foreign(tmp_path / "a.geojson", feature()), "none of them in it", (2, 2))
 
 
+SHAPELESS = [
+    ({"type": "GeometryCollection", "geometries": []}, "GeometryCollection"),
+    ({"type": "GeometryCollection", "geometries": 7}, "GeometryCollection"),
+    ({"type": "Point", "coordinates": [1, 2]}, "Point"),
+    ({"type": "MultiPoint", "coordinates": [[1, 2], [3, 4]]}, "MultiPoint"),
+    ({"type": "LineString", "coordinates": [[1, 2], [13, 14]]}, "LineString"),
+    ({"type": "Polygon"}, "Polygon without area"),
+    ({"type": "Polygon", "coordinates": []}, "Polygon without area"),
+    ({"type": "Polygon", "coordinates": [[[1, 2]]]}, "Polygon without area"),
+    ({"type": "MultiPolygon", "coordinates": [7]}, "MultiPolygon without area"),
+    ([], "object without shape"),
+    (None, "object without shape"),
+]
+
+
+@pytest.mark.parametrize(("geometry", "words"), SHAPELESS)
+def test_what_encloses_no_area_is_passed_over_and_told(tmp_path, geometry, words):
+    odd = feature(objectType="annotation")
+    odd["geometry"] = geometry
+    refuse(foreign(tmp_path / "a.geojson", odd), f"got {words}")
+    for order in ((odd, feature(), odd), (feature(), odd, odd)):
+        stored = read_geojson(foreign(tmp_path / "a.geojson", *order), (20, 20))
+        assert stored.segmentation.table["id"].tolist() == [1]
+        assert (stored.segmentation.labels == 1).sum() == 20
+        assert stored.notice == f"left out what is no nucleus: {words} (2)"
+
+
 @pytest.mark.parametrize(
     ("geometry", "words"),
     [
-        ({"type": "GeometryCollection", "geometries": []}, "GeometryCollection"),
-        ({"type": "Point", "coordinates": [1, 2]}, "Point"),
-        ({"type": "Polygon"}, "Polygon or MultiPolygon"),
-        ({"type": "Polygon", "coordinates": []}, "ring"),
-        ({"type": "Polygon", "coordinates": [[[1, 2]]]}, "three"),
-        ({"type": "MultiPolygon", "coordinates": [7]}, "rings"),
         ({"type": "Polygon", "coordinates": [[[0, 0], [1, float("nan")], [2, 2]]]}, "NaN"),
         ({"type": "Polygon", "coordinates": [[[0, 0], [1, 1e300], [2, 2]]]}, "larger"),
-        ([], "Polygon or MultiPolygon"),
-        (None, "Polygon or MultiPolygon"),
+        ({"type": "Polygon", "coordinates": [[[0, 0], ["a", 1], [2, 2]]]}, "numbers"),
     ],
 )
-def test_shapes_that_are_no_polygons_are_refused(tmp_path, geometry, words):
-    one = feature()
-    one["geometry"] = geometry
-    refuse(foreign(tmp_path / "a.geojson", one), words)
+def test_coordinates_that_are_none_are_refused(tmp_path, geometry, words):
+    for more in ({}, {"isEllipse": True}):
+        refuse(foreign(tmp_path / "a.geojson", feature(geometry | more)), words)
 
 
 @pytest.mark.parametrize("id_", [0, -1, 2**31, 1.5, "a", float("nan"), True, [], "9" * 5000])
-def test_ids_out_of_range_are_refused(tmp_path, id_):
-    refuse(foreign(tmp_path / "a.geojson", feature(metadata={"UniNuc: id": id_})), "ids")
+def test_an_id_that_is_none_gets_a_free_one_and_it_is_told(tmp_path, id_):
+    path = foreign(tmp_path / "a.geojson", feature(metadata={"UniNuc: id": id_}))
+    stored = read_geojson(path, (20, 20))
+    assert stored.segmentation.table["id"].tolist() == [1]
+    assert "new ids for 1 object " in stored.notice
+
+
+def test_the_highest_id_leaves_room_below(tmp_path):
+    path = foreign(
+        tmp_path / "a.geojson",
+        feature(square(0), metadata={"UniNuc: id": 2**31 - 1}),
+        feature(square(4), metadata={"UniNuc: id": 1}),
+        feature(square(8)),
+    )
+    labels = read_geojson(path, (20, 20)).segmentation.labels
+    assert labels[0, [0, 4, 8]].tolist() == [2**31 - 1, 1, 2]
+
+
+# -- which objects of QuPath are nuclei -------------------------------------------------------
+
+
+def square(x, y=0, side=2):
+    corners = [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]
+    return {"type": "Polygon", "coordinates": [corners]}
+
+
+def areas(stored):
+    return np.bincount(stored.segmentation.labels.ravel())[1:].tolist()
+
+
+NUCLEI = [feature(square(x, 4), objectType="detection") for x in (3, 8, 13)]
+CELL = feature(square(3, 10, 6), objectType="cell") | {"nucleusGeometry": square(5, 12)}
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    ("around", "words"),
+    [
+        ({"objectType": "annotation", "isLocked": True}, "left out 1 annotation beside"),
+        ({"object_type": "annotation"}, "left out 1 annotation beside"),
+        ({}, "left out 1 annotation beside"),
+        ({"objectType": "tile"}, r"tile \(1\)"),
+        ({"objectType": "tmaCore", "isMissing": False}, r"TMA core \(1\)"),
+        ({"objectType": "root"}, r"root object \(1\)"),
+    ],
+)
+def test_what_lies_around_detections_is_no_nucleus(tmp_path, place, around, words):
+    region = feature(square(1, 1, 18), classification={"name": "Region*"}, **around)
+    features = [*NUCLEI[:place], region, *NUCLEI[place:]]
+    stored = read_geojson(foreign(tmp_path / "a.geojson", *features), (20, 20))
+    assert areas(stored) == [4, 4, 4]
+    assert re.search(words, stored.notice)
+    assert [each.name for each in stored.segmentation.classes.classes] == ["nucleus"]
+
+
+def test_kinds_as_qupath_02_wrote_them(tmp_path):
+    old = [
+        {**feature(square(3, 4)), "id": "PathDetectionObject"},
+        {**CELL, "properties": {}, "id": "PathCellObject"},
+        {**feature(square(1, 1, 18)), "id": "PathAnnotationObject"},
+        {**feature(square(0, 0, 20)), "id": "PathTileObject"},
+    ]
+    stored = read_geojson(foreign(tmp_path / "a.geojson", *old), (20, 20))
+    assert areas(stored) == [4, 4]
+
+
+def test_a_cell_without_nucleus_is_its_outline(tmp_path):
+    bare = {**feature(square(10, 10, 3), objectType="cell"), "nucleusGeometry": None}
+    stored = read_geojson(foreign(tmp_path / "a.geojson", CELL, bare), (20, 20))
+    assert areas(stored) == [4, 9]
+
+
+def test_a_file_of_tiles_alone_is_refused(tmp_path):
+    refuse(foreign(tmp_path / "a.geojson", feature(objectType="tile")), r"got tile \(1\)")
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_annotations_alone_are_nuclei_but_for_those_around_others(tmp_path, place):
+    nuclei = [feature(each["geometry"], objectType="annotation") for each in NUCLEI]
+    region = feature(square(1, 1, 18), objectType="annotation")
+    stored = read_geojson(foreign(tmp_path / "a.geojson", *nuclei), (20, 20))
+    assert (areas(stored), stored.notice) == ([4, 4, 4], "")
+    features = [*nuclei[:place], region, *nuclei[place:]]
+    stored = read_geojson(foreign(tmp_path / "a.geojson", *features), (20, 20))
+    assert areas(stored) == [4, 4, 4]
+    assert stored.notice == "left out 1 annotation that other annotations lie in"
+    # A region in a region, from the outside in.
+    inner = feature(square(2, 2, 16), objectType="annotation")
+    stored = read_geojson(foreign(tmp_path / "a.geojson", region, inner, *nuclei), (20, 20))
+    assert areas(stored) == [4, 4, 4]
+    assert "2 annotations" in stored.notice
+
+
+def test_of_two_annotations_one_in_the_other_nothing_is_lost(tmp_path):
+    for order in (1, -1):
+        pair = [feature(square(4, 4, 6)), feature(square(5, 5))][::order]
+        stored = read_geojson(foreign(tmp_path / "a.geojson", *pair), (20, 20))
+        assert sorted(areas(stored)) == [4, 32]
+    twice = read_geojson(foreign(tmp_path / "a.geojson", feature(), feature()), (20, 20))
+    assert twice.segmentation.table["id"].tolist() == [2], "the later one"
+
+
+def test_annotations_of_ours_are_nuclei_beside_detections(two_nuclei, tmp_path):
+    write_geojson(two_nuclei, tmp_path / "a.geojson", objects="annotation")
+    ours = document(tmp_path / "a.geojson")["features"]
+    region = feature(square(0, 0, 39), objectType="annotation")
+    drawn = feature(square(50, 30, 3), objectType="annotation")
+    stored = read_geojson(foreign(tmp_path / "b.geojson", region, *ours, drawn), (40, 60))
+    assert stored.segmentation.table["id"].tolist() == [2, 7, 8], "drawn beside, without an id"
+    found = feature(square(40, 3), objectType="detection")
+    path = foreign(tmp_path / "b.geojson", region, *ours, found, drawn)
+    stored = read_geojson(path, (40, 60))
+    assert stored.segmentation.table["id"].tolist() == [2, 7, 8]
+    np.testing.assert_array_equal(stored.segmentation.labels == 2, two_nuclei.labels == 2)
+    assert stored.segmentation.labels[3, 40] == 8
+    assert "left out 2 annotations" in stored.notice
+
+
+def test_an_annotation_of_a_whole_slide_is_no_reason_to_refuse(tmp_path, monkeypatch):
+    monkeypatch.setattr(filling, "MAX_NUCLEUS_PX", 300)
+    region = feature(square(0, 0, 20), objectType="annotation")
+    for features in ([region, *NUCLEI], [*NUCLEI, region]):
+        stored = read_geojson(foreign(tmp_path / "a.geojson", *features), (20, 20))
+        assert areas(stored) == [4, 4, 4]
+        assert "left out 1 annotation" in stored.notice
+    refuse(foreign(tmp_path / "a.geojson", region), "as large as nuclei")
+    huge = feature(square(0, 0, 20), objectType="detection")
+    refuse(foreign(tmp_path / "a.geojson", huge), "boxes of at most 300")
+
+
+def test_parts_with_area_of_a_collection_are_the_nucleus(tmp_path):
+    line = {"type": "LineString", "coordinates": [[0, 0], [19, 19]]}
+    pieces = {"type": "GeometryCollection", "geometries": [line, square(1), square(6)]}
+    nested = {"type": "GeometryCollection", "geometries": [pieces]}
+    for each in (pieces, nested):
+        stored = read_geojson(foreign(tmp_path / "a.geojson", feature(each)), (20, 20))
+        assert areas(stored) == [8]
+
+
+def test_an_ellipse_is_that_of_its_box(tmp_path):
+    """QuPath reads the box alone; polygons with few corners stand for the same ellipse."""
+    box = {**square(2, 2, 40), "isEllipse": True}
+    rows, columns = np.indices((50, 50)) + 0.5 - 22
+    stored = read_geojson(foreign(tmp_path / "a.geojson", feature(box)), (50, 50))
+    assert ((stored.segmentation.labels > 0) != (np.hypot(rows, columns) < 20)).sum() < 8
+
+
+def test_one_plane_of_a_stack_is_read(tmp_path):
+    planes = [
+        feature(square(3 * z) | {"plane": {"c": -1, "z": z, "t": 0}}, objectType="detection")
+        for z in (2, 2, 3)
+    ]
+    stored = read_geojson(foreign(tmp_path / "a.geojson", *planes), (20, 20))
+    assert stored.segmentation.table["id"].tolist() == [2]
+    assert "object on another plane (1)" in stored.notice
 
 
 @pytest.mark.parametrize("score", [-0.5, 2, "high", [1]])

@@ -8,6 +8,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -74,6 +75,103 @@ def test_a_wrong_value_anywhere_is_one_clear_line(name, text, data, tmp_path_fac
     try:
         read = read_segmentation(path)
         said = write_segmentation(read.segmentation, path, mpp=read.mpp).name
+    except LabelsError as problem:
+        said = str(problem)
+    assert "\n" not in said
+    assert len(said) < 600
+
+
+def ring(x, y, side):
+    return [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]
+
+
+def polygon(x, y, side):
+    return {"type": "Polygon", "coordinates": [ring(x, y, side)]}
+
+
+def of_qupath():
+    """Region, cell and collection, with whatever members QuPath has written."""
+    plane = {"isEllipse": True, "plane": {"c": -1, "z": 1, "t": 0}}
+    pieces = [polygon(9, 2, 3), {"type": "Point", "coordinates": [1, 2]}]
+    return [
+        {
+            "type": "Feature",
+            "geometry": polygon(1, 1, 18) | plane,
+            "properties": {
+                "objectType": "annotation",
+                "classification": {"names": ["a", "b"], "color": [1, 2, 3]},
+            },
+        },
+        {
+            "type": "Feature",
+            "id": "PathCellObject",
+            "geometry": polygon(2, 2, 4),
+            "nucleusGeometry": polygon(3, 3, 2),
+            "properties": {"measurements": [{"name": "UniNuc: id", "value": 3}]},
+        },
+        {
+            "type": "Feature",
+            "geometry": {"type": "GeometryCollection", "geometries": pieces},
+            "properties": {"metadata": {"UniNuc: id": "7", "UniNuc: status": "x"}},
+        },
+    ]
+
+
+def of_a_set():
+    """Two pictures; crowd, run lengths and a flat polygon."""
+    sides = {"width": 20, "height": 20}
+    flat = [1, 1, 5, 1, 5, 5, 1, 5]
+    return {
+        "images": [
+            {"id": 1, "file_name": "a/t.png", "extra": {"name": "x"}, **sides},
+            {"id": "2", "file_name": "u.png", **sides},
+        ],
+        "categories": [{"id": 1, "name": "k", "color": "#112233"}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 1, "iscrowd": 1, "segmentation": [flat]},
+            {
+                "id": 2,
+                "image_id": 1,
+                "category_id": "1",
+                "segmentation": {"size": [20, 20], "counts": [100, 4, 296]},
+            },
+            {"id": 3, "image_id": 2, "category_id": 1, "segmentation": flat},
+        ],
+    }
+
+
+def of_ngff():
+    """A level and a pyramid that are both placed."""
+    steps = {"type": "scale", "scale": [1, 2, 2]}
+    place = {"type": "translation", "translation": [0, 1, 1]}
+    whole = {"type": "sequence", "transformations": [steps, place], "output": {"name": "g"}}
+    axes = [{"name": "c"}, {"name": "y", "unit": "nm"}, {"name": "x", "unit": "nm"}]
+    level = {"path": "a", "coordinateTransformations": [steps, place]}
+    one = {"axes": axes, "datasets": [level], "coordinateTransformations": [whole]}
+    return {"multiscales": [one]}
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [("q.geojson", of_qupath), ("set.json", of_a_set), ("n.zarr/.zattrs", of_ngff)],
+)
+@settings(max_examples=80)
+@given(data=st.data())
+def test_a_wrong_value_anywhere_in_files_of_others_is_one_clear_line(
+    name, made, data, tmp_path_factory
+):
+    path = tmp_path_factory.getbasetemp() / name
+    if path.name == ".zattrs":
+        group = zarr.open_group(str(path.parent), mode="w", zarr_format=2)
+        group.create_array("a", data=np.eye(20, dtype=np.int32)[None])
+    document = made()
+    for _ in range(data.draw(st.integers(1, 2))):
+        place = data.draw(st.sampled_from([each for each in places(document) if each]))
+        document = spoilt(document, place, data.draw(st.sampled_from(JUNK)))
+    path.write_text(json.dumps(document), encoding="utf-8")
+    source = path.parent if path.name == ".zattrs" else path
+    try:
+        said = read_segmentation(source, (20, 20), picture="b/t.png").notice
     except LabelsError as problem:
         said = str(problem)
     assert "\n" not in said

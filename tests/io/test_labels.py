@@ -59,8 +59,8 @@ def test_more_than_65535_ids_survive(tmp_path):
 def test_what_is_not_a_label_image_is_refused(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "rgb.png")
     refuse(tmp_path / "rgb.png", "one channel")
-    tifffile.imwrite(tmp_path / "float.tif", LABELS.astype(np.float32))
-    refuse(tmp_path / "float.tif", "integers")
+    tifffile.imwrite(tmp_path / "complex.tif", LABELS.astype(np.complex64))
+    refuse(tmp_path / "complex.tif", "integers")
     tifffile.imwrite(tmp_path / "negative.tif", (LABELS - 5).astype(np.int16))
     refuse(tmp_path / "negative.tif", "relabel")
     tifffile.imwrite(tmp_path / "large.tif", np.full((2, 2), 2**31, dtype=np.uint32))
@@ -68,6 +68,40 @@ def test_what_is_not_a_label_image_is_refused(tmp_path):
     refuse(tmp_path / "none.png", "nothing there")
     (tmp_path / "text.png").write_text("text")
     refuse(tmp_path / "text.png", "readable")
+
+
+@pytest.mark.parametrize("write", ["tiff", "zarr"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_floats_are_ids_as_far_as_they_are_exact(tmp_path, dtype, write):
+    """ImageJ has no integers of 32 bits: what had more than 65,535 labels comes back as floats."""
+    exact = {np.float16: 2048, np.float32: 2**24, np.float64: 2**31 - 1}[dtype]
+    path = tmp_path / "a.tif"
+
+    def save(pixels):
+        if write == "zarr":
+            write_ome_zarr(Segmentation.from_labels(LABELS), path)
+            group = zarr.open_group(str(path), mode="a")
+            group.create_array("0", data=pixels, overwrite=True)
+        else:
+            tifffile.imwrite(path, pixels)
+
+    whole = LABELS.astype(dtype)
+    whole[3, 4] = exact
+    save(whole)
+    labels = read_labels(path)
+    assert labels.dtype == np.int32
+    np.testing.assert_array_equal(labels, whole)
+    for value, words in (
+        (exact + 2048.0, f"0..{exact}"),
+        (-1, "relabel"),
+        (0.5, "whole numbers, got fractions"),
+        (np.nan, "whole numbers"),
+        (np.inf, "whole numbers"),
+    ):
+        wrong = whole.copy()
+        wrong[19, 29] = value
+        save(wrong)
+        refuse(path, words)
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

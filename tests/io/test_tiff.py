@@ -7,6 +7,7 @@ import tifffile
 from PIL import Image
 
 from napari_uninuc.core.segmentation import Segmentation
+from napari_uninuc.io import tiff
 from napari_uninuc.io.images import read_image
 from napari_uninuc.io.labels import read_labels, read_segmentation
 from napari_uninuc.io.tiff import (
@@ -34,8 +35,6 @@ def test_a_tiff_is_the_labels_to_other_readers(two_nuclei, tmp_path):
         np.testing.assert_array_equal(labels, two_nuclei.labels)
     with tifffile.TiffFile(tmp_path / "a.tif") as tif:
         page = tif.pages[0]
-        assert page.is_tiled
-        assert page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
         assert page.get_resolution("MICROMETER") == pytest.approx((4, 4))
 
 
@@ -81,8 +80,35 @@ def test_65535_is_the_last_id_of_the_narrow_type(tmp_path):
         assert stored.max() == highest
 
 
-@pytest.mark.parametrize(("write", "name"), [(write_tiff, "a.tif"), (write_ome_tiff, "a.ome.tif")])
-def test_a_large_one_is_a_pyramid_of_subifds(tmp_path, write, name):
+@pytest.mark.parametrize("highest", [300, 70_000])
+def test_a_tiff_has_what_imagej_opens_and_no_more(tmp_path, highest):
+    """ImageJ 1.53: "cannot open tiled TIFFs", no BigTIFF, and a predictor is passed over."""
+    labels = np.zeros((3000, 2500), np.int32)
+    labels[100:140, 200:260] = highest
+    labels[2999, 2499] = 9
+    write_tiff(Segmentation.from_labels(labels), tmp_path / "a.tif", mpp=0.25)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        assert not tif.is_bigtiff
+        (page,) = tif.pages
+        assert not page.is_tiled
+        assert page.rowsperstrip < 300, "no strip needs much memory"
+        assert (page.predictor, page.compression, page.subifds) == (1, 8, None)
+        assert (page.photometric, page.samplesperpixel) == (1, 1)
+        assert page.bitspersample == (16 if highest < 2**16 else 32)
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), labels)
+
+
+def test_offsets_are_narrow_as_long_as_imagej_can_read_the_file(tmp_path, monkeypatch):
+    labels = Segmentation.from_labels(np.ones((300, 300), np.int32))
+    for limit, is_big in ((180_000, False), (179_999, True)):
+        monkeypatch.setattr(tiff, "_BIG", limit)
+        write_tiff(labels, tmp_path / "a.tif")
+        with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+            assert tif.is_bigtiff is is_big
+
+
+def test_a_large_ome_tiff_is_a_pyramid_of_subifds(tmp_path):
+    write, name = write_ome_tiff, "a.ome.tif"
     labels = np.zeros((701, 5001), np.int32)
     labels[100:140, 200:260] = 70_000
     labels[700, 5000] = 9

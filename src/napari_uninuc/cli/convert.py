@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from napari_uninuc.cli.messages import report_warning
 from napari_uninuc.cli.options import (
     PathArgument,
     mpp_option,
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
     "--like",
     metavar="IMAGE",
     type=PathArgument,
-    help="The picture: gives the size that a GeoJSON of another program does not state, the "
-    "pixels of an .ome.zarr, and the colours in a table.",
+    help="The picture: gives the size that a GeoJSON of another program does not state, says "
+    "which picture of a COCO file is meant, gives the pixels of an .ome.zarr, and the colours in "
+    "a table.",
 )
 @click.option(
     "--origin",
@@ -76,7 +78,7 @@ def convert(
 
     [(source, target)] = plan_outputs([labels], output, None)
     tile = None if like is None else _picture(like, mpp)
-    stored = read_segmentation(source, None if tile is None else tile.shape, origin)
+    stored = read_segmentation(source, None if tile is None else tile.shape, origin, like)
     kept = stored.segmentation.only(Status.REVIEWED if only_reviewed else None, only_class)
     write_segmentation(
         kept,
@@ -86,6 +88,8 @@ def convert(
         origin_yx_slide=stored.origin_yx_slide,
         qupath_objects=qupath_objects,
     )
+    if stored.notice:
+        report_warning(f"{source}: {stored.notice}")
     click.echo(f"{source} -> {target}: {len(kept.table)} nuclei")
 
 

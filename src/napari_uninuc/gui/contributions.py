@@ -10,9 +10,9 @@ import numpy as np
 from napari_uninuc.datasets.sample import immunohistochemistry_tile
 from napari_uninuc.errors import ImageError
 from napari_uninuc.gui.colours import class_colormap
-from napari_uninuc.gui.frames import frame_of_outlines, frame_of_shape
+from napari_uninuc.gui.frames import frame_of_outlines, frame_of_shape, name_shown
 from napari_uninuc.gui.layer_tables import CLASSES_KEY, segmentation_of
-from napari_uninuc.gui.notices import tell
+from napari_uninuc.gui.notices import tell, warn
 from napari_uninuc.gui.slides.layer import SCANNER_SUFFIXES, scaled_in_um, slide_layer_data
 from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.images import read_image
@@ -21,7 +21,7 @@ from napari_uninuc.io.labels import read_segmentation
 from napari_uninuc.io.ome_zarr_labels import read_zarr_picture, zarr_holds_our_labels
 from napari_uninuc.io.stored import StoredSegmentation
 from napari_uninuc.io.tiff import tiff_holds_our_labels
-from napari_uninuc.slides.label_levels import is_large_pyramid, label_levels
+from napari_uninuc.slides.label_levels import LabelLevels, is_large_pyramid, label_levels
 from napari_uninuc.slides.opening import is_slide, look_at_slide
 
 __all__ = ["open_sample", "read_nuclei_file", "read_slide_file", "write_labels_layer"]
@@ -80,9 +80,9 @@ def _kind_of(path: Path, name: str) -> Kind | None:
 
 def _label_pyramid(path: str) -> list[LayerData]:
     """Show the labels of a whole slide, of which only what is seen is read."""
-    levels, mpp = label_levels(Path(path))
-    described: dict[str, Any] = {"name": Path(path).name, "multiscale": True}
-    return [(levels, described | ({} if mpp is None else scaled_in_um(mpp)), "labels")]
+    stored = label_levels(Path(path))
+    described = {"name": Path(path).name, "multiscale": True, **_placed(stored)}
+    return [(stored.levels, described, "labels")]
 
 
 def read_slide_file(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
@@ -124,12 +124,13 @@ def _outlines(source: Path, kind: Kind) -> list[LayerData]:
     """
     frame = frame_of_outlines(source, kind)
     if frame is None:
-        stored = read_segmentation(source)
+        stored = read_segmentation(source, picture=name_shown())
         if stored.mpp is None and not any(stored.origin_yx_slide):
             frame = frame_of_shape(stored.segmentation.labels.shape)
     else:
         origin = frame.origin_yx_file if kind == "geojson" else None
-        stored = read_segmentation(source, frame.shape, origin)
+        stored = read_segmentation(source, frame.shape, origin, name_shown())
+    _warn(source, stored)
     if frame is not None:
         tell(f"{source.name}: {len(stored.segmentation.table)} nuclei, {frame.words}.")
     if frame is None or frame.placement is None:
@@ -141,10 +142,16 @@ def _layers(path: str) -> list[LayerData]:
     """Read one file; raises LabelsError as `read_segmentation` does."""
     source = Path(path)
     stored = read_segmentation(source)
+    _warn(source, stored)
     placed = _placed(stored)
     rgb = read_zarr_picture(source) if source.is_dir() else None
     picture = [] if rgb is None else [(rgb, {"name": source.name, "rgb": True, **placed}, "image")]
     return [*picture, _labels_layer(stored, placed)]
+
+
+def _warn(source: Path, stored: StoredSegmentation) -> None:
+    if stored.notice:
+        warn(f"{source.name}: {stored.notice}")
 
 
 def _labels_layer(stored: StoredSegmentation, placed: dict[str, Any]) -> LayerData:
@@ -162,7 +169,7 @@ def _labels_layer(stored: StoredSegmentation, placed: dict[str, Any]) -> LayerDa
     return stored.segmentation.labels, {**described, **placed}, "labels"
 
 
-def _placed(stored: StoredSegmentation) -> dict[str, Any]:
+def _placed(stored: StoredSegmentation | LabelLevels) -> dict[str, Any]:
     step = 1.0 if stored.mpp is None else stored.mpp
     y, x = stored.origin_yx_slide
     unit = "pixel" if stored.mpp is None else "micrometer"

@@ -17,7 +17,7 @@ from napari_uninuc.gui.placement import Placement
 from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.io.json_kind import Extent, Kind, unstated_extent
 
-__all__ = ["Frame", "frame_of_outlines", "frame_of_shape"]
+__all__ = ["Frame", "frame_of_outlines", "frame_of_shape", "name_shown"]
 
 _BEYOND_PX = 16
 """How far outlines of a picture may reach past its edge."""
@@ -81,6 +81,11 @@ def frame_of_shape(shape: tuple[int, int]) -> Frame | None:
         if each.shape == shape:
             return each.whole().frame()
     return None
+
+
+def name_shown() -> str | None:
+    """Name of the picture worked at, or on top, by which a file about several knows it."""
+    return next((each.name for each in _shown()), None)
 
 
 def _around(extent: Extent, *, from_first: bool) -> tuple[tuple[int, int], tuple[int, int]]:

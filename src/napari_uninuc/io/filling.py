@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from napari_uninuc.errors import LabelsError
 
-__all__ = ["MAX_COORDINATE", "MAX_CROSSINGS", "MAX_NUCLEUS_PX", "fill_polygon"]
+__all__ = ["MAX_COORDINATE", "MAX_CROSSINGS", "MAX_NUCLEUS_PX", "OversizedError", "fill_polygon"]
 
 MAX_NUCLEUS_PX = 2**26
 """Largest box of one polygon, px: 8192 x 8192. A nucleus has some hundreds."""
@@ -21,6 +21,10 @@ MAX_COORDINATE = 1e9
 
 Crop = tuple[tuple[int, int], npt.NDArray[np.bool_]]
 """(y, x) of the first pixel in the picture, and which pixels of the box are inside."""
+
+
+class OversizedError(LabelsError):
+    """A shape that no nucleus has: a box above `MAX_NUCLEUS_PX`."""
 
 
 def fill_polygon(
@@ -44,20 +48,21 @@ def fill_polygon(
     Raises
     ------
     LabelsError
-        Not numbers, fewer than three points, or above `MAX_COORDINATE`, `MAX_NUCLEUS_PX` or
-        `MAX_CROSSINGS`.
+        Not numbers, fewer than three points, or above `MAX_COORDINATE` or `MAX_CROSSINGS`.
+    OversizedError
+        Above `MAX_NUCLEUS_PX`.
     """
     if not isinstance(rings_xy, Sequence) or isinstance(rings_xy, str):
         raise LabelsError("expected a list of rings, got something else; correct the shape")
     rings = [_ring(ring) - origin_yx[::-1] for ring in rings_xy]
     if not rings:
         raise LabelsError("expected a ring of points, got none; remove the shape")
-    box = _box(np.concatenate(rings), shape)
+    starts = np.concatenate(rings)
+    box = _box(starts, shape)
     if box is None:
         return None
     y0, x0, y1, x1 = box
-    starts = np.concatenate(rings)
-    ends = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings])
+    ends = np.concatenate([part for ring in rings for part in (ring[1:], ring[:1])])
     rows, columns = _crossings(starts - (x0, y0), ends - (x0, y0), (y1 - y0, x1 - x0))
     toggles = np.zeros((y1 - y0, x1 - x0 + 1), dtype=np.bool_)
     np.logical_xor.at(toggles, (rows, columns), True)
@@ -91,7 +96,7 @@ def _box(
     if y1 <= y0 or x1 <= x0:
         return None
     if (y1 - y0) * (x1 - x0) > MAX_NUCLEUS_PX:
-        raise LabelsError(
+        raise OversizedError(
             f"expected nuclei in boxes of at most {MAX_NUCLEUS_PX} px, got one of {y1 - y0} x "
             f"{x1 - x0}; remove shapes that are not nuclei"
         )

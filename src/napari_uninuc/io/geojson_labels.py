@@ -1,21 +1,34 @@
 """Label images out of GeoJSON, ours and others'."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from napari_uninuc.errors import LabelsError
 from napari_uninuc.io.colours import hex_of
-from napari_uninuc.io.filling import MAX_COORDINATE, Crop, fill_polygon
+from napari_uninuc.io.filling import MAX_COORDINATE, Crop, OversizedError, fill_polygon
 from napari_uninuc.io.geojson import HEADER, ID, SCORE, STATUS
 from napari_uninuc.io.json_stream import stream_json
-from napari_uninuc.io.painting import (
+from napari_uninuc.io.painting import Painted, Painting
+from napari_uninuc.io.qupath_objects import (
+    ANNOTATION,
+    NO_NUCLEI,
+    NUCLEI,
+    class_of,
+    kind_of,
+    mapping,
+    measurements_of,
+    name_of_shapeless,
+    plane_of,
+    polygons_of,
+)
+from napari_uninuc.io.stated import (
     DEFAULT_CLASS,
-    Painting,
-    checked_id,
     checked_score,
     checked_status,
     clean_name,
+    counted,
     known_mpp,
 )
 from napari_uninuc.io.stored import StoredSegmentation
@@ -30,6 +43,10 @@ def read_geojson(
 ) -> StoredSegmentation:
     """Rasterise the polygons of a file: a pixel is a nucleus's where its centre is inside.
 
+    QuPath's kinds of objects are minded: detections and cells are nuclei. Annotations are where
+    the file has neither and they hold no other shapes; one that carries an id of ours is in any
+    file. Tiles, TMA cores and what encloses no area never are.
+
     Parameters
     ----------
     path : a FeatureCollection, a list of features or one feature; plain or gzipped
@@ -41,13 +58,14 @@ def read_geojson(
     Returns
     -------
     stored : ids are those we wrote, new ones for other shapes, in the order of the file.
-        Shapes outside the picture are left out; the nucleus of a QuPath cell is taken
+        Shapes outside the picture are left out; the nucleus of a QuPath cell is taken. Its
+        notice counts objects that were left out
 
     Raises
     ------
     LabelsError
-        Not such a file, no size known, shapes that are not polygons, bad coordinates, ids or
-        scores, or too much of anything (`json_stream`, `filling` and `painting` name limits).
+        Not such a file, no size known, no shape with an area, bad coordinates or scores, or too
+        much of anything (`json_stream`, `filling` and `painting` name limits).
     """
     reader = _Reader(path, shape, origin_yx_slide)
     try:
@@ -72,6 +90,10 @@ class _Reader:
         self._mpp: float | None = None
         self._painting: Painting | None = None
         self._classes: list[tuple[str, str | None]] = []
+        self._finds_nuclei = False  # detections or cells
+        self._regions = 0  # not even painted
+        self._left_out: Counter[str] = Counter()
+        self._planes: dict[bool, Any] = {}
 
     def read(self) -> StoredSegmentation:
         alone: dict[str, Any] = {}
@@ -83,14 +105,42 @@ class _Reader:
                 self._take_header(value)
             elif name == "type":
                 kind = value
-            elif name in ("geometry", "properties", "nucleusGeometry"):
+            elif name in ("id", "geometry", "properties", "nucleusGeometry"):
                 alone[name] = value
         if kind == "Feature":
             self._add({"type": kind, **alone})
         elif self._painting is None and kind != "FeatureCollection":
             self._refuse(f"expected GeoJSON features, got {str(kind)[:40]!r}; export them again")
-        finished = self._ready().finish()
-        return StoredSegmentation(finished, self._mpp, self._origin_yx or (0, 0))
+        painting = self._ready()
+        if (self._left_out or self._regions) and not painting.shapes:
+            self._refuse(
+                "expected detections, cells or annotations as large as nuclei, got "
+                f"{self._all_left_out() or 'larger ones'}; export the nuclei"
+            )
+        painted = painting.finish(only_sure=self._finds_nuclei)
+        origin_yx = self._origin_yx or (0, 0)
+        return StoredSegmentation(painted.segmentation, self._mpp, origin_yx, self._notice(painted))
+
+    def _all_left_out(self) -> str:
+        return ", ".join(f"{what} ({n})" for what, n in self._left_out.items())
+
+    def _notice(self, painted: Painted) -> str:
+        said = []
+        if regions := painted.regions + self._regions:
+            held = counted(regions, ANNOTATION)
+            said.append(
+                f"left out {held} beside detections or cells; export annotations alone to read "
+                "each as a nucleus"
+                if self._finds_nuclei
+                else f"left out {held} that other annotations lie in"
+            )
+        if self._left_out:
+            said.append(f"left out what is no nucleus: {self._all_left_out()}")
+        if painted.renumbered:
+            said.append(
+                f"new ids for {counted(painted.renumbered, 'object')} whose id was taken or is none"
+            )
+        return "; ".join(said)
 
     def _take_header(self, header: Mapping[str, Any]) -> None:
         stated = _two_ints(header.get("shape"))
@@ -103,7 +153,7 @@ class _Reader:
         self._origin_yx = self._origin_yx or _two_ints(header.get("origin_yx_slide"))
         self._mpp = known_mpp(header.get("mpp"))
         classes = header.get("classes")
-        for each in map(_mapping, classes if isinstance(classes, list) else []):
+        for each in map(mapping, classes if isinstance(classes, list) else []):
             self._classes.append((clean_name(each.get("name") or ""), hex_of(each.get("color"))))
 
     def _ready(self) -> Painting:
@@ -122,40 +172,64 @@ class _Reader:
         painting = self._ready()
         if not isinstance(feature, dict) or feature.get("type") != "Feature":
             self._refuse("expected GeoJSON features, got something else in the list; remove it")
-        properties = _mapping(feature.get("properties"))
-        name, colour = _class_of(properties.get("classification"))
-        if name:
-            painting.know_class(name, colour)
-        measured, metadata = _measurements(properties), _mapping(properties.get("metadata"))
+        properties = mapping(feature.get("properties"))
+        measured, metadata = measurements_of(properties), mapping(properties.get("metadata"))
         id_ = metadata.get(ID, measured.get(ID))
+        kind = kind_of(feature, properties)
+        sure = kind in NUCLEI or id_ is not None
+        polygons = self._shape_of(feature, kind, sure)
+        if not polygons:
+            return
+        self._finds_nuclei |= kind in NUCLEI
+        crops = self._crops(polygons, sure)
+        if crops is None:
+            self._regions += 1
+            return
+        name, colour = class_of(properties.get("classification"))
         painting.add(
-            self._crops(feature.get("nucleusGeometry") or feature.get("geometry")),
-            0 if id_ is None else checked_id(id_),
+            crops,
+            id_,
             name or DEFAULT_CLASS,
             checked_score(measured.get(SCORE)),
             checked_status(metadata.get(STATUS)),
+            colour=colour if name else None,
+            sure=sure,
         )
 
-    def _crops(self, geometry: Any) -> list[Crop]:
-        found = _mapping(geometry)
-        kind, coordinates = found.get("type"), found.get("coordinates")
-        if kind not in ("Polygon", "MultiPolygon") or not isinstance(coordinates, list):
-            self._refuse(
-                f"expected Polygon or MultiPolygon shapes, got {str(kind)[:40]!r}; remove it, or "
-                "make it one in QuPath"
-            )
+    def _shape_of(self, feature: Mapping[str, Any], kind: str, sure: bool) -> list[Any]:
+        """Find the polygons of an object; where it has none of use, count it and return none."""
+        geometry, polygons = None, []
+        for geometry in (feature.get("nucleusGeometry"), feature.get("geometry")):
+            polygons = [] if geometry is None else list(polygons_of(geometry))
+            if polygons:
+                break
+        if kind in NO_NUCLEI:
+            self._left_out[kind] += 1
+        elif not polygons:
+            self._left_out[name_of_shapeless(geometry)] += 1
+        else:
+            plane = plane_of(geometry)
+            if plane == self._planes.setdefault(sure, plane):
+                return polygons
+            self._left_out["object on another plane"] += 1
+        return []
+
+    def _crops(self, polygons: list[Any], sure: bool) -> list[Crop] | None:
+        """Fill polygons; None for what can be a region only."""
+        if self._finds_nuclei and not sure:
+            return None
         y, x = self._origin_yx or (0, 0)
-        polygons = [coordinates] if kind == "Polygon" else coordinates
         assert self._painting is not None
-        filled = [fill_polygon(each, self._painting.shape, (y, x)) for each in polygons]
+        try:
+            filled = [fill_polygon(each, self._painting.shape, (y, x)) for each in polygons]
+        except OversizedError:
+            if sure:
+                raise
+            return None
         return [crop for crop in filled if crop is not None]
 
     def _refuse(self, text: str) -> NoReturn:
         raise LabelsError(f"{self._path}: {text}")
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _two_ints(value: Any) -> tuple[int, int] | None:
@@ -164,22 +238,3 @@ def _two_ints(value: Any) -> tuple[int, int] | None:
     if not all(type(each) is int and abs(each) <= MAX_COORDINATE for each in value):
         return None
     return value[0], value[1]
-
-
-def _class_of(value: Any) -> tuple[str, str | None]:
-    """Read a classification in any form QuPath has written: name, and colour where told."""
-    if isinstance(value, str):
-        return clean_name(value), None
-    stored = _mapping(value)
-    names = stored.get("names")
-    name = ": ".join(map(str, names)) if isinstance(names, list) else stored.get("name")
-    return clean_name(name or ""), hex_of(stored.get("color", stored.get("colorRGB")))
-
-
-def _measurements(properties: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Read measurements as the mapping of today or the list of earlier versions."""
-    value = properties.get("measurements")
-    if isinstance(value, list):
-        pairs = [_mapping(each) for each in value]
-        return {str(each.get("name")): each.get("value") for each in pairs}
-    return _mapping(value)

@@ -10,25 +10,22 @@ import numpy.typing as npt
 import pandas as pd
 
 from napari_uninuc.core.segmentation import Segmentation
-from napari_uninuc.errors import LabelsError
+from napari_uninuc.errors import LabelsError, UniNucError
 from napari_uninuc.io.coco_labels import is_coco, read_coco
 from napari_uninuc.io.geojson_labels import read_geojson
 from napari_uninuc.io.images import read_with_pillow
 from napari_uninuc.io.ome_zarr_labels import StoredLabels, is_zarr, read_zarr_labels
-from napari_uninuc.io.painting import (
-    DEFAULT_CLASS,
-    checked_score,
-    checked_status,
-    clean_name,
-    palette_of,
-)
+from napari_uninuc.io.painting import palette_of
 from napari_uninuc.io.sources import is_tiff, require_file
+from napari_uninuc.io.stated import DEFAULT_CLASS, checked_score, checked_status, clean_name
 from napari_uninuc.io.stored import StoredSegmentation
 from napari_uninuc.io.tiff import read_tiff
 
-__all__ = ["StoredSegmentation", "read_labels", "read_segmentation"]
+__all__ = ["StoredSegmentation", "checked_ids", "read_labels", "read_segmentation"]
 
 _MAX_ID = int(np.iinfo(np.int32).max)
+
+_BAND = 512  # rows
 
 _TABLES = (".csv", ".parquet")
 _COCO = (".coco.json", ".coco.json.gz")
@@ -55,13 +52,14 @@ def read_labels(path: str | os.PathLike[str]) -> npt.NDArray[np.int32]:
     source = Path(path)
     if _read_shapes(source) is not None:
         return read_segmentation(source).segmentation.labels
-    return _checked(source, _stored(source).pixels)
+    return checked_ids(source, _stored(source).pixels)
 
 
 def read_segmentation(
     path: str | os.PathLike[str],
     shape: tuple[int, int] | None = None,
     origin_yx_slide: tuple[int, int] | None = None,
+    picture: str | os.PathLike[str] | None = None,
 ) -> StoredSegmentation:
     """Read a label file and whatever it says about its scale, its place and each nucleus.
 
@@ -73,19 +71,20 @@ def read_segmentation(
     shape : (H, W) px of the picture it belongs to; GeoJSON of other programs needs it
     origin_yx_slide : where the first pixel of that picture lies in the coordinates of a
         GeoJSON, px; None takes what the file says, else (0, 0)
+    picture : file name of that picture, which tells it from the others of a COCO file
 
     Raises
     ------
     LabelsError
-        Missing, empty, damaged, coloured, not whole numbers, ids outside 0..2147483647, another
-        shape than asked for, or a table, which holds no outlines.
+        Missing, empty, damaged, another shape than asked for, a table, which holds no outlines,
+        or pixels that `checked_ids` refuses.
     """
     source = Path(path)
     read = _read_shapes(source)
     if read is not None:
-        return read(source, shape, origin_yx_slide)
+        return read(source, shape, origin_yx_slide, picture)
     stored = _stored(source)
-    labels = _checked(source, stored.pixels)
+    labels = checked_ids(source, stored.pixels)
     if shape is not None and labels.shape != tuple(shape):
         raise LabelsError(
             f"{source}: expected labels of {shape[0]} x {shape[1]} px like the picture, got "
@@ -95,12 +94,13 @@ def read_segmentation(
         _described(source, Segmentation.from_labels(labels), stored),
         stored.mpp,
         stored.origin_yx_slide,
+        stored.notice,
     )
 
 
 def _read_shapes(
     source: Path,
-) -> Callable[[Path, tuple[int, int] | None, tuple[int, int] | None], StoredSegmentation] | None:
+) -> Callable[[Path, Any, Any, str | os.PathLike[str] | None], StoredSegmentation] | None:
     """Choose the reader of a file of outlines; None where it is none of pixels.
 
     Raises
@@ -117,8 +117,8 @@ def _read_shapes(
     if not name.endswith((*_GEOJSON, *_JSON)) or source.is_dir():
         return None
     if name.endswith(_COCO) or (not name.endswith(_GEOJSON) and is_coco(source)):
-        return lambda path, shape, origin: read_coco(path, shape)
-    return read_geojson
+        return lambda path, shape, _, picture: read_coco(path, shape, picture)
+    return lambda path, shape, origin, _: read_geojson(path, shape, origin)
 
 
 def _described(source: Path, segmentation: Segmentation, stored: StoredLabels) -> Segmentation:
@@ -158,16 +158,54 @@ def _stored(source: Path) -> StoredLabels:
         raise LabelsError(f"{source}: cannot be read ({problem.strerror}); check it") from None
 
 
-def _checked(source: Path, pixels: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-    if pixels.ndim != 2 or pixels.dtype.kind not in "bui":
-        raise LabelsError(
+def checked_ids(
+    source: Path, pixels: npt.NDArray[Any], error: type[UniNucError] = LabelsError
+) -> npt.NDArray[np.int32]:
+    """Turn the pixels of a label file into ids.
+
+    Parameters
+    ----------
+    source : the file, for the error
+    pixels : (H, W) whole numbers from 0. Floats are welcome, for ImageJ, MATLAB and stacks keep
+        ids in them, as long as their type tells every id from the next: up to 16,777,216 in 32
+        bits
+    error : raised, in one line, for whatever is wrong
+
+    Returns
+    -------
+    labels : (H, W) int32, ids as stored
+
+    Raises
+    ------
+    error
+        Not one plane of numbers, fractions, or ids below 0, above 2147483647 or not exact.
+    """
+    kind = pixels.dtype.kind
+    if pixels.ndim != 2 or kind not in "buif" or 0 in pixels.shape:
+        raise error(
             f"{source}: labels must be (H, W) integers, got {pixels.shape} {pixels.dtype}; "
             "save one channel of ids"
         )
+    if kind == "f" and not _all_whole(pixels):
+        raise error(
+            f"{source}: label ids must be whole numbers, got fractions; this is a picture or a "
+            "map of probabilities: save the label image"
+        )
+    exact = 2 ** (np.finfo(pixels.dtype).nmant + 1) if kind == "f" else _MAX_ID
+    limit, why = min(exact, _MAX_ID), f", where {pixels.dtype} is exact" * (exact < _MAX_ID)
     lowest, highest = int(pixels.min(initial=0)), int(pixels.max(initial=0))
-    if lowest < 0 or highest > _MAX_ID:
-        raise LabelsError(
-            f"{source}: label ids must lie in 0..{_MAX_ID}, got {lowest}..{highest}; "
-            "relabel the image"
+    if lowest < 0 or highest > limit:
+        raise error(
+            f"{source}: label ids must lie in 0..{limit}{why}, got {lowest}..{highest}; relabel "
+            "the image"
         )
     return pixels.astype(np.int32)
+
+
+def _all_whole(pixels: npt.NDArray[np.floating[Any]]) -> bool:
+    """Whether no number is a fraction, NaN or endless; band by band, for floor makes a copy."""
+    for start in range(0, len(pixels), _BAND):
+        band = pixels[start : start + _BAND]
+        if not (np.isfinite(band) & (band == np.floor(band))).all():
+            return False
+    return True

@@ -1,4 +1,4 @@
-"""Label images out of OME-Zarr (NGFF 0.4 or 0.5), ours and others'."""
+"""Label images out of OME-Zarr (NGFF 0.1 to 0.5), ours and others'."""
 
 import math
 import os
@@ -13,8 +13,7 @@ import zarr
 
 from napari_uninuc.errors import LabelsError
 from napari_uninuc.io.colours import hex_of
-from napari_uninuc.io.filling import MAX_COORDINATE
-from napari_uninuc.io.resolution import mpp_of_scale
+from napari_uninuc.io.ngff import Placement, placement_of
 from napari_uninuc.io.sources import DECODING_ERRORS, reason_of, require_sides
 from napari_uninuc.io.zarr_chunks import require_bounded_chunks
 
@@ -22,8 +21,10 @@ __all__ = [
     "MAX_ATTRIBUTES_BYTES",
     "MAX_CHUNK_BYTES",
     "OUR_NAME",
+    "LabelPyramid",
     "StoredLabels",
     "is_zarr",
+    "open_zarr_labels",
     "read_zarr_labels",
     "read_zarr_picture",
     "zarr_holds_our_labels",
@@ -52,6 +53,7 @@ class StoredLabels:
     properties : what is said of each id, by id: "class", "score" and whatever else; may be empty
     rgb : colour ``#rrggbb`` of each id that has one
     origin_yx_slide : first pixel on the slide, px; (0, 0) where the file does not say
+    notice : what was not understood, one line; empty where all was
     """
 
     pixels: npt.NDArray[Any]
@@ -59,6 +61,29 @@ class StoredLabels:
     properties: Mapping[int, Mapping[str, Any]]
     rgb: Mapping[int, str]
     origin_yx_slide: tuple[int, int] = (0, 0)
+    notice: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelPyramid:
+    """The levels of a label image, of which nothing has been read.
+
+    Attributes
+    ----------
+    levels : zarr arrays of one plane, finest first
+    placement : axes, scale and place of the finest
+    said : what "image-label" holds; may be empty
+    """
+
+    levels: tuple[Any, ...]
+    placement: Placement
+    said: Mapping[str, Any]
+
+    def plane(self, level: Any) -> Any:
+        """Take the one plane (H, W) of an array or of what behaves like one."""
+        y, x = self.placement.y_axis, self.placement.x_axis
+        plane = level[tuple(slice(None) if axis in (y, x) else 0 for axis in range(level.ndim))]
+        return plane if y < x else plane.T
 
 
 def is_zarr(path: Path) -> bool:
@@ -110,7 +135,29 @@ def read_zarr_picture(path: Path) -> npt.NDArray[np.uint8] | None:
 
 
 def read_zarr_labels(path: Path) -> StoredLabels:
-    """Read a label image: the group itself, or the one beneath ``labels`` of an image.
+    """Read a label image at full resolution.
+
+    Raises
+    ------
+    LabelsError
+        As `open_zarr_labels`, too large, or damaged.
+    """
+    try:
+        return _read(path, open_zarr_labels(path))
+    except LabelsError:
+        raise
+    except DECODING_ERRORS as problem:
+        raise _unreadable(path, problem) from None
+
+
+def open_zarr_labels(path: Path, *, beneath: bool = True) -> LabelPyramid:
+    """Open a label image: the group itself, or the one beneath ``labels`` of an image.
+
+    A group that was named need not say "image-label", which many programs leave out.
+
+    Parameters
+    ----------
+    beneath : False takes the group itself only
 
     Raises
     ------
@@ -119,21 +166,28 @@ def read_zarr_labels(path: Path) -> StoredLabels:
     """
     try:
         require_plain_tree(path)
-        _require_small_texts(path)
-        root = zarr.open_group(str(path), mode="r")
-        group = _label_group(path, root)
-        return _read(path, group, _metadata(group))
+        root = _first_series(_opened(path))
+        group = _label_group(path, root) if beneath else root
+        metadata = _metadata(group)
+        multiscale = metadata["multiscales"][0]
+        named = [_inner(path, each["path"]) for each in multiscale["datasets"]]
+        levels = [_as_array(path, group[name]) for name in named]
+        placement = placement_of(multiscale, levels[0].ndim)
+        _require_one_plane(path, levels, placement)
+        return LabelPyramid(tuple(levels), placement, metadata.get("image-label") or {})
     except LabelsError:
         raise
     except DECODING_ERRORS as problem:
-        reason = reason_of(problem)
-        raise LabelsError(
-            f"{path}: expected a readable OME-Zarr, got {reason}; write it again"
-        ) from None
+        raise _unreadable(path, problem) from None
+
+
+def _unreadable(path: Path, problem: BaseException) -> LabelsError:
+    reason = f"no {problem}" if isinstance(problem, KeyError) else reason_of(problem)
+    return LabelsError(f"{path}: expected a readable OME-Zarr, got {reason}; write it again")
 
 
 def require_plain_tree(path: Path) -> None:
-    """Refuse a folder that holds pipes, devices, or links that lead out of it.
+    """Refuse a folder that holds pipes, devices, links that lead out of it, or endless metadata.
 
     Costs a look at every name, of which a large picture has some thousands.
 
@@ -150,6 +204,11 @@ def require_plain_tree(path: Path) -> None:
                 kind = "a link that leads out of it"
             elif not (os.path.isfile(inner) or os.path.isdir(inner)):
                 kind = "a broken link, a pipe or a device"
+            elif name in _MARKS and os.path.getsize(inner) > MAX_ATTRIBUTES_BYTES:
+                raise LabelsError(  # it is parsed whole
+                    f"{inner}: expected metadata of at most {MAX_ATTRIBUTES_BYTES} bytes, got "
+                    f"{os.path.getsize(inner)}; write it again"
+                )
             else:
                 continue
             raise LabelsError(
@@ -158,21 +217,31 @@ def require_plain_tree(path: Path) -> None:
             )
 
 
-def _require_small_texts(path: Path) -> None:
-    """Refuse metadata that would fill the memory: it is parsed whole."""
-    inner = [path / "labels", *(path / "labels").glob("*")]
-    for text in (folder / mark for folder in (path, *inner) for mark in _MARKS):
-        if text.is_file() and text.stat().st_size > MAX_ATTRIBUTES_BYTES:
-            raise LabelsError(
-                f"{text}: expected metadata of at most {MAX_ATTRIBUTES_BYTES} bytes, got "
-                f"{text.stat().st_size}; write it again"
-            )
+def _opened(path: Path) -> zarr.Group:
+    root = zarr.open(str(path), mode="r")
+    if isinstance(root, zarr.Array):
+        raise LabelsError(
+            f"{path}: expected the folder of a label image, got an array {root.shape} of it; name "
+            "the folder above"
+        )
+    return _as_group(root)
+
+
+def _first_series(root: zarr.Group) -> zarr.Group:
+    """Go to the first picture of a folder as bioformats2raw lays it out."""
+    metadata = _metadata(root)
+    several = "bioformats2raw.layout" in metadata and "multiscales" not in metadata
+    return _as_group(root["0"]) if several and "0" in root else root
 
 
 def _label_group(path: Path, root: zarr.Group) -> zarr.Group:
-    if "image-label" in _metadata(root):
+    metadata = _metadata(root)
+    if "image-label" in metadata or ("multiscales" in metadata and "labels" not in root):
         return root
-    names = _metadata(root["labels"]).get("labels", []) if "labels" in root else []
+    names: list[Any] = []
+    if "labels" in root:
+        listed = _metadata(root["labels"]).get("labels")
+        names = [*_as_group(root["labels"]).group_keys()] if listed is None else listed
     if len(names) != 1:
         found = ", ".join(f"labels/{name}" for name in names)[:200] or "none"
         raise LabelsError(
@@ -191,31 +260,45 @@ def _inner(path: Path, name: Any) -> str:
     return str(name)
 
 
-def _read(path: Path, group: zarr.Group, metadata: Mapping[str, Any]) -> StoredLabels:
-    scales = metadata["multiscales"][0]
-    level = scales["datasets"][0]
-    array = group[_inner(path, level["path"])]
-    if not isinstance(array, zarr.Array) or any(side != 1 for side in array.shape[:-2]):
-        raise LabelsError(f"{path}: labels must be one plane (H, W), got {array}; pass one plane")
-    height, width = array.shape[-2:]
-    _require_sizes(path, array)
-    pixels = np.asarray(array[...]).reshape(height, width)
-    said = metadata.get("image-label", {})
+def _read(path: Path, pyramid: LabelPyramid) -> StoredLabels:
+    finest, said = pyramid.levels[0], pyramid.said
+    _require_sizes(path, finest, (pyramid.placement.y_axis, pyramid.placement.x_axis))
     by_id = {int(each["label-value"]): each for each in said.get("properties") or []}
     colours = {
         int(each["label-value"]): hex_of(each.get("rgba")) for each in said.get("colors") or []
     }
     return StoredLabels(
-        pixels,
-        _mpp(scales["axes"], level),
+        np.asarray(pyramid.plane(finest)),
+        pyramid.placement.mpp,
         by_id,
         {label: colour for label, colour in colours.items() if colour is not None},
-        _origin(level),
+        pyramid.placement.origin_yx,
+        pyramid.placement.notice,
     )
 
 
-def _require_sizes(path: Path, array: zarr.Array[Any]) -> None:
-    require_sides(path, (array.shape[-2], array.shape[-1]), LabelsError)
+def _as_array(path: Path, level: Any) -> zarr.Array[Any]:
+    if not isinstance(level, zarr.Array) or level.ndim < 2 or level.dtype.kind not in "buif":
+        raise LabelsError(
+            f"{path}: expected a label image, arrays of whole numbers with axes y and x, got "
+            f"{str(level)[:200]}; name a folder that is one"
+        )
+    return level
+
+
+def _require_one_plane(path: Path, levels: list[zarr.Array[Any]], placement: Placement) -> None:
+    for level in levels:
+        others = set(range(level.ndim)) - {placement.y_axis, placement.x_axis}
+        if level.ndim != levels[0].ndim or any(level.shape[axis] != 1 for axis in others):
+            raise LabelsError(
+                f"{path}: labels must be one plane (H, W), got an array of {level.shape}; pass "
+                "one plane"
+            )
+
+
+def _require_sizes(path: Path, array: zarr.Array[Any], yx_axes: tuple[int, int] = (-2, -1)) -> None:
+    y, x = yx_axes
+    require_sides(path, (array.shape[y], array.shape[x]), LabelsError)
     if 0 in array.shape:
         raise LabelsError(f"{path}: expected at least one pixel, got {array.shape}; write it again")
     if math.prod(array.chunks) * array.dtype.itemsize > MAX_CHUNK_BYTES:
@@ -224,25 +307,6 @@ def _require_sizes(path: Path, array: zarr.Array[Any]) -> None:
             "write it again in smaller ones"
         )
     require_bounded_chunks(path, array)
-
-
-def _origin(level: Mapping[str, Any]) -> tuple[int, int]:
-    """Divide translation by scale: the first pixel on the slide, px."""
-    found = {each["type"]: each for each in level["coordinateTransformations"]}
-    if "translation" not in found or "scale" not in found:
-        return 0, 0
-    offsets, steps = found["translation"]["translation"][-2:], found["scale"]["scale"][-2:]
-    y, x = (float(offset) / float(step) for offset, step in zip(offsets, steps, strict=True))
-    return (round(y), round(x)) if abs(y) <= MAX_COORDINATE >= abs(x) else (0, 0)
-
-
-def _mpp(axes: list[dict[str, Any]], level: Mapping[str, Any]) -> float | None:
-    units = {axis.get("unit") for axis in axes[-2:]}
-    steps = [t["scale"] for t in level["coordinateTransformations"] if t["type"] == "scale"]
-    unit = units.pop()
-    if units or unit is None or not steps:
-        return None
-    return mpp_of_scale((float(steps[0][-2]), float(steps[0][-1])), str(unit))
 
 
 def _metadata(node: Any) -> dict[str, Any]:

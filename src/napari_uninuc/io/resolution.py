@@ -26,9 +26,14 @@ _UM_PER_UNIT = {
     "microns": 1.0,
     "micrometer": 1.0,
     "nanometer": 1e-3,  # NGFF spells units out
+    "angstrom": 1e-4,
+    "picometer": 1e-6,
     "millimeter": 1e3,
     "mm": 1e3,
+    "centimeter": 1e4,
     "cm": 1e4,
+    "meter": 1e6,
+    "m": 1e6,
     "inch": 25_400.0,
 }
 

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_uninuc.errors import LabelsError
-from napari_uninuc.io.filling import MAX_NUCLEUS_PX, Crop
+from napari_uninuc.io.filling import MAX_NUCLEUS_PX, Crop, OversizedError
 
 __all__ = ["MAX_RUNS", "crop_of_runs", "packed_runs", "runs_of", "unpacked_runs"]
 
@@ -97,7 +97,9 @@ def crop_of_runs(counts: object, shape: tuple[int, int]) -> Crop | None:
     Raises
     ------
     LabelsError
-        Not whole numbers of 0 or more whose sum is H * W, or a box above `MAX_NUCLEUS_PX`.
+        Not whole numbers of 0 or more whose sum is H * W.
+    OversizedError
+        A box above `MAX_NUCLEUS_PX`.
     """
     numbers = unpacked_runs(counts) if isinstance(counts, str) else counts
     runs = _checked_runs(numbers, shape)
@@ -112,7 +114,7 @@ def crop_of_runs(counts: object, shape: tuple[int, int]) -> Crop | None:
     y0 = 0 if whole else int((starts % height).min())
     y1 = height if whole else int(((ends - 1) % height).max()) + 1
     if (y1 - y0) * (x1 - x0) > MAX_NUCLEUS_PX:
-        raise LabelsError(
+        raise OversizedError(
             f"expected nuclei in boxes of at most {MAX_NUCLEUS_PX} px, got one of {y1 - y0} x "
             f"{x1 - x0}; remove shapes that are not nuclei"
         )

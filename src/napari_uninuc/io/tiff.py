@@ -30,8 +30,11 @@ _TILE_SIDE = 256
 _LARGEST_TOP = 2048
 """Longest side, px, of a label image without smaller levels, and of the smallest level."""
 
-_BIG = 3 * 2**30
-"""Bytes before compression from which offsets of 64 bits are needed."""
+_BIG = 2**32 - 2**26
+"""Bytes before compression from which offsets of 64 bits are needed. Deflate adds a thousandth
+to what it cannot pack, and a label image has some thousand strips or tiles."""
+
+_BIG_PYRAMID = 3 * 2**30  # levels add a third
 
 _MAX_PLANES = 10**7
 _MAX_UINT16 = 65_535
@@ -170,11 +173,15 @@ def tiff_holds_our_labels(path: Path) -> bool:
 
 
 def write_tiff(segmentation: Segmentation, path: Path, mpp: float | None = None) -> None:
-    """Write the label image as a tiled, compressed TIFF, a large one as a pyramid.
+    """Write the label image as ImageJ itself opens it: one plane in strips, Deflate.
+
+    ImageJ 1.53 refuses tiles and BigTIFF, and passes over a predictor without a word, which
+    would scramble the ids.
 
     Parameters
     ----------
-    segmentation : its labels are stored as uint16 where they fit, else as uint32
+    segmentation : its labels are stored as uint16 where they fit, else as uint32, which ImageJ
+        turns into floats: exact up to 16,777,216
     path : replaced whole or not at all; folders above it are made
     mpp : micrometres per px for the resolution tags; None writes none
 
@@ -185,7 +192,12 @@ def write_tiff(segmentation: Segmentation, path: Path, mpp: float | None = None)
     """
     labels = segmentation.labels
     wide = labels.max(initial=0) > _MAX_UINT16
-    _write_pyramid(path, labels.astype(np.uint32 if wide else np.uint16), mpp, None)
+    pixels = labels.astype(np.uint32 if wide else np.uint16)
+    with (
+        replacing(path) as part,
+        tifffile.TiffWriter(part, bigtiff=pixels.nbytes > _BIG) as writer,
+    ):
+        writer.write(pixels, metadata=None, predictor=None, **_layout(mpp))
 
 
 def write_ome_tiff(
@@ -226,7 +238,7 @@ def write_ome_tiff(
 
 
 def _write_pyramid(
-    path: Path, pixels: npt.NDArray[Any], mpp: float | None, ome: dict[str, Any] | None
+    path: Path, pixels: npt.NDArray[Any], mpp: float | None, ome: dict[str, Any]
 ) -> None:
     """Write full resolution, and beneath it levels until one is small enough to look at."""
     levels = [pixels]
@@ -234,21 +246,22 @@ def _write_pyramid(
         levels.append(levels[-1][::2, ::2])
     with (
         replacing(path) as part,
-        tifffile.TiffWriter(part, bigtiff=pixels.nbytes > _BIG, ome=ome is not None) as writer,
+        tifffile.TiffWriter(part, bigtiff=pixels.nbytes > _BIG_PYRAMID, ome=True) as writer,
     ):
         for index, level in enumerate(levels):
             step = None if mpp is None else mpp * 2**index
             kind: dict[str, Any] = {"subfiletype": 1} if index else {"subifds": len(levels) - 1}
-            first = ome if index == 0 else None
-            writer.write(np.ascontiguousarray(level), metadata=first, **kind, **_layout(step))
+            writer.write(
+                np.ascontiguousarray(level),
+                metadata=None if index else ome,
+                tile=(_TILE_SIDE, _TILE_SIDE),
+                **kind,
+                **_layout(step),
+            )
 
 
 def _layout(mpp: float | None) -> dict[str, Any]:
-    layout: dict[str, Any] = {
-        "compression": "zlib",
-        "photometric": "minisblack",
-        "tile": (_TILE_SIDE, _TILE_SIDE),
-    }
+    layout: dict[str, Any] = {"compression": "zlib", "photometric": "minisblack"}
     if mpp is not None:
         px_per_cm = 10_000 / mpp
         layout |= {"resolution": (px_per_cm, px_per_cm), "resolutionunit": "CENTIMETER"}

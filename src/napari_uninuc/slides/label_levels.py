@@ -1,60 +1,62 @@
 """A label pyramid on disk, level by level, of which only what is asked for is read."""
 
+import importlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import zarr
-
 from napari_uninuc.errors import LabelsError
-from napari_uninuc.io.resolution import mpp_of_scale
-from napari_uninuc.io.sources import DECODING_ERRORS
+from napari_uninuc.io.ome_zarr_labels import LabelPyramid, open_zarr_labels
 
-__all__ = ["is_large_pyramid", "label_levels"]
+__all__ = ["LabelLevels", "is_large_pyramid", "label_levels"]
 
 _LARGEST_PICTURE = 6000 * 6000
 """Px of labels that are read whole, as those of a picture."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelLevels:
+    """The levels of a label image.
+
+    Attributes
+    ----------
+    levels : (H, W) integer arrays that read what is asked for, finest first
+    mpp : micrometres per px of the first; None where the folder does not say
+    origin_yx_slide : its first pixel on the slide, px; (0, 0) where the folder does not say
+    """
+
+    levels: list[Any]
+    mpp: float | None
+    origin_yx_slide: tuple[int, int]
+
+
 def is_large_pyramid(path: Path) -> bool:
     """Whether an OME-Zarr folder holds labels of a slide: several levels, too large to read."""
     try:
-        levels, _ = label_levels(path)
+        levels = label_levels(path).levels
     except LabelsError:
         return False
     height, width = levels[0].shape
     return len(levels) > 1 and height * width > _LARGEST_PICTURE
 
 
-def label_levels(path: Path) -> tuple[list[Any], float | None]:
-    """Open the levels of a label image.
-
-    Returns
-    -------
-    levels : (H, W) integer zarr arrays, finest first
-    mpp : micrometres per px of the first; None where the folder does not say
+def label_levels(path: Path) -> LabelLevels:
+    """Open the levels of a label image, the folder itself.
 
     Raises
     ------
     LabelsError
-        Not a label image of two axes, or damaged.
+        As `open_zarr_labels`, or floats.
     """
-    try:
-        group: Any = zarr.open_group(str(path), mode="r")
-        attributes = dict(group.attrs)
-        attributes = attributes.get("ome", attributes)
-        described = attributes["multiscales"][0]
-        levels = [group[entry["path"]] for entry in described["datasets"]]
-        flat = "image-label" in attributes and all(
-            level.ndim == 2 and level.dtype.kind in "ui" for level in levels
-        )
-        if not levels or not flat:
-            raise LabelsError(f"{path}: expected labels of two axes, got others; name them")
-        steps = described["datasets"][0]["coordinateTransformations"][0]["scale"]
-        unit = str(described["axes"][0].get("unit", ""))
-        mpp = mpp_of_scale((float(steps[0]), float(steps[1])), unit) if unit else None
-        return levels, mpp
-    except LabelsError:
-        raise
-    except (*DECODING_ERRORS, AttributeError) as problem:
-        reason = " ".join(str(problem).split()) or type(problem).__name__
-        raise LabelsError(f"{path}: expected a label pyramid, got {reason}; check it") from None
+    pyramid = open_zarr_labels(path, beneath=False)
+    if any(level.dtype.kind not in "ui" for level in pyramid.levels):
+        raise LabelsError(f"{path}: expected whole numbers, got floats; convert the labels first")
+    levels = [_plane(pyramid, level) for level in pyramid.levels]
+    return LabelLevels(levels, pyramid.placement.mpp, pyramid.placement.origin_yx)
+
+
+def _plane(pyramid: LabelPyramid, level: Any) -> Any:
+    if level.ndim == 2 and pyramid.placement.y_axis < pyramid.placement.x_axis:
+        return level
+    lazily: Any = importlib.import_module("dask.array")
+    return pyramid.plane(lazily.from_zarr(level))

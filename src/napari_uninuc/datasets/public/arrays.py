@@ -11,12 +11,10 @@ from scipy import ndimage, sparse
 
 from napari_uninuc.errors import DatasetError
 from napari_uninuc.io.images import read_image
-from napari_uninuc.io.labels import read_labels
+from napari_uninuc.io.labels import checked_ids, read_labels
 from napari_uninuc.io.sources import DECODING_ERRORS, require_file
 
 __all__ = ["as_labels", "pieces", "read_mat", "read_npy", "read_picture", "read_picture_labels"]
-
-_LARGEST_ID = np.iinfo(np.int32).max
 
 
 def read_npy(path: Path, *, mapped: bool = False) -> np.ndarray[Any, Any]:
@@ -90,34 +88,14 @@ def read_picture_labels(path: Path) -> np.ndarray[Any, Any]:
 
 
 def as_labels(path: Path, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Turn stored ids into labels.
+    """Turn stored ids into labels; raises DatasetError as `checked_ids` says.
 
     Parameters
     ----------
     path : the file, for the error
     array : (H, W) whole numbers from 0, of any type: MATLAB and stacks store them as floats
-
-    Returns
-    -------
-    labels : (H, W) int32, ids as stored
-
-    Raises
-    ------
-    DatasetError
-        Another number of axes, fractions, or ids outside 0..2147483647.
     """
-    if array.ndim != 2 or array.dtype.kind not in "buif" or 0 in array.shape:
-        raise DatasetError(
-            f"{path}: labels must be (H, W) numbers, got {array.shape} {array.dtype}; download "
-            "the data set again"
-        )
-    whole = array.dtype.kind != "f" or bool((array == np.floor(array)).all())
-    if not whole or array.min() < 0 or array.max() > _LARGEST_ID:
-        raise DatasetError(
-            f"{path}: label ids must be whole numbers in 0..{_LARGEST_ID}, got others; download "
-            "the data set again"
-        )
-    return array.astype(np.int32)
+    return checked_ids(path, array, DatasetError)
 
 
 def pieces(mask: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
