@@ -126,34 +126,30 @@ def test_weights_decide(labels):
     assert scores == sorted(scores)
 
 
-def test_next_and_previous_go_round(queue):
+def test_first_and_last_can_be_asked_for_besides_some(queue):
     order = queue.order()
-    assert queue.next() == order[0]
-    assert queue.previous() == order[-1]
-    walked = [queue.next()]
-    while (following := queue.next(walked[-1])) != order[0]:
-        walked.append(following)
-    assert walked == order
-    assert [queue.previous(id_) for id_ in order[1:]] == order[:-1]
-    assert queue.previous(order[0]) == order[-1]
+    assert (queue.first(), queue.last()) == (order[0], order[-1])
+    assert queue.first(order[:3]) == order[3]
+    assert queue.last({order[-1]}) == order[-2]
+    assert (queue.first(order), queue.last(order)) == (None, None)
 
 
-def test_reviewed_ones_leave_and_the_walk_goes_on_from_their_place(queue, labels):
+def test_reviewed_ones_leave(queue, labels):
     order = queue.order()
     assert str(queue.progress) == f"0 / {len(order)} reviewed"
     labels.apply(set_status(labels, [order[4]], Status.REVIEWED))
     assert queue.progress == Progress(1, len(order))
     assert len(queue) == len(order) - 1
     assert order[4] not in queue.order()
-    assert queue.next(order[4]) == order[5]
-    assert queue.previous(order[4]) == order[3]
+    assert not queue.waits(order[4])
+    assert queue.is_visible(order[4])
     assert queue.uncertainty_of(order[4]).total(queue.weights) > 0
 
 
-def test_deleted_ones_leave_their_place_too(queue, labels):
+def test_deleted_ones_leave_too(queue, labels):
     order = queue.order()
     labels.apply(delete(labels, [order[4]]))
-    assert queue.next(order[4]) == order[5]
+    assert not queue.is_visible(order[4])
     assert queue.progress == (0, len(order) - 1)
     with pytest.raises(LabelsError, match="not in the review"):
         queue.uncertainty_of(order[4])
@@ -198,7 +194,7 @@ def test_what_a_person_corrected_goes_back_in_the_queue(queue, labels):
 
 def test_an_empty_queue_has_no_next():
     queue = ReviewQueue(LabelMap((20, 20)))
-    assert (queue.next(), queue.previous(), queue.next(7)) == (None, None, None)
+    assert (queue.first(), queue.last(), queue.waits(7)) == (None, None, False)
     assert queue.order() == []
     assert queue.progress == (0, 0)
 
@@ -220,7 +216,7 @@ def test_step_by_step_is_as_good_as_afresh(changes):
         if edit is not None:
             labels.apply(edit)
             queue.update(edit.ids)
-            queue.next(id_)  # settles
+            queue.first()  # settles
     fresh = ReviewQueue(labels, weights)
     assert queue.order() == fresh.order()
     assert queue.progress == fresh.progress
@@ -240,5 +236,5 @@ def test_ten_thousand_nuclei_stay_cheap():
     began = time.process_time()
     for id_ in range(1, 1 + n_changes):
         queue.update([id_])
-        queue.next(id_)
+        queue.first()
     assert time.process_time() - began < made

@@ -116,7 +116,7 @@ class Desk:
         self.tools = Tools(canvas.viewer, canvas.window, self.session, self.bridge, on_problem=tell)
         self.actions = Actions(self.session, self.tools, on_problem=tell)
         self.keyboard = Keyboard(canvas.window, self.actions.handlers())
-        self.tools.changed.connect(lambda: self.keyboard.set_armed(self.tools.active))
+        self.tools.changed.connect(lambda: self.keyboard.set_reach(self.tools.reach))
         self.worker = Worker()
         self.annotator = annotator or FakeAnnotator()
         self.asker = Asker(self.worker, self.session, lambda: self.annotator, on_problem=tell)

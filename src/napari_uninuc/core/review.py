@@ -1,7 +1,8 @@
 """The queue of nuclei to look at, the most doubtful first."""
 
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable
+import math
+from bisect import bisect_left, insort
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -14,6 +15,12 @@ __all__ = ["Progress", "ReviewQueue"]
 
 _STALE = 0.1
 """What is a usual size is asked again once this share of the nuclei has changed."""
+
+_AT_ONCE = 20
+"""Fewer that a person has changed do not count for that: the order is not to shift under the one
+who corrects nucleus by nucleus."""
+
+_NOT_BY_HAND = (Status.AUTOMATIC, Status.HIDDEN)
 
 Key = tuple[float, int]
 
@@ -34,8 +41,8 @@ class ReviewQueue:
 
     Making it costs O(n log n); a changed nucleus costs O(log n) and a move of pointers. Both are
     paid when the order is next asked for, so that an automatic run is not held up field by field.
-    Places outlive their nuclei: `next` from one that was just reviewed or deleted goes on from
-    where it stood. It does not listen to the label map: tell it with `update` what has changed.
+    Correcting a nucleus moves it, so a place in the order is nothing to go on from: `ReviewWalk`
+    remembers nuclei. It does not listen to the label map: tell it with `update` what has changed.
 
     Parameters
     ----------
@@ -86,26 +93,24 @@ class ReviewQueue:
             raise LabelsError(f"nucleus {id_} is not in the review; pick one that is visible")
         return self._terms[id_]
 
-    def next(self, current: int | None = None) -> int | None:
-        """The nucleus after the current one, round to the first after the last.
+    def waits(self, id_: int) -> bool:
+        """Whether a nucleus is visible and nobody has reviewed it."""
+        return self.is_visible(id_) and id_ not in self._reviewed
 
-        Parameters
-        ----------
-        current : may have left the queue; None, or one never in it, starts at the first
+    def is_visible(self, id_: int) -> bool:
+        """Whether there is such a nucleus to be looked at, reviewed or not."""
+        row = self._labels.nuclei.get(id_)
+        return row is not None and row.visible
 
-        Returns
-        -------
-        id_ : None when nothing waits
-        """
-        place = self._place(current)
-        index = 0 if place is None else bisect_right(self._waiting, place)
-        return self._waiting[index % len(self._waiting)][1] if self._waiting else None
+    def first(self, besides: Collection[int] = ()) -> int | None:
+        """The most doubtful nucleus that waits, apart from some; None where none is left."""
+        self._settle()
+        return next((id_ for _, id_ in self._waiting if id_ not in besides), None)
 
-    def previous(self, current: int | None = None) -> int | None:
-        """The nucleus before the current one, round to the last before the first; see `next`."""
-        place = self._place(current)
-        index = 0 if place is None else bisect_left(self._waiting, place)
-        return self._waiting[index - 1][1] if self._waiting else None
+    def last(self, besides: Collection[int] = ()) -> int | None:
+        """The least doubtful nucleus that waits, apart from some; None where none is left."""
+        self._settle()
+        return next((id_ for _, id_ in reversed(self._waiting) if id_ not in besides), None)
 
     def update(self, ids: Iterable[int]) -> None:
         """Take note that these nuclei came, went or changed; `progress` follows at once."""
@@ -118,27 +123,28 @@ class ReviewQueue:
                 self._reviewed.discard(id_)
             self._changed.add(id_)
 
-    def _place(self, id_: int | None) -> Key | None:
-        self._settle()
-        return None if id_ is None else self._places.get(id_)
-
     def _settle(self) -> None:
         """Put every nucleus that has changed where it belongs."""
         if not self._changed:
             return
         changed, self._changed = sorted(self._changed), set()
-        self._changes += len(changed)
+        self._changes += len(changed) if len(changed) > _AT_ONCE else self._automatic(changed)
         for id_ in changed:
             row = self._labels.nuclei.get(id_)
             if row is not None and row.visible:
                 self._terms[id_] = uncertainty(self._labels, id_, self._sizes)
             else:
                 self._terms.pop(id_, None)
-        if self._changes > _STALE * len(self._terms):
+        if self._changes > _STALE * len(self._terms) or math.isinf(self._sizes.spread):
             self._rescale()
         else:
             for id_ in changed:
                 self._move(id_)
+
+    def _automatic(self, ids: Iterable[int]) -> int:
+        """Count those that the model or the filter has changed."""
+        rows = (self._labels.nuclei.get(id_) for id_ in ids)
+        return sum(row is not None and row.status in _NOT_BY_HAND for row in rows)
 
     def _move(self, id_: int) -> None:
         old, terms = self._places.get(id_), self._terms.get(id_)

@@ -19,7 +19,7 @@ from napari_uninuc.core.edits import Edit
 from napari_uninuc.core.labels import LabelMap
 from napari_uninuc.core.nuclei import Nucleus, Status
 
-__all__ = ["STATUS_COLOURS", "ColourBy", "NucleusColormap", "NucleusColours"]
+__all__ = ["STATUS_COLOURS", "ColourBy", "NucleusColormap", "NucleusColours", "class_colormap"]
 
 
 class ColourBy(StrEnum):
@@ -43,6 +43,8 @@ _FIRST_STATUS = 1 + _CLASSES
 _UNKNOWN_SCORE = _FIRST_STATUS + len(STATUS_COLOURS)
 _FIRST_SCORE = _UNKNOWN_SCORE + 1
 _UNKNOWN_SCORE_COLOUR = "#b0b0b0"
+_NEAR = 2**22
+"""Ids below have a place each in the array of slots, 4 MB at most; those above are looked up."""
 
 
 def _slot(row: Nucleus, by: ColourBy) -> int:
@@ -67,6 +69,8 @@ class NucleusColormap(DirectLabelColormap):
     """
 
     _slots: Any = None
+    _far_ids: Any = None
+    _far_slots: Any = None
     _texture: Any = None
     _rgba: Any = None
 
@@ -80,22 +84,39 @@ class NucleusColormap(DirectLabelColormap):
         self._rgba = np.stack([self.color_dict[slot] for slot in range(count)]).astype(np.float32)
         # The last place is for every id that has none: a new nucleus looks like class 0.
         self._slots = np.array([0, 1], dtype=np.uint8)
+        self._far_ids, self._far_slots = np.empty(0, np.int64), np.empty(0, np.uint8)
 
     def slot_of(self, id_: int) -> int:
         """Slot of an id."""
-        return int(self._slots[min(max(id_, 0), len(self._slots) - 1)])
+        return int(self._slots_of(np.array([id_]))[0])
 
     def set_slot(self, id_: int, slot: int) -> bool:
         """Give an id a slot; True if it had another. Pixels on screen are not redrawn."""
         if self.slot_of(id_) == slot:
             return False
-        missing = id_ + 2 - len(self._slots)
-        if missing > 0:
+        if id_ < _NEAR:
+            self._grow(id_)
+            self._slots[id_] = slot
+        else:
+            self.set_slots(np.array([id_]), np.array([slot]))
+        return True
+
+    def set_slots(self, ids: npt.NDArray[np.integer[Any]], slots: npt.NDArray[Any]) -> None:
+        """Give many ids their slots."""
+        near = ids < _NEAR
+        self._grow(int(ids[near].max(initial=0)))
+        self._slots[ids[near]] = slots[near]
+        if not near.all():
+            known = dict(zip(self._far_ids.tolist(), self._far_slots.tolist(), strict=True))
+            known |= dict(zip(ids[~near].tolist(), slots[~near].tolist(), strict=True))
+            self._far_ids = np.array(sorted(known), dtype=np.int64)
+            self._far_slots = np.array([known[id_] for id_ in sorted(known)], dtype=np.uint8)
+
+    def _grow(self, id_: int) -> None:
+        if id_ + 2 > len(self._slots):
             grown = np.ones(max(2 * len(self._slots), id_ + 2), dtype=np.uint8)
             grown[: len(self._slots)] = self._slots
             self._slots = grown
-        self._slots[id_] = slot
-        return True
 
     def map(self, values: Any) -> npt.NDArray[np.float32]:
         """Return RGBA in 0..1 for one id or an array of ids."""
@@ -114,7 +135,28 @@ class NucleusColormap(DirectLabelColormap):
 
     def _slots_of(self, ids: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         slots: npt.NDArray[np.uint8] = self._slots.take(ids, mode="clip")
+        if len(self._far_ids) and ids.size and ids.max() >= _NEAR:
+            far = ids >= _NEAR
+            places = np.searchsorted(self._far_ids, ids[far]).clip(max=len(self._far_ids) - 1)
+            known = self._far_ids[places] == ids[far]
+            slots = np.array(slots)
+            slots[far] = np.where(known, self._far_slots[places], 1)
         return slots
+
+
+def class_colormap(
+    palette: ClassPalette, ids: npt.NDArray[np.integer[Any]], class_ids: npt.NDArray[Any]
+) -> NucleusColormap:
+    """Colour nuclei by class, whatever their ids and however many.
+
+    Parameters
+    ----------
+    palette : colours of the classes
+    ids, class_ids : (n,) of the nuclei, and what they are
+    """
+    made = _make_colormap(palette)
+    made.set_slots(ids, 1 + class_ids % _CLASSES)
+    return made
 
 
 def _make_colormap(palette: ClassPalette) -> NucleusColormap:
@@ -163,8 +205,10 @@ class NucleusColours:
     @by.setter
     def by(self, by: ColourBy) -> None:
         self._by = by
-        for id_, row in self._labels.nuclei.items():
-            self.colormap.set_slot(id_, _slot(row, by))
+        rows = self._labels.nuclei
+        ids = np.fromiter(rows, np.int64, len(rows))
+        slots = np.fromiter((_slot(row, by) for row in rows.values()), np.uint8, len(rows))
+        self.colormap.set_slots(ids, slots)
 
     def follow(self, edit: Edit) -> list[int]:
         """Take over the colours of an edit's nuclei.

@@ -1,17 +1,22 @@
 """What the manifest names: sample data, readers and writers. Loaded by napari on first use."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_uninuc.datasets.sample import immunohistochemistry_tile
 from napari_uninuc.errors import ImageError
+from napari_uninuc.gui.colours import class_colormap
+from napari_uninuc.gui.frames import frame_of_outlines, frame_of_shape, name_shown
 from napari_uninuc.gui.layer_tables import CLASSES_KEY, segmentation_of
-from napari_uninuc.gui.notices import warn
+from napari_uninuc.gui.notices import tell, warn
 from napari_uninuc.gui.slides.layer import SCANNER_SUFFIXES, scaled_in_um, slide_layer_data
 from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.images import read_image_with_notice
+from napari_uninuc.io.json_kind import Kind, kind_of_json
 from napari_uninuc.io.labels import read_segmentation
 from napari_uninuc.io.ome_zarr_labels import read_zarr_picture, zarr_holds_our_labels
 from napari_uninuc.io.stored import StoredSegmentation
@@ -21,9 +26,11 @@ from napari_uninuc.slides.opening import is_slide, look_at_slide
 
 __all__ = ["open_sample", "read_nuclei_file", "read_slide_file", "write_labels_layer"]
 
-_SHAPES = (".geojson", ".geojson.gz", ".coco.json")
-_MOST_COLOURED = 20_000
-"""Nuclei up to which a layer read shows its classes: napari builds a dictionary of all ids."""
+_KINDS: Mapping[str, Kind] = {
+    ".geojson": "geojson",
+    ".geojson.gz": "geojson",
+    ".coco.json": "coco",
+}
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -47,19 +54,28 @@ def read_nuclei_file(path: str | list[str]) -> Callable[[str], list[LayerData]] 
 
     Parameters
     ----------
-    path : ``.geojson``, ``.geojson.gz`` or ``.coco.json``; ``.ome.tif`` and ``.ome.zarr`` only
-        where we wrote them. Other label images are napari's own to open
+    path : ``.geojson``, ``.geojson.gz``, ``.coco.json``, and what its beginning tells to be one
+        of these in any ``.json``; ``.ome.tif`` and ``.ome.zarr`` only where we wrote them. Other
+        label images are napari's own to open
     """
     if not isinstance(path, str):
         return None
     name = path.rstrip("/\\").lower()
-    if name.endswith(_SHAPES):
-        return _layers
+    kind = _kind_of(Path(path), name)
+    if kind is not None:
+        return lambda chosen: _outlines(Path(chosen), kind)
     if name.endswith((".ome.tif", ".ome.tiff")) and tiff_holds_our_labels(Path(path)):
         return _layers
     if not name.endswith(".zarr") or not zarr_holds_our_labels(Path(path)):
         return None
     return _label_pyramid if is_large_pyramid(Path(path)) else _layers
+
+
+def _kind_of(path: Path, name: str) -> Kind | None:
+    told = next((kind for suffix, kind in _KINDS.items() if name.endswith(suffix)), None)
+    if told is None and name.endswith((".json", ".json.gz")) and path.is_file():
+        return kind_of_json(path)
+    return told
 
 
 def _label_pyramid(path: str) -> list[LayerData]:
@@ -103,31 +119,56 @@ def _picture(path: str) -> list[LayerData]:
     return [(tile.rgb, {"name": tile.name, "rgb": True, **placed}, "image")]
 
 
+def _outlines(source: Path, kind: Kind) -> list[LayerData]:
+    """Read outlines onto the picture they belong to, and say which that is.
+
+    Raises LabelsError as `read_segmentation` and `frame_of_outlines` do.
+    """
+    frame = frame_of_outlines(source, kind)
+    if frame is None:
+        stored = read_segmentation(source, picture=name_shown())
+        if stored.mpp is None and not any(stored.origin_yx_slide):
+            frame = frame_of_shape(stored.segmentation.labels.shape)
+    else:
+        origin = frame.origin_yx_file if kind == "geojson" else None
+        stored = read_segmentation(source, frame.shape, origin, name_shown())
+    _warn(source, stored)
+    if frame is not None:
+        tell(f"{source.name}: {len(stored.segmentation.table)} nuclei, {frame.words}.")
+    if frame is None or frame.placement is None:
+        return [_labels_layer(stored, _placed(stored))]
+    return [_labels_layer(stored, frame.placement.keywords())]
+
+
 def _layers(path: str) -> list[LayerData]:
     """Read one file; raises LabelsError as `read_segmentation` does."""
     source = Path(path)
     stored = read_segmentation(source)
-    if stored.notice:
-        warn(f"{source.name}: {stored.notice}")
+    _warn(source, stored)
     placed = _placed(stored)
     rgb = read_zarr_picture(source) if source.is_dir() else None
     picture = [] if rgb is None else [(rgb, {"name": source.name, "rgb": True, **placed}, "image")]
-    table = stored.segmentation.table
+    return [*picture, _labels_layer(stored, placed)]
+
+
+def _warn(source: Path, stored: StoredSegmentation) -> None:
+    if stored.notice:
+        warn(f"{source.name}: {stored.notice}")
+
+
+def _labels_layer(stored: StoredSegmentation, placed: dict[str, Any]) -> LayerData:
+    table, palette = stored.segmentation.table, stored.segmentation.palette
     features = table.rename(columns={"id": "index"}).drop(columns=["y0", "x0", "y1", "x1"])
-    colours = {each.name: each.colour for each in stored.segmentation.palette.classes}
+    class_ids = table["class"].map({each: k for k, each in enumerate(palette.names)})
     described: dict[str, Any] = {
         "name": "nuclei",
         "features": features,
-        "metadata": {CLASSES_KEY: colours},
+        "metadata": {CLASSES_KEY: {each.name: each.colour for each in palette.classes}},
+        "colormap": class_colormap(
+            palette, table["id"].to_numpy(np.int64), class_ids.to_numpy(np.int64)
+        ),
     }
-    if len(table) <= _MOST_COLOURED:
-        ids = zip(table["id"].tolist(), table["class"], strict=True)
-        described["colormap"] = {
-            0: "transparent",
-            None: "transparent",
-            **{id_: colours[str(name)] for id_, name in ids},
-        }
-    return [*picture, (stored.segmentation.labels, {**described, **placed}, "labels")]
+    return stored.segmentation.labels, {**described, **placed}, "labels"
 
 
 def _placed(stored: StoredSegmentation | LabelLevels) -> dict[str, Any]:

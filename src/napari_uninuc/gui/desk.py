@@ -1,6 +1,7 @@
 """One picture being corrected in one window: its session, its layers, its gestures and keys."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from napari.layers import Image
@@ -71,6 +72,7 @@ class Desk:
         """What to call for every action of the table of keys."""
         return {
             **self._actions.handlers(),
+            "delete": partial(self.reviewing.after, self._actions.handlers()["delete"]),
             "accept": self.reviewing.accept,
             "next": self.reviewing.go_next,
             "previous": self.reviewing.go_previous,
@@ -104,6 +106,8 @@ class Desk:
     def take_brush(self) -> None:
         """Hand over to napari's brush on the nuclei layer, with a number that is free."""
         self.session.hand.keep()
+        if not self.tools.armed:  # its key is to lead back
+            self.tools.arm(self.tools.tool)
         nuclei = self.bridge.nuclei
         self._viewer.layers.selection.active = nuclei
         nuclei.selected_label = self.session.labels.next_id
@@ -120,4 +124,4 @@ class Desk:
 
     def _on_tools(self) -> None:
         if self._keyboard is not None:
-            self._keyboard.set_armed(self.tools.active)
+            self._keyboard.set_reach(self.tools.reach)

@@ -3,27 +3,34 @@
 napari gives its keys to the active layer first, so a key bound on the viewer works or not
 depending on what is selected. Qt's shortcuts of the main window come before both. They are
 switched off whenever the tool is not armed or a text field has the focus, so that nothing of
-napari is changed then.
+napari is changed then. While napari's own brush is in use only those stay on that lead back.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import partial
 
 from qtpy.QtCore import QObject, Qt
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import (
-    QAbstractSpinBox,
-    QApplication,
-    QComboBox,
-    QLineEdit,
-    QPlainTextEdit,
-    QShortcut,
-    QTextEdit,
-    QWidget,
-)
+from qtpy.QtWidgets import QApplication, QShortcut, QWidget
 
-__all__ = ["CLASS_KEYS", "KEYS", "MOUSE", "Key", "Keyboard", "button_text", "key_of"]
+from napari_uninuc.gui.key_watch import Field, KeyWatch, code_of, field_of
+
+__all__ = ["CLASS_KEYS", "KEYS", "MOUSE", "Key", "Keyboard", "Reach", "button_text", "key_of"]
+
+
+class Reach(IntEnum):
+    """How far our keys reach; those of one step work in all that follow, too."""
+
+    NONE = 0
+    """There is nothing to work at: all keys are napari's."""
+    BACK = 1
+    """Our tool is put away, or one of napari's is in use: only what leads back is ours."""
+    BRUSH = 2
+    """A tool of napari's is in use on the nuclei."""
+    ALL = 3
+    """Our tool is in hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,7 @@ class Key:
     tooltip : what the person correcting would want to know
     covers : napari's own key of that name that is covered while the tool is armed; empty if none
     repeats : holding the key down does it again
+    reach : from which on it works
     """
 
     action: str
@@ -46,6 +54,14 @@ class Key:
     tooltip: str
     covers: str = ""
     repeats: bool = False
+    reach: Reach = Reach.ALL
+
+    @property
+    def is_letter(self) -> bool:
+        """Whether it means nothing to a field that takes numbers."""
+        return all(keys[-1].isalpha() or keys[-1] in "?/" for keys in self.keys) and all(
+            keys.removeprefix("Shift+")[1:] == "" for keys in self.keys
+        )
 
     @property
     def shown(self) -> str:
@@ -71,7 +87,9 @@ KEYS: tuple[Key, ...] = (
         "Fix or add",
         "Click a nucleus to take it in hand, click beside it to add what is missing, right-click "
         "what does not belong. Click an empty place, or drag a box, to add a nucleus.",
-        "fill bucket of a labels layer; its button still works",
+        "fill bucket of a labels layer, in its own modes too, and to the front of a shapes layer; "
+        "their buttons still work",
+        reach=Reach.BACK,
     ),
     Key(
         "lasso",
@@ -128,6 +146,7 @@ KEYS: tuple[Key, ...] = (
         "Take back the last change, whatever it was: a click, a brush stroke or all of a run.",
         "undo of a labels layer, which knows only of brush strokes",
         repeats=True,
+        reach=Reach.BRUSH,
     ),
     Key(
         "redo",
@@ -136,6 +155,7 @@ KEYS: tuple[Key, ...] = (
         "Do again what was taken back.",
         "redo of a labels layer, which knows only of brush strokes",
         repeats=True,
+        reach=Reach.BRUSH,
     ),
     *CLASS_KEYS,
     Key(
@@ -149,7 +169,13 @@ KEYS: tuple[Key, ...] = (
     Key("next_region", ("G",), "Next region", "Go to the next region of the slide."),
     Key("previous_region", ("Shift+G",), "Previous region", "Go to the region before."),
     # Qt may or may not take Shift for used up by the sign, as the keyboard has it.
-    Key("keys", ("?", "Shift+?", "Shift+/"), "Keys", "Show or hide this list."),
+    Key(
+        "keys",
+        ("?", "Shift+?", "Shift+/"),
+        "Keys",
+        "Show or hide this list.",
+        reach=Reach.BACK,
+    ),
 )
 
 MOUSE: tuple[tuple[str, str], ...] = (
@@ -178,7 +204,7 @@ def button_text(action: str) -> str:
 
 
 class Keyboard(QObject):
-    """Shortcuts of one main window, on only while armed and nobody is typing.
+    """Shortcuts of one main window, on as far as the tool in use lets them reach.
 
     Parameters
     ----------
@@ -193,11 +219,12 @@ class Keyboard(QObject):
 
     def __init__(self, window: QWidget, handlers: Mapping[str, Callable[[], object]]):
         super().__init__(window)
-        self._armed = self._typing = self._closed = False
+        self._reach, self._field, self._closed = Reach.NONE, Field.NONE, False
         # Qt deletes shortcuts late, and a window would live as long as what they call.
         self._handlers = dict(handlers)
+        self._watch = KeyWatch(window)
         self._shortcuts = [
-            self._shortcut(window, sequence, key_of(action))
+            (key_of(action), self._shortcut(window, sequence, key_of(action)))
             for action in handlers
             for sequence in key_of(action).keys
         ]
@@ -209,7 +236,8 @@ class Keyboard(QObject):
         shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
         shortcut.setAutoRepeat(key.repeats)
         shortcut.setEnabled(False)
-        call = partial(_call, self._handlers, key.action)
+        code, watch = code_of(sequence), self._watch
+        call = partial(_call, self._handlers, key.action, partial(watch.take, code))
         shortcut.activated.connect(call)
         # Another plugin claims the same key: while our tool is armed, it is ours.
         shortcut.activatedAmbiguously.connect(call)
@@ -217,12 +245,16 @@ class Keyboard(QObject):
 
     @property
     def active(self) -> bool:
-        """Whether the keys work now."""
-        return self._armed and not self._typing
+        """Whether all keys work now."""
+        return self._reach is Reach.ALL and self._field is Field.NONE
 
     def set_armed(self, armed: bool) -> None:
-        """Switch the keys on or off."""
-        self._armed = armed
+        """Switch all keys on or off."""
+        self.set_reach(Reach.ALL if armed else Reach.NONE)
+
+    def set_reach(self, reach: Reach) -> None:
+        """Switch on the keys that reach so far, and the others off."""
+        self._reach = reach
         self._apply()
 
     def close(self) -> None:
@@ -232,18 +264,30 @@ class Keyboard(QObject):
         self._closed = True
         self.set_armed(False)
         _application().focusChanged.disconnect(self._on_focus_changed)
-        for shortcut in self._shortcuts:
+        self._watch.close()
+        for _, shortcut in self._shortcuts:
             shortcut.deleteLater()
         self._shortcuts.clear()
         self._handlers.clear()
 
     def _on_focus_changed(self, _old: QWidget | None, new: QWidget | None) -> None:
-        self._typing = _takes_text(new)
+        self._watch.follow(new)
+        self._field = field_of(new)
         self._apply()
 
+    def _works(self, key: Key) -> bool:
+        if self._reach is Reach.NONE or key.reach > self._reach or self._field is Field.TEXT:
+            return False
+        return self._field is Field.NONE or key.is_letter
+
     def _apply(self) -> None:
-        for shortcut in self._shortcuts:
-            shortcut.setEnabled(self.active)
+        on = set()
+        for key, shortcut in self._shortcuts:
+            works = self._works(key)
+            shortcut.setEnabled(works)
+            if works:
+                on |= {code_of(sequence) for sequence in key.keys}
+        self._watch.claim(on, from_field=self._field is Field.NUMBER)
 
 
 def _application() -> QApplication:
@@ -252,14 +296,8 @@ def _application() -> QApplication:
     return application
 
 
-def _call(handlers: Mapping[str, Callable[[], object]], action: str) -> None:
+def _call(
+    handlers: Mapping[str, Callable[[], object]], action: str, take: Callable[[], None]
+) -> None:
+    take()
     handlers[action]()
-
-
-def _takes_text(widget: QWidget | None) -> bool:
-    """Whether keys typed now become text."""
-    if isinstance(widget, QComboBox):  # it keeps the focus from the line it has inside
-        return widget.isEditable()
-    if isinstance(widget, QLineEdit | QTextEdit | QPlainTextEdit | QAbstractSpinBox):
-        return not widget.isReadOnly()
-    return False

@@ -10,6 +10,7 @@ import pandas as pd
 
 from napari_uninuc.core.classes import ClassPalette, NucleusClass
 from napari_uninuc.core.segmentation import Segmentation
+from napari_uninuc.gui.colours import NucleusColormap
 from napari_uninuc.io.colours import hex_of
 
 __all__ = ["CLASSES_KEY", "segmentation_of"]
@@ -71,8 +72,15 @@ def _classes_of(segmentation: Segmentation, attributes: Mapping[str, Any]) -> Cl
     if not hasattr(colormap, "color_dict") or segmentation.table.empty:
         return None
     table = segmentation.table
-    shown = np.rint(255 * np.asarray(colormap.map(table["id"].to_numpy(np.int32)))[:, :3])
-    colours = [hex_of(each) for each in shown.astype(int).tolist()]
+    # Not `map`: napari's own asks for numba where ids are above 65,536.
+    others = colormap.color_dict.get(None, np.zeros(4))
+    ids = table["id"].tolist()
+    shown = (
+        [colormap.map(id_) for id_ in ids]
+        if isinstance(colormap, NucleusColormap)
+        else [colormap.color_dict.get(id_, others) for id_ in ids]
+    )
+    colours = [hex_of(np.rint(255 * np.asarray(each)[:3]).astype(int).tolist()) for each in shown]
     pairs = dict.fromkeys(zip(table["class"].astype(str), colours, strict=True))
     names = [name for name, _ in pairs if name.strip()]
     if len(names) != len(pairs) or len(set(names)) != len(names):

@@ -131,10 +131,9 @@ class NucleiLayer:
     def _recolour(self, ids: list[int]) -> None:
         """Draw nuclei again: each where it lies if they are few, else in one sweep over all."""
         boxes = [self._session.labels.box(id_) for id_ in ids]
-        chosen = np.zeros(max(ids) + 1, dtype=np.bool_)
-        chosen[ids] = True
+        chosen = np.array(ids, dtype=np.int32)
         for box in boxes if len(boxes) <= _FEW else [join_boxes(*boxes)]:
-            self._sync(box, lambda crop: chosen.take(crop, mode="clip") & (crop < len(chosen)))
+            self._sync(box, lambda crop: _among(crop, chosen))
 
     def _sync(self, box: Box, recoloured: Choice | None = None) -> None:
         """Make a box of the layer show the session: now if it is small, else bit by bit."""
@@ -192,6 +191,12 @@ class NucleiLayer:
         self.layer.data = pixels.copy()
         self._replacing = False
         forget_strokes(self.layer)
+
+
+def _among(crop: npt.NDArray[np.int32], ids: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Pixels of a crop that have one of the ids."""
+    found: npt.NDArray[np.bool_] = np.isin(crop, ids)
+    return found
 
 
 def _bands(box: Box) -> Iterator[Box]:

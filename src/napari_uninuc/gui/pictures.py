@@ -14,7 +14,14 @@ from napari_uninuc.gui.placement import Placement
 if TYPE_CHECKING:
     from napari.layers import Image
 
-__all__ = ["MAX_PIXELS", "PictureSource", "layer_mpp", "picture_source", "plane_of"]
+__all__ = [
+    "MAX_PIXELS",
+    "PictureSource",
+    "extent_of",
+    "layer_mpp",
+    "picture_source",
+    "plane_of",
+]
 
 MAX_PIXELS = 6000 * 6000
 """Corrected at once. A slide is larger: then it is the part in view."""
@@ -82,7 +89,7 @@ def picture_source(
         )
     levels = list(layer.data) if layer.multiscale else [layer.data]
     plane = plane_of(layer, step_of)
-    data, origin, stop = levels[0], (0, 0), _extent(levels[0], layer.rgb)
+    data, origin, stop = levels[0], (0, 0), extent_of(layer)
     if stop[0] * stop[1] > MAX_PIXELS:
         origin, stop = _part_in_view(layer, stop)
     own = layer_mpp(layer) if mpp is None else mpp
@@ -100,8 +107,10 @@ def plane_of(layer: "Image", step_of: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(step) for step in step_of[len(step_of) - layer.ndim : -2])
 
 
-def _extent(data: Any, rgb: bool) -> tuple[int, int]:
-    height, width = data.shape[-3:-1] if rgb else data.shape[-2:]
+def extent_of(layer: "Image") -> tuple[int, int]:
+    """(H, W) of an image layer, px of its finest level."""
+    finest = layer.data[0] if layer.multiscale else layer.data
+    height, width = finest.shape[-3:-1] if layer.rgb else finest.shape[-2:]
     return int(height), int(width)
 
 

@@ -1,16 +1,23 @@
 """Going through the nuclei one by one, the most doubtful first."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from napari_uninuc.core.review_walk import ReviewWalk
 from napari_uninuc.gui.layers import LayerBridge
 from napari_uninuc.session import AnnotationSession
 
 __all__ = ["Reviewing"]
 
-_SEEN_PX = 90.0
-"""Screen px a nucleus is shown at, at least: its neighbours are seen too."""
+_LEAST_PX, _USUAL_PX, _MOST_PX = 90.0, 180.0, 360.0
+"""Screen px of a nucleus: it is seen well, and its neighbours are seen too.
+
+Between the first two nothing is zoomed, since a picture that is enlarged anew for each nucleus
+makes sizes hard to compare. The last is where a zoom of the person's own ends.
+"""
 
 
 class Reviewing:
@@ -24,39 +31,48 @@ class Reviewing:
 
     def __init__(self, viewer: Any, session: AnnotationSession, bridge: LayerBridge) -> None:
         self._viewer, self._session, self._bridge = viewer, session, bridge
-        self._current: int | None = None
+        self._walk = ReviewWalk(session.queue)
+        self._own_zoom = self._persons_zoom = 0.0
 
     @property
     def current(self) -> int | None:
         """The nucleus last gone to; it may be gone."""
-        return self._current
+        return self._walk.current
 
     def go_next(self) -> int | None:
         """Go to the next nucleus that needs a look; None where none does."""
-        return self._go(self._session.queue.next(self._current))
+        return self._go(self._walk.next)
 
     def go_previous(self) -> int | None:
-        """Go to the one before."""
-        return self._go(self._session.queue.previous(self._current))
+        """Go back to the one before; None where there is none."""
+        return self._go(self._walk.previous)
 
     def accept(self) -> int | None:
         """Mark as reviewed what is in hand or selected, else where the review stands; go on."""
         in_hand = self._session.hand.draft
-        if in_hand is not None and in_hand.nucleus_id == 0:
-            self._session.hand.keep()
-            return self.go_next()
-        targets = self._session.targets(self._current or 0)
-        if self._session.review(targets) and self._current is None:
-            self._current = min(targets)
+        if in_hand is not None and not self._session.selection:
+            self._session.review([in_hand.nucleus_id])
+        else:
+            self._session.review(self._session.targets(self.current or 0))
         return self.go_next()
 
-    def _go(self, id_: int | None) -> int | None:
+    def after(self, remove: Callable[[], object]) -> None:
+        """Remove nuclei; where the one under review was in hand and is gone, go on."""
+        in_hand, current = self._session.hand.draft, self.current
+        remove()
+        under_review = in_hand is not None and in_hand.nucleus_id == current
+        if under_review and current is not None and not self._session.labels.area(current):
+            self.go_next()
+
+    def _go(self, step: Callable[[], int | None]) -> int | None:
         self._session.hand.keep()
-        self._current = id_ if id_ is not None else self._current
+        id_ = step()
         if id_ is not None:
             self._session.hand.pick(id_)
             self._look_at(id_)
         return id_
+
+    # -- camera -----------------------------------------------------------------------------
 
     def _look_at(self, id_: int) -> None:
         y0, x0, y1, x1 = self._session.labels.box(id_)
@@ -65,6 +81,13 @@ class Reviewing:
         place = np.array(camera.center, dtype=float)
         place[-2:] = centre
         camera.center = tuple(place)
-        shown = self._bridge.screen_px() * max(y1 - y0, x1 - x0)
-        if shown < _SEEN_PX:
-            camera.zoom *= _SEEN_PX / shown
+        self._zoom(camera, self._bridge.screen_px() * max(y1 - y0, x1 - x0))
+
+    def _zoom(self, camera: Any, shown_px: float) -> None:
+        """Enlarge what is too small to judge; give back what only a smaller one had needed."""
+        if not math.isclose(camera.zoom, self._own_zoom, rel_tol=1e-3):
+            self._persons_zoom = camera.zoom  # chosen by the person since the last nucleus
+        wished_px = shown_px * self._persons_zoom / camera.zoom
+        if not _LEAST_PX <= shown_px <= min(max(_USUAL_PX, wished_px), _MOST_PX):
+            camera.zoom *= min(max(_LEAST_PX, wished_px), _MOST_PX) / shown_px
+        self._own_zoom = camera.zoom

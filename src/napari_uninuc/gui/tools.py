@@ -19,6 +19,7 @@ from napari_uninuc.errors import UniNucError
 from napari_uninuc.gui.canvas_watch import CanvasWatch
 from napari_uninuc.gui.gestures import Place
 from napari_uninuc.gui.gl_context import ContextGuard
+from napari_uninuc.gui.keymap import Reach
 from napari_uninuc.gui.layers import LayerBridge
 from napari_uninuc.gui.tool_acts import LEFT, MIDDLE, Tool, ToolActs
 from napari_uninuc.session import AnnotationSession
@@ -87,16 +88,24 @@ class Tools:
         return self._armed and not self._paused
 
     @property
+    def reach(self) -> Reach:
+        """How far our keys reach now."""
+        if self.active:
+            return Reach.ALL
+        on_nuclei = self._armed and self._active_layer in self._bridge.layers
+        return Reach.BRUSH if on_nuclei else Reach.BACK
+
+    @property
     def hovered(self) -> int:
         """Id of the nucleus under the cursor, 0 for none."""
         return self._bridge.marks.hovered
 
     def arm(self, tool: Tool = Tool.FIX) -> None:
-        """Take a tool; a drawing mode of the active layer is put away."""
+        """Take a tool; a drawing mode of the active layer, and of the nuclei, is put away."""
         self.cancel_drag()
         self._tool, self._armed = tool, True
-        if self._active_layer is not None:
-            self._active_layer.mode = "pan_zoom"
+        for layer in {self._active_layer, *self._bridge.layers} - {None}:
+            layer.mode = "pan_zoom"
         self._paused = False
         self._take_double_clicks(True)
         self._viewer.cursor.style = "crosshair"
@@ -143,8 +152,11 @@ class Tools:
             callbacks[:] = [*self._double_click_callbacks, *added]
 
     def _on_active_layer(self, _event: Any) -> None:
+        reach = self.reach
         self._watch_mode(self._viewer.layers.selection.active)
         self._on_mode(None)
+        if self._paused and self.reach is not reach:
+            self.changed.emit()
 
     def _watch_mode(self, layer: Any) -> None:
         if self._active_layer is not None:

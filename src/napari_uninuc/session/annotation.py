@@ -58,6 +58,7 @@ class AnnotationSession:
         self.current_class = 0
         self._classes = classes
         self._selection: frozenset[int] = frozenset()
+        self._accepted: set[int] = set()
         self.labels.changed.connect(self._follow)
         self.hand.changed.connect(self._end_selection)
 
@@ -136,9 +137,17 @@ class AnnotationSession:
         return self._on(ids, lambda labels, chosen: verbs.set_class(labels, chosen, class_id))
 
     def review(self, ids: Iterable[int]) -> bool:
-        """Accept nuclei as looked at."""
+        """Accept nuclei as looked at; 0 is a new one in hand.
+
+        An outline that is still on its way, from a click before, arrives as accepted.
+        """
+        chosen, draft = set(ids), self.hand.draft
+        coming = [each for each in self.hand.waiting.values() if each.nucleus_id != NEW]
+        if draft is not None and (draft.nucleus_id == NEW or not draft.answered):
+            coming.append(draft)
+        self._accepted |= {each.generation for each in coming if each.nucleus_id in chosen}
         return self._on(
-            ids, lambda labels, chosen: verbs.set_status(labels, chosen, Status.REVIEWED)
+            sorted(chosen), lambda labels, each: verbs.set_status(labels, each, Status.REVIEWED)
         )
 
     def split(
@@ -192,12 +201,15 @@ class AnnotationSession:
 
     def _finish(self, draft: Draft) -> None:
         """Turn an answered draft into an edit; the model may have found no pixel at all."""
+        accepted = draft.generation in self._accepted
+        self._accepted.discard(draft.generation)
         if draft.answer is None or draft.answer.mask.area == 0:
             return
+        mask, status = draft.answer.mask, Status.REVIEWED if accepted else Status.EDITED
         if draft.nucleus_id == NEW:
-            self.do(verbs.add_nucleus(self.labels, draft.answer.mask, self.current_class))
+            self.do(verbs.add_nucleus(self.labels, mask, self.current_class, status))
         elif self.labels.area(draft.nucleus_id):  # it may have been deleted meanwhile
-            self.do(verbs.refine(self.labels, draft.nucleus_id, draft.answer.mask))
+            self.do(verbs.refine(self.labels, draft.nucleus_id, mask, status))
 
     def select(self, ids: Iterable[int]) -> None:
         """Choose visible nuclei together; an empty choice ends it."""

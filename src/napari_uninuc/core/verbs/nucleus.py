@@ -51,14 +51,17 @@ def add_nucleus(
     return crop.edit("add")
 
 
-def refine(labels: LabelMap, id_: int, mask: InstanceMask) -> Edit | None:
+def refine(
+    labels: LabelMap, id_: int, mask: InstanceMask, status: Status = Status.EDITED
+) -> Edit | None:
     """Give a nucleus a new outline, on its own pixels and on free ones.
 
-    Its id, class and score stay; its status becomes EDITED and its predicted IoU the mask's.
+    Its id, class and score stay; its predicted IoU becomes the mask's.
 
     Parameters
     ----------
     mask : px of the tile; may reach past the border and over neighbours, which stay as they are
+    status : what it becomes: REVIEWED where it was accepted before the outline was there
 
     Returns
     -------
@@ -81,7 +84,7 @@ def refine(labels: LabelMap, id_: int, mask: InstanceMask) -> Edit | None:
         return None
     crop.ids[crop.ids == id_] = 0
     target[kept] = id_
-    crop.rows[id_] = replace(row, status=Status.EDITED, predicted_iou=mask.predicted_iou)
+    crop.rows[id_] = replace(row, status=status, predicted_iou=mask.predicted_iou)
     return crop.edit("refine")
 
 

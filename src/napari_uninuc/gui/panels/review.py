@@ -54,7 +54,9 @@ class ReviewPanel(Panel):
         self.why.setVisible(bool(self.why.text()))
 
     def _reason(self, desk: Desk) -> str:
-        draft = desk.session.hand.draft
+        draft, state = desk.session.hand.draft, desk.session.queue.progress
+        if draft is None and 0 < state.total == state.reviewed:
+            return "Every nucleus is reviewed."
         if draft is None or not desk.session.labels.area(draft.nucleus_id):
             return ""
         queue = desk.session.queue

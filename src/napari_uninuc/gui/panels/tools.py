@@ -4,6 +4,7 @@ from psygnal import SignalInstance
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
 from napari_uninuc.gui.desk import Desk
+from napari_uninuc.gui.keymap import key_of
 from napari_uninuc.gui.panels.frame import Panel, button, key_button
 from napari_uninuc.gui.tools import Tool
 
@@ -39,7 +40,7 @@ class ToolsPanel(Panel):
         self.brush = button(
             "napari's brush",
             "Paint or erase by hand with napari's own tools; every stroke can be undone here. "
-            "Press F to come back.",
+            f"Press {key_of('fix').shown} to come back.",
         )
         self.brush.clicked.connect(self._on_brush)
         self.column.addWidget(grid)
@@ -81,8 +82,11 @@ class ToolsPanel(Panel):
 
     def _words(self, desk: Desk) -> str:
         draft, chosen = desk.session.hand.draft, len(desk.session.selection)
+        back = key_of("fix").shown
+        if not desk.tools.armed:
+            return f"Put away: mouse and keys are napari's. Press {back} or a tool to go on."
         if not desk.tools.active:
-            return "Put away: the mouse and all keys are napari's. Press a tool to go on."
+            return f"A tool of napari's is in use. Press {back} to come back."
         if draft is not None:
             name = f"Nucleus {draft.nucleus_id}" if draft.nucleus_id else "A new nucleus"
             waiting = "" if draft.answered else " (the outline is on its way)"
