@@ -65,7 +65,8 @@ def test_a_prompt_kept_is_answered_although_a_newer_came(worker, qtbot):
     worker.keep_prompt(9)  # nobody waits under this number
     worker.ask(3, lambda: None)
     worker.ask(4, lambda: None)
-    worker.forget_prompt()
+    worker.forget_prompt([3])  # replaced long ago
+    worker.forget_prompt([4])
     worker.ask(5, lambda: None)
     gate.go.set()
     qtbot.waitUntil(lambda: len(answered) >= 3)

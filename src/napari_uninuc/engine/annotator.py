@@ -1,6 +1,6 @@
 """The annotator on torch: live answers from a cached embedding; the CPU when a GPU is full."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -10,7 +10,7 @@ import torch
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.prompts import Answer, Prompt
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.engine.automatic import find_in_field
+from napari_uninuc.engine.automatic import Steps, find_in_field, steps_in_field
 from napari_uninuc.engine.interactive import answer_prompt
 from napari_uninuc.engine.loading import load_engine
 from napari_uninuc.engine.prefetch import Prefetcher, neighbours_of
@@ -109,6 +109,27 @@ class TorchAnnotator:
     def segment_field(self, tile: Tile, field: Field, score_threshold: float) -> list[FoundNucleus]:
         """Find the nuclei of a field, best score first; see `Annotator`."""
         return self._where_it_fits(lambda e: find_in_field(e, tile, field, score_threshold))
+
+    def segment_steps(
+        self, tile: Tile, field: Field, score_threshold: float
+    ) -> Generator[None, None, list[FoundNucleus]]:
+        """Do as `segment_field`, step by step; see `Annotator`."""
+        begun: dict[TorchEngine, Steps[list[FoundNucleus]]] = {}
+
+        def step(engine: TorchEngine) -> list[FoundNucleus] | None:
+            if engine not in begun:  # the first, or the CPU in the place of a full device
+                begun.clear()
+                begun[engine] = steps_in_field(engine, tile, field, score_threshold)
+            try:
+                next(begun[engine])
+            except StopIteration as end:
+                found: list[FoundNucleus] = end.value
+                return found
+            return None
+
+        while (found := self._where_it_fits(step)) is None:
+            yield
+        return found
 
     def answer(self, tile: Tile, prompt: Prompt) -> Answer:
         """Outline what a prompt means; see `Annotator`."""

@@ -3,14 +3,14 @@
 Two kinds of work share it. A *live prompt* is the newest question about the nucleus in hand:
 one that still waits is replaced by the next. A *task* (load a model, encode, outline
 everything, export) waits its turn. A task given as a generator is asked for its results one by
-one; between two of them live prompts are served and a cancellation is obeyed.
+one; between two of them live prompts and urgent tasks are served and a cancellation is obeyed.
 """
 
 import atexit
 import contextlib
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import partial
 from typing import Any
 
@@ -86,9 +86,12 @@ class Worker(QObject):
         """
         self._queue.keep_prompt(generation)
 
-    def forget_prompt(self) -> None:
-        """Drop the live prompt that waits, if any; one that runs goes on and is answered."""
-        self._queue.put_prompt(None)
+    def forget_prompt(self, generations: Container[int]) -> None:
+        """Drop the live prompt that waits, if it has one of these numbers.
+
+        One that runs goes on and is answered.
+        """
+        self._queue.drop_prompt(generations)
 
     def submit(
         self,
@@ -100,8 +103,9 @@ class Worker(QObject):
         on_error: Callable[[Exception], None] | None = None,
         on_cancel: Callable[[], None] | None = None,
         holds_live: bool = False,
+        urgent: bool = False,
     ) -> Task:
-        """Queue a task, first in first out.
+        """Queue a task, first in first out save the urgent ones.
 
         Parameters
         ----------
@@ -111,10 +115,12 @@ class Worker(QObject):
         on_yield, on_done, on_error, on_cancel : called in the window's thread; exactly one of
             the last three, once, unless the worker was closed before
         holds_live : live prompts wait until this task has ended (it makes the model they need)
+        urgent : a person waits for it: it is done before other tasks, and between the steps of
+            one, but not before one that holds live prompts
         """
         task = Task(name, work, on_yield, on_done, on_error, on_cancel, holds_live)
         self._tasks.append(task)
-        self._queue.put_task(task)
+        self._queue.put_task(task, urgent=urgent)
         self.changed.emit()
         return task
 

@@ -101,6 +101,12 @@ class ModelSlot:
         self.seconds: dict[str, float] = {}
         self.notices: list[str] = []
         self.wanted: tuple[str, str] | None = None
+        self._loading = 0
+
+    @property
+    def loading(self) -> bool:
+        """The model wanted last is not there yet."""
+        return self._loading > 0
 
     @property
     def annotator(self) -> Annotator | None:
@@ -133,10 +139,11 @@ class ModelSlot:
             if before is not None:
                 before.close()
 
+        self._loading += 1
         self._worker.submit(
             f"Loading {Path(model).name}",
             work,
-            on_done=lambda _: self.changed.emit(),
+            on_done=lambda _: self._loaded(),
             on_error=self._failed,
             holds_live=True,
         )
@@ -151,7 +158,11 @@ class ModelSlot:
         said, self.notices[:] = list(self.notices), []
         return said
 
+    def _loaded(self) -> None:
+        self._loading -= 1
+        self.changed.emit()
+
     def _failed(self, problem: Exception) -> None:
         self.wanted = None
         self._on_problem(problem)
-        self.changed.emit()
+        self._loaded()
