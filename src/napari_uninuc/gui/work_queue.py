@@ -65,7 +65,7 @@ class Prompt:
 
 
 class WorkQueue:
-    """What waits: at most one live prompt, prompts kept, urgent and other tasks; for both threads."""
+    """What waits: at most one live prompt, prompts kept, urgent and other tasks."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()

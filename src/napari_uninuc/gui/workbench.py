@@ -18,7 +18,6 @@ from napari_uninuc.errors import ImageError, SessionError
 from napari_uninuc.gui.desk import Desk
 from napari_uninuc.gui.jobs import Task, Worker
 from napari_uninuc.gui.keeping import Keeping
-from napari_uninuc.gui.layer_tables import segmentation_of
 from napari_uninuc.gui.meant import hides
 from napari_uninuc.gui.model_slot import Loader, ModelSlot
 from napari_uninuc.gui.outlining import Outlining, RunState
@@ -27,6 +26,7 @@ from napari_uninuc.gui.pictures import PictureSource, picture_source, plane_of
 from napari_uninuc.gui.placement import Placement
 from napari_uninuc.gui.preferences import preferences
 from napari_uninuc.gui.slides.layer import slide_pixels_of
+from napari_uninuc.gui.taking import nuclei_on_picture
 from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.training_set import write_training_set
 from napari_uninuc.journal.listing import FoundSession
@@ -447,18 +447,27 @@ class Workbench:
             on_error=self._on_problem,
         )
 
-    def import_labels(self, layer: Labels, *, beside: bool = False) -> None:
+    def import_labels(self, layer: Labels, *, beside: bool = False) -> int:
         """Take over the nuclei of a labels layer, in the place of those there are or beside them.
+
+        They arrive where the window shows them, whatever size, scale and place the layer has.
+
+        Returns
+        -------
+        left_out : nuclei of the layer that do not lie on the picture
 
         Raises
         ------
         LabelsError
-            Another size than the picture's, or ids out of range.
+            No nucleus lies on the picture, ids are out of range, or the layer's units and the
+            picture's do not go together.
         """
-        if self._desk is not None:
-            finest = layer.data[0] if layer.multiscale else layer.data
-            drawn = segmentation_of(finest, layer.as_layer_data_tuple()[1])
-            self._desk.session.adopt(drawn, beside=beside)
+        if self._desk is None:
+            return 0
+        session, step = self._desk.session, tuple(self._viewer.dims.current_step)
+        taken = nuclei_on_picture(layer, self._desk.bridge.nuclei, session.tile.shape, step)
+        session.adopt(taken.nuclei, beside=beside)
+        return taken.left_out
 
     # -- the end ----------------------------------------------------------------------------
 

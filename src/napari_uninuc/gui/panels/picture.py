@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QLabel
 
 from napari_uninuc.errors import UniNucError
 from napari_uninuc.gui.desk import Desk
-from napari_uninuc.gui.notices import tell_problem
+from napari_uninuc.gui.notices import tell_problem, warn
 from napari_uninuc.gui.panels.frame import Panel, button, row
 from napari_uninuc.gui.slides.all_slides import Slides
 from napari_uninuc.gui.slides.layer import SCANNER_SUFFIXES, slide_layer_data
@@ -186,6 +186,9 @@ class PicturePanel(Panel):
     def _on_take(self, *, beside: bool) -> None:
         if self.labels.value is not None:
             try:
-                self._workbench.import_labels(self.labels.value, beside=beside)
+                left_out = self._workbench.import_labels(self.labels.value, beside=beside)
             except UniNucError as problem:
                 tell_problem(problem)
+                return
+            if left_out > 0:
+                warn(f"{left_out} nuclei of {self.labels.value.name} do not lie on the picture.")
