@@ -81,7 +81,7 @@ class ModelSlot:
 
     Attributes
     ----------
-    changed : a model was loaded, or failed to
+    changed : a model is being loaded, was loaded, or failed to
     notices : what the model said and nobody has read yet
     seconds : "encode" and "click": how long the last one took
     wanted : (model, device) asked for last, None where that failed
@@ -147,6 +147,7 @@ class ModelSlot:
             on_error=self._failed,
             holds_live=True,
         )
+        self.changed.emit()
 
     def close(self) -> None:
         """Let the model do nothing more."""
