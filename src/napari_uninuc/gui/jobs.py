@@ -8,6 +8,7 @@ one; between two of them live prompts and urgent tasks are served and a cancella
 
 import atexit
 import contextlib
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Container
@@ -22,6 +23,12 @@ __all__ = ["Task", "TaskState", "Worker"]
 
 _LONGEST_STEP_S = 60.0
 """At exit of Python: how long to wait for the step under way. Torch must not be cut off."""
+
+_SWITCH_S = 0.0005
+"""How long the thread may keep Python to itself while the window's thread wants it. At Python's own
+5 ms one redraw, which asks for it again after each of its hundred calls of OpenGL, takes half a
+second while a model computes.
+"""
 
 _open_workers: "weakref.WeakSet[Worker]" = weakref.WeakSet()
 
@@ -56,6 +63,7 @@ class Worker(QObject):
             target=serve, args=(self._queue, self._post), name="uninuc-worker", daemon=True
         )
         self._thread.start()
+        sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_S))
         self.destroyed.connect(partial(_abandon, self._queue, self._post))
         _open_workers.add(self)
 

@@ -18,6 +18,8 @@ __all__ = ["Taken", "nuclei_on_picture"]
 
 _SAME_PX = 1e-3
 """Places closer than this are the same: sums of scales do not come out even."""
+_SAME = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+"""A layer that lies on the picture pixel by pixel, as most do."""
 _BAND = 64  # rows of a turned layer looked up at once; bounds memory
 
 
@@ -60,14 +62,16 @@ def nuclei_on_picture(
     crop, origin = _cut(plane, to_layer, shape)
     if crop.dtype.kind not in "iu":
         raise LabelsError(f"labels must be integers, got {crop.dtype}; convert the layer")
-    drawn = _resampled(crop, origin, to_layer, shape)
-    if not drawn.any():
+    as_it_is = crop.shape == shape == plane.shape and np.allclose(to_layer, _SAME, atol=_SAME_PX)
+    drawn = crop if as_it_is else _resampled(crop, origin, to_layer, shape)
+    nuclei = segmentation_of(drawn, layer.as_layer_data_tuple()[1])
+    if nuclei.table.empty:
         raise LabelsError(
             f"{layer.name} has no nucleus on the picture, as the window shows it; choose another "
             "layer, or move it to where its nuclei are"
         )
-    nuclei = segmentation_of(drawn, layer.as_layer_data_tuple()[1])
-    return Taken(nuclei, max(_count(layer, plane) - len(nuclei.table), 0))
+    present = len(nuclei.table) if as_it_is else _count(layer, plane)
+    return Taken(nuclei, max(present - len(nuclei.table), 0))
 
 
 def _pixels_to_layer(picture: Layer, layer: Layer) -> npt.NDArray[np.float64]:
