@@ -68,9 +68,9 @@ class PictureWatch:
         )
 
     @property
-    def some_hidden(self) -> bool:
-        """There are pictures, but they are hidden."""
-        return bool(self._watched)
+    def all_hidden(self) -> bool:
+        """There are pictures, but none is drawn."""
+        return bool(self._watched) and not any(map(is_shown, self._watched))
 
     def begin(self) -> None:
         """Watch from now on; the active picture is meant or, where it is none, that on top."""

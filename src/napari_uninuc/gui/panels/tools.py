@@ -101,7 +101,7 @@ class ToolsPanel(Panel):
             words = "Draw a region on the slide to begin."
         elif picture is not None:
             words = f"{picture.name} is not open: press Open to try again."
-        elif self._workbench.pictures.some_hidden:
+        elif bench.pictures.all_hidden:
             words = "No picture is seen: show one in the list of layers."
         else:
             words = "Open a picture to begin."
