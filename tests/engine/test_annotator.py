@@ -159,6 +159,29 @@ def test_segment_field_is_what_the_predictor_paints(annotator, predictor, tile):
     np.testing.assert_array_equal(painted, labels > 0)
 
 
+def run_through(steps):
+    """Steps taken, and what came of them."""
+    taken = 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return taken, end.value
+        taken += 1
+
+
+def test_in_steps_the_same_nuclei_are_found_and_clicks_are_answered_between(annotator, tile):
+    field = annotator.fields(tile)[0]
+    at_once = annotator.segment_field(tile, field, 0.4)
+    taken, found = run_through(annotator.segment_steps(tile, field, 0.4))
+    assert taken >= 3  # encoded, detected, outlined
+    assert [one.mask.origin_yx for one in found] == [one.mask.origin_yx for one in at_once]
+    steps = annotator.segment_steps(tile, field, 0.4)
+    next(steps)
+    annotator.answer(tile, Prompt().with_point((20, 22), True))
+    assert len(run_through(steps)[1]) == 12
+
+
 @pytest.mark.parametrize("threshold", [-0.1, 1.5, float("nan")])
 def test_a_threshold_out_of_range_is_refused(annotator, tile, threshold):
     with pytest.raises(PromptError, match="score threshold"):
@@ -186,6 +209,11 @@ class TestFullDevice:
 
         monkeypatch.setattr(TorchEngine, "_encode", crowded)
         return annotator
+
+    def test_steps_begin_anew_on_the_cpu(self, full, tile):
+        _, found = run_through(full.segment_steps(tile, full.fields(tile)[0], 0.4))
+        assert len(found) == 12
+        assert full.device_name == "CPU"
 
     def test_falls_back_to_the_cpu_once_and_says_so(self, full, tile, discs):
         told = []

@@ -15,16 +15,18 @@ from qtpy.QtWidgets import QApplication
 from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.labels import LabelMap
 from napari_uninuc.core.nuclei import Nucleus, Status
-from napari_uninuc.gui import notices
+from napari_uninuc.gui import notices, widget
 from napari_uninuc.gui.actions import Actions
 from napari_uninuc.gui.asking import Asker
 from napari_uninuc.gui.jobs import Worker
 from napari_uninuc.gui.keymap import Keyboard
 from napari_uninuc.gui.layers import LayerBridge
 from napari_uninuc.gui.tools import Tools
-from napari_uninuc.gui.widget import CorrectNucleiWidget
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.testing import FakeAnnotator, make_tile
+
+PANEL = ("napari-uninuc", "UniNuc: correct nuclei")
+"""Plugin and widget, by the names of the manifest."""
 
 
 class StallMeter:
@@ -190,13 +192,12 @@ def empty_place():
 
 
 class Room:
-    """A window with the widget docked in it."""
+    """A window with the widget docked in it, as napari itself does it."""
 
     def __init__(self, canvas, qtbot, annotator):
         self.canvas, self.qtbot, self.annotator = canvas, qtbot, annotator
         self.viewer = canvas.viewer
-        self.widget = CorrectNucleiWidget(self.viewer, lambda model, device: annotator)
-        self.viewer.window.add_dock_widget(self.widget, name="UniNuc", area="right")
+        self.dock, self.widget = self.viewer.window.add_plugin_dock_widget(*PANEL)
         self.bench = self.widget.workbench
 
     def open(self, shape=(256, 256), n_nuclei=30, seed=0, **placed):
@@ -228,15 +229,17 @@ class Room:
         if self.bench.worker.is_open:
             self.widget.close_desks()
             assert self.bench.worker.join(120)
-            self.viewer.window.remove_dock_widget(self.widget)
+            self.viewer.window.remove_dock_widget(self.dock)
 
 
 @pytest.fixture
-def make_room(canvas, qtbot):
+def make_room(canvas, qtbot, monkeypatch):
     rooms = []
 
     def make(**options):
-        rooms.append(Room(canvas, qtbot, FakeAnnotator(**options)))
+        annotator = FakeAnnotator(**options)
+        monkeypatch.setattr(widget, "load_bundled", lambda model, device: annotator)
+        rooms.append(Room(canvas, qtbot, annotator))
         return rooms[-1]
 
     yield make

@@ -236,3 +236,46 @@ def test_what_a_file_holds_beside_nuclei_is_told(two_nuclei, tmp_path, monkeypat
     path.write_text(json.dumps(collection), encoding="utf-8")
     read_nuclei_file(str(path))(str(path))
     assert said == ["a.geojson: left out what is no nucleus: Point (1)"]
+
+
+# -- as napari itself reaches them ----------------------------------------------------------
+
+
+def test_the_sample_opens_from_the_menu_and_can_be_corrected(room):
+    room.viewer.open_sample("napari-uninuc", "immunohistochemistry")
+    room.until(lambda: room.bench.desk is not None)
+    room.idle()
+    assert room.session.tile.shape == (512, 512)
+
+
+def test_nuclei_are_saved_and_opened_by_napari(room, tmp_path):
+    room.open()
+    room.outline()
+    nuclei = room.bench.desk.bridge.nuclei
+    drawn = np.asarray(nuclei.data).copy()
+    path = str(tmp_path / "nuclei.ome.tif")
+    assert nuclei.save(path, plugin="napari-uninuc") == [path]
+    (opened,) = room.viewer.open(path, plugin="napari-uninuc")
+    np.testing.assert_array_equal(opened.data, drawn)
+
+
+def test_every_menu_entry_opens_the_panel(make_napari_viewer, manifest):
+    from napari._app_model import get_app_model
+
+    make_napari_viewer()
+    for menu, entries in manifest.contributions.menus.items():
+        commands = {
+            each.command.id
+            for each in get_app_model().menus.get_menu(menu)
+            if hasattr(each, "command")
+        }
+        assert {each.command for each in entries} <= commands
+
+
+def test_the_panel_opens_through_the_proxy_that_napari_hands_out(room):
+    """Of a proxy's window Qt makes no parent, and its layers are not those of events."""
+    assert room.widget.window() is room.canvas.window
+    layer = room.open()
+    assert room.bench.picture is layer
+    _, again = room.viewer.window.add_plugin_dock_widget("napari-uninuc")
+    assert again is room.widget

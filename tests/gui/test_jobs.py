@@ -64,7 +64,8 @@ def test_a_prompt_kept_is_answered_although_a_newer_came(worker, qtbot):
     worker.keep_prompt(9)  # nobody waits under this number
     worker.ask(3, lambda: None)
     worker.ask(4, lambda: None)
-    worker.forget_prompt()
+    worker.forget_prompt([3])  # replaced long ago
+    worker.forget_prompt([4])
     worker.ask(5, lambda: None)
     gate.go.set()
     qtbot.waitUntil(lambda: len(answered) >= 3)
@@ -232,3 +233,32 @@ def test_python_ends_cleanly_in_mid_computation(qapp, how):
         check=False,
     )
     assert (child.returncode, child.stderr) == (0, "")
+
+
+def test_an_urgent_task_goes_before_others_and_between_the_steps_of_one(worker, qtbot):
+    done, gate = [], Gate(1)
+
+    def steps():
+        gate()
+        yield
+        done.append("step")
+        yield
+
+    worker.submit("long", steps)
+    assert gate.began.wait(5)
+    worker.submit("later", lambda: done.append("later"))
+    worker.submit("read", lambda: done.append("read"), urgent=True)
+    gate.go.set()
+    qtbot.waitUntil(lambda: not worker.tasks)
+    assert done == ["read", "step", "later"]
+
+
+def test_an_urgent_task_waits_for_the_model(worker, qtbot):
+    done, gate = [], Gate(1)
+    worker.submit("busy", gate)
+    assert gate.began.wait(5)
+    worker.submit("load", lambda: done.append("load"), holds_live=True)
+    worker.submit("read", lambda: done.append("read"), urgent=True)
+    gate.go.set()
+    qtbot.waitUntil(lambda: not worker.tasks)
+    assert done == ["load", "read"]

@@ -42,6 +42,24 @@ def test_cancelling_keeps_what_has_arrived(make_room):
     assert room.widget.outline.start.isEnabled()
 
 
+def test_cancelling_a_picture_of_one_part_leaves_it_without_nuclei(room):
+    room.open(n_nuclei=30)
+    with room.annotator.held("segment"):
+        room.widget.outline.start.click()
+        room.until(lambda: "segment" in room.annotator.calls)
+        room.widget.outline.cancel.click()
+        assert room.bench.run is None  # the panel does not wait for the model
+        assert not room.widget.outline.running.isVisible()
+        room.widget.outline.start.click()
+        room.widget.outline.cancel.click()
+    room.idle()
+    assert len(room.session.labels) == 0
+    assert not room.session.steps.history.can_undo
+    assert room.annotator.calls.count("segment") == 1  # the second never began
+    room.outline()
+    assert len(room.session.labels) == 30
+
+
 def test_a_failing_run_keeps_the_window_and_says_why(room, said):
     room.open()
     room.annotator.fail_next("segment", DeviceError("none left"))
@@ -122,15 +140,6 @@ def test_each_plane_of_a_stack_has_its_own_nuclei(room):
     assert room.bench.desk.tools.active
 
 
-def test_the_picture_may_be_deleted_during_a_run(make_room):
-    room = make_room(field_size=128, halo=16, delays={"segment": 0.05})
-    layer = room.open((256, 256), 40)
-    room.widget.outline.start.click()
-    room.viewer.layers.remove(layer)
-    room.until(lambda: room.bench.run is None)
-    assert len(room.session.labels) == 40
-
-
 def test_the_window_may_close_while_encoding(make_room):
     room = make_room(delays={"encode": 0.5})
     room.viewer.add_image(make_tile((64, 64), 3).tile.rgb, name="alone")
@@ -149,10 +158,6 @@ def test_nuclei_of_another_layer_are_taken_over_and_undone(room, said):
     np.testing.assert_array_equal(room.session.labels.pixels, labels)
     room.widget.tools.verbs["undo"].click()
     np.testing.assert_array_equal(room.session.labels.pixels, before)
-    wrong = room.viewer.add_labels(np.zeros((9, 9), np.uint8), name="wrong")
-    room.widget.picture.labels.value = wrong
-    room.widget.picture.take_labels.click()
-    assert "got (9, 9)" in said[-1]
 
 
 def test_nuclei_of_another_layer_are_added_beside_mine(room):
@@ -249,6 +254,18 @@ def test_an_unknown_pixel_size_is_said_and_can_be_entered(room):
     assert room.session.tile.mpp == 0.5
     assert room.bench.desk.bridge.image is layer
     assert "does not say" not in picture.hint.text()
+
+
+def test_a_pixel_size_is_used_whatever_the_layers_are_called(room):
+    layer = room.open()
+    layer.name = "renamed"
+    room.viewer.add_labels(np.zeros((256, 256), np.uint8), name="more")
+    picture = room.widget.picture
+    assert picture.image.value is layer
+    assert picture.image.current_choice == "renamed"
+    picture.mpp.setValue(0.5)
+    picture.mpp.editingFinished.emit()
+    assert room.session.tile.mpp == 0.5
 
 
 def test_the_list_of_keys_comes_and_goes(room):

@@ -1,14 +1,16 @@
 """The annotator on torch: live answers from a cached embedding; the CPU when a GPU is full."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import torch
+
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.prompts import Answer, Prompt
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.engine.automatic import find_in_field
+from napari_uninuc.engine.automatic import Steps, find_in_field, steps_in_field
 from napari_uninuc.engine.device import device_name
 from napari_uninuc.engine.full_device import where_it_fits
 from napari_uninuc.engine.interactive import answer_prompt
@@ -133,6 +135,30 @@ class TorchAnnotator:
     def segment_field(self, tile: Tile, field: Field, score_threshold: float) -> list[FoundNucleus]:
         """Find the nuclei of a field, best score first; see `Annotator`."""
         return self._where_it_fits(lambda e: find_in_field(e, tile, field, score_threshold))
+
+    def segment_steps(
+        self, tile: Tile, field: Field, score_threshold: float
+    ) -> Generator[None, None, list[FoundNucleus]]:
+        """Do as `segment_field`, step by step; see `Annotator`."""
+        begun: dict[torch.device, Steps[list[FoundNucleus]]] = {}
+
+        def step(engine: TorchEngine) -> list[FoundNucleus] | None:
+            if engine.device not in begun:  # the first, or the CPU in the place of a full device
+                begun.clear()
+                begun[engine.device] = steps_in_field(engine, tile, field, score_threshold)
+            try:
+                next(begun[engine.device])
+            except StopIteration as end:
+                found: list[FoundNucleus] = end.value
+                return found
+            except BaseException:
+                begun.clear()  # an error ends a generator: what comes next begins again
+                raise
+            return None
+
+        while (found := self._where_it_fits(step)) is None:
+            yield
+        return found
 
     def answer(self, tile: Tile, prompt: Prompt) -> Answer:
         """Outline what a prompt means; see `Annotator`."""

@@ -1,9 +1,9 @@
 """Every nucleus of a field: propose boxes, prompt with them, decode."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +25,15 @@ from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.errors import PromptError
 from napari_uninuc.network.card import ExpectedIou
 
-__all__ = ["find_in_field"]
+__all__ = ["Steps", "find_in_field", "steps_in_field"]
+
+Result = TypeVar("Result")
 
 _SAME_NUCLEUS = 0.5
 _BOXES_AT_ONCE = 512
 """Answers of both views wait for each other: bounds their memory."""
+Steps = Generator[None, None, Result]
+"""Work that can be left between two steps; its value is what it returns."""
 _Answers = list[tuple[npt.NDArray[np.int64], DecodedMasks]]
 
 
@@ -45,6 +49,31 @@ def find_in_field(
 ) -> list[FoundNucleus]:
     """Outline the nuclei whose box has its centre in the field's inner part, or close to it.
 
+    As `steps_in_field`, all at once.
+    """
+    steps = steps_in_field(
+        engine, tile, field, score_threshold, timings, proposer=proposer, flips=flips
+    )
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: list[FoundNucleus] = end.value
+            return found
+
+
+def steps_in_field(
+    engine: TorchEngine,
+    tile: Tile,
+    field: Field,
+    score_threshold: float,
+    timings: dict[str, float] | None = None,
+    *,
+    proposer: str | None = None,
+    flips: bool | None = None,
+) -> Steps[list[FoundNucleus]]:
+    """Outline the nuclei whose box has its centre in the field's inner part, or close to it.
+
     Of immunohistochemistry the model is shown the picture and the picture restained: on the
     sample tile it finds 69 nuclei in the first, 239 in the second (docs/experiments.md).
 
@@ -55,6 +84,10 @@ def find_in_field(
     proposer : where boxes come from, one of `PROPOSERS`; None takes the card's
     flips : look at the mirrored field too and average; better, and twice the work. None takes
         the card's
+
+    Yields
+    ------
+    nothing : between encoding, detecting and each batch of outlines, so that one can stop there
 
     Returns
     -------
@@ -73,7 +106,9 @@ def find_in_field(
     views = []
     for view in engine.views.of(tile):
         seen = _look(engine, view, field, mirrored, spent)
-        views += [_find(engine, seen, source, score_threshold, spent) for source in sources]
+        yield
+        for source in sources:
+            views.append((yield from _find(engine, seen, source, score_threshold, spent)))
     found = views[0] if len(views) == 1 else _without_doubles(views)
     return sorted(found, key=lambda one: -one.mask.score)
 
@@ -123,13 +158,14 @@ def _find(
     proposer: Proposer,
     score_threshold: float,
     spent: dict[str, float],
-) -> list[FoundNucleus]:
+) -> Steps[list[FoundNucleus]]:
     """Find the nuclei that one proposer sees in one view of a tile."""
     began = perf_counter()
     boxes = _propose(engine, seen, proposer)
     owned = owned_by(seen.field, boxes.boxes_yxyx, seen.embedding.frame.scale_yx)
     boxes = boxes.take(owned & (boxes.scores >= score_threshold))
     spent["detect"] = spent.get("detect", 0.0) + perf_counter() - began
+    yield
     began = perf_counter()
     found: list[FoundNucleus] = []
     if len(boxes):
@@ -138,6 +174,9 @@ def _find(
         for index, answers in _decode(engine, seen, boxes.boxes_yxyx):
             for one in _outlined(answers, boxes.take(index), seen.shape):
                 found.append(one if expected is None else _judged(one, expected))
+            spent["masks"] = spent.get("masks", 0.0) + perf_counter() - began
+            yield
+            began = perf_counter()
     spent["masks"] = spent.get("masks", 0.0) + perf_counter() - began
     return found
 

@@ -1,6 +1,6 @@
 """What the rest of the program may ask of an engine; no torch here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from napari_uninuc.core.detections import Detections
@@ -131,6 +131,18 @@ class Annotator(Protocol):
         ------
         PromptError
             A threshold outside [0, 1].
+        """
+        ...
+
+    def segment_steps(
+        self, tile: Tile, field: Field, score_threshold: float
+    ) -> Generator[None, None, list[FoundNucleus]]:
+        """Do as `segment_field`, in steps of a second or less; nothing is owed between two.
+
+        Yields
+        ------
+        nothing : after encoding, detecting, and each batch of outlines. Who asks no further has
+            cancelled; other calls may be made before going on
         """
         ...
 

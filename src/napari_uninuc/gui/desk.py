@@ -13,6 +13,7 @@ from napari_uninuc.gui.asking import Asker
 from napari_uninuc.gui.jobs import Worker
 from napari_uninuc.gui.keymap import Keyboard
 from napari_uninuc.gui.layers import LayerBridge
+from napari_uninuc.gui.meant import is_shown
 from napari_uninuc.gui.placement import Placement
 from napari_uninuc.gui.reviewing import Reviewing
 from napari_uninuc.gui.tools import Tools
@@ -54,7 +55,7 @@ class Desk:
         on_problem: Callable[[Exception], None],
     ) -> None:
         self._viewer, self._window, self._on_problem = viewer, window, on_problem
-        self._worker, self._annotator, self._more = worker, annotator, more_handlers
+        self._more = more_handlers
         self.session, self.placement, self._stays_visible = session, placement, stays_visible
         prefix = f"{image.name}: " if stays_visible else ""
         self.bridge = LayerBridge(
@@ -63,7 +64,7 @@ class Desk:
         self.tools = Tools(viewer, window, session, self.bridge, on_problem=on_problem)
         self.reviewing = Reviewing(viewer, session, self.bridge)
         self._actions = Actions(session, self.tools, on_problem=on_problem)
-        self._asker: Asker | None = None
+        self._asker = Asker(worker, session, annotator, on_problem=on_problem)
         self._keyboard: Keyboard | None = None
         self.tools.changed.connect(self._on_tools)
 
@@ -80,11 +81,8 @@ class Desk:
         }
 
     def sit_down(self) -> None:
-        """Begin to work here: prompts are answered, the tool is armed, the keys are on."""
-        if self._asker is None:
-            self._asker = Asker(
-                self._worker, self.session, self._annotator, on_problem=self._on_problem
-            )
+        """Begin to work here: nuclei are shown, the tool is armed, the keys are on."""
+        if self._keyboard is None:
             self._keyboard = Keyboard(self._window, self.actions)
         self.bridge.show()
         self.tools.arm(self.tools.tool)
@@ -93,11 +91,26 @@ class Desk:
         """Stop working here; what is in hand is made final, and nothing is lost."""
         self.session.hand.keep()
         self.tools.disarm()
-        self.bridge.hide(marks_only=self._stays_visible)
-        if self._asker is not None and self._keyboard is not None:
-            self._asker.close()
+        self.bridge.hide(marks_only=self._stays_visible and self.is_shown)
+        if self._keyboard is not None:
             self._keyboard.close()
-            self._asker = self._keyboard = None
+            self._keyboard = None
+
+    @property
+    def is_shown(self) -> bool:
+        """The picture is there and not hidden; another may still lie over it."""
+        return self.bridge.image is not None and is_shown(self.bridge.image)
+
+    @property
+    def lies_beside(self) -> bool:
+        """It is one of several that are seen at once, see `stays_visible`."""
+        return self._stays_visible
+
+    def follow_picture(self) -> None:
+        """Hide the nuclei of one that lies beside others with its picture, and show them again."""
+        nuclei = self.bridge.nuclei_if_there
+        if self._stays_visible and nuclei is not None:
+            nuclei.visible = self.is_shown
 
     def owns(self, layer: Any) -> bool:
         """Whether a layer is the picture of this session."""
@@ -114,13 +127,22 @@ class Desk:
         nuclei.mode = "paint"
 
     def close(self, *, remove_layers: bool = False) -> None:
-        """Let go of the window; the nuclei layer stays where it is unless told otherwise."""
-        seen = self.bridge.nuclei.visible
+        """Let go of the window; the nuclei layer stays where it is unless told otherwise.
+
+        What is still to be answered is taken into the session until `forget_answers`.
+        """
+        nuclei = self.bridge.nuclei_if_there
+        seen = nuclei is not None and nuclei.visible
         self.get_up()
-        self.bridge.nuclei.visible = seen
+        if nuclei is not None:
+            nuclei.visible = seen
         self.tools.changed.disconnect(self._on_tools, missing_ok=True)
         self.tools.close()
         self.bridge.close(remove_layers=remove_layers)
+
+    def forget_answers(self) -> None:
+        """Take no more answers."""
+        self._asker.close()
 
     def _on_tools(self) -> None:
         if self._keyboard is not None:

@@ -3,14 +3,15 @@
 Two kinds of work share it. A *live prompt* is the newest question about the nucleus in hand:
 one that still waits is replaced by the next. A *task* (load a model, encode, outline
 everything, export) waits its turn. A task given as a generator is asked for its results one by
-one; between two of them live prompts are served and a cancellation is obeyed.
+one; between two of them live prompts and urgent tasks are served and a cancellation is obeyed.
 """
 
 import atexit
 import contextlib
+import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,12 @@ __all__ = ["Task", "TaskState", "Worker"]
 
 _LONGEST_STEP_S = 60.0
 """At exit of Python: how long to wait for the step under way. Torch must not be cut off."""
+
+_SWITCH_S = 0.0005
+"""How long the thread may keep Python to itself while the window's thread wants it. At Python's own
+5 ms one redraw, which asks for it again after each of its hundred calls of OpenGL, takes half a
+second while a model computes.
+"""
 
 _open_workers: "weakref.WeakSet[Worker]" = weakref.WeakSet()
 
@@ -56,6 +63,7 @@ class Worker(QObject):
             target=serve, args=(self._queue, self._post), name="uninuc-worker", daemon=True
         )
         self._thread.start()
+        sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_S))
         self.destroyed.connect(partial(_abandon, self._queue, self._post))
         _open_workers.add(self)
 
@@ -86,9 +94,12 @@ class Worker(QObject):
         """
         self._queue.keep_prompt(generation)
 
-    def forget_prompt(self) -> None:
-        """Drop the live prompt that waits, if any; one that runs goes on and is answered."""
-        self._queue.put_prompt(None)
+    def forget_prompt(self, generations: Container[int]) -> None:
+        """Drop the live prompt that waits, if it has one of these numbers.
+
+        One that runs goes on and is answered.
+        """
+        self._queue.drop_prompt(generations)
 
     def submit(
         self,
@@ -100,8 +111,9 @@ class Worker(QObject):
         on_error: Callable[[Exception], None] | None = None,
         on_cancel: Callable[[], None] | None = None,
         holds_live: bool = False,
+        urgent: bool = False,
     ) -> Task:
-        """Queue a task, first in first out.
+        """Queue a task, first in first out save the urgent ones.
 
         Parameters
         ----------
@@ -111,10 +123,12 @@ class Worker(QObject):
         on_yield, on_done, on_error, on_cancel : called in the window's thread; exactly one of
             the last three, once, unless the worker was closed before
         holds_live : live prompts wait until this task has ended (it makes the model they need)
+        urgent : a person waits for it: it is done before other tasks, and between the steps of
+            one, but not before one that holds live prompts
         """
         task = Task(name, work, on_yield, on_done, on_error, on_cancel, holds_live)
         self._tasks.append(task)
-        self._queue.put_task(task)
+        self._queue.put_task(task, urgent=urgent)
         self.changed.emit()
         return task
 

@@ -22,7 +22,7 @@ from napari_uninuc.gui.idle import IdleQueue
 from napari_uninuc.gui.layer_tables import CLASSES_KEY
 from napari_uninuc.gui.marks import Marks
 from napari_uninuc.gui.nuclei_layer import NucleiLayer
-from napari_uninuc.gui.placement import PLACED_BY, Placement
+from napari_uninuc.gui.placement import PLACED_BY, Placement, unit_factors
 from napari_uninuc.gui.table import FeatureTable
 from napari_uninuc.session import AnnotationSession
 
@@ -65,7 +65,7 @@ class LayerBridge:
     ):
         self._viewer, self._session, self._on_problem = viewer, session, on_problem
         self._image: Layer | None = image
-        self._prefix = prefix
+        self._prefix, self._hidden = prefix, False
         self._placement = Placement.of(image) if placement is None else placement
         self._colours = NucleusColours(session.labels, session.classes)
         self._idle = IdleQueue()
@@ -116,11 +116,13 @@ class LayerBridge:
 
     def show(self) -> None:
         """Show nuclei and marks."""
+        self._hidden = self._marks.hidden = False
         for layer in (self.nuclei, *self.layers):
             layer.visible = True
 
     def hide(self, *, marks_only: bool = False) -> None:
-        """Hide the layers there are, or only what is drawn over the nuclei."""
+        """Hide the layers there are, or only what is drawn over the nuclei; none is made."""
+        self._hidden = self._marks.hidden = True
         for layer in self.layers:
             if not marks_only or layer is self._marks.layer:
                 layer.visible = False
@@ -141,10 +143,15 @@ class LayerBridge:
         return self._nuclei.layer
 
     @property
+    def nuclei_if_there(self) -> Labels | None:
+        """The nuclei layer; None where it was deleted."""
+        return None if self._nuclei is None else self._nuclei.layer
+
+    @property
     def layers(self) -> tuple[Labels, ...]:
         """The layers that show this session; none is made."""
-        nuclei = None if self._nuclei is None else self._nuclei.layer
-        return tuple(layer for layer in (nuclei, self._marks.layer) if layer is not None)
+        both = (self.nuclei_if_there, self._marks.layer)
+        return tuple(layer for layer in both if layer is not None)
 
     def to_tile(
         self, position: tuple[float, ...], dims_displayed: list[int]
@@ -158,15 +165,29 @@ class LayerBridge:
         axes = len(position)
         if sorted(dims_displayed) != [axes - 2, axes - 1]:
             return None
+        place = np.array(position, dtype=np.float64)
+        place[-2:] /= self._world_units()
         if self._image is not None:
-            return self._placement.to_tile(self._image.world_to_data(position))
-        y, x = self.nuclei.world_to_data(position)[-2:]
+            return self._placement.to_tile(self._image.world_to_data(place))
+        y, x = self.nuclei.world_to_data(place)[-2:]
         return float(y), float(x)
 
     def to_world(self, place_yx_tile: tuple[float, float]) -> tuple[float, float]:
         """Turn tile px into the last two axes of the viewer's world."""
-        y, x = self.nuclei.data_to_world(place_yx_tile)[-2:]
+        y, x = self.nuclei.data_to_world(place_yx_tile)[-2:] * self._world_units()
         return float(y), float(x)
+
+    def _world_units(self) -> npt.NDArray[np.float64]:
+        """World units per unit of the picture: napari counts in the smallest unit of all layers.
+
+        A layer in nanometres beside a picture in micrometres makes mouse and camera count in
+        nanometres, which `world_to_data` of a layer does not know (seen with napari 0.9).
+        """
+        world = getattr(self._viewer.dims, "units", None)
+        if world is None or len(world) < 2:
+            return np.ones(2)
+        factors = unit_factors(self._placement.units, tuple(world[-2:]))
+        return np.ones(2) if factors is None else factors
 
     def screen_px(self) -> float:
         """Screen px per tile px, for lines that must be seen at any zoom."""
@@ -196,10 +217,10 @@ class LayerBridge:
     def _on_edit(self, edit: Edit) -> None:
         recoloured = self._colours.follow(edit)
         self._features.touch(edit.ids)
-        if self._nuclei is None:
-            self._make_nuclei_layer()
-        else:
+        if self._nuclei is not None:
             self._nuclei.show(edit, recoloured)
+        elif not self._hidden:
+            self._make_nuclei_layer()
 
     def _on_classes(self, _palette: Any) -> None:
         """Names may have changed; colours are fixed by class id."""

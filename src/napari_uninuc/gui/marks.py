@@ -57,6 +57,10 @@ class Marks:
     shape : (H, W) of the tile, px
     make_layer : adds a layer for a (H, W) uint8 array and a colormap to the viewer
     idle : large changes are written bit by bit
+
+    Attributes
+    ----------
+    hidden : the picture is not seen: a layer that was deleted is not made again now
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Marks:
         # Outlines of ten thousand selected nuclei are too many to search at every mouse move.
         self._selected = np.zeros(shape[0] * shape[1], dtype=np.bool_)
         self.layer: Labels | None = None
+        self.hidden = False
 
     def show(self, mark: Mark, pixels: Pixels) -> None:
         """Replace all pixels of one kind but SELECTED.
@@ -106,7 +111,8 @@ class Marks:
 
     def restore(self) -> None:
         """Make the layer again with all that is shown, if it was deleted and anything is."""
-        if self.layer is None and (self._selected.any() or any(map(len, self._places.values()))):
+        shown = self._selected.any() or any(map(len, self._places.values()))
+        if self.layer is None and shown and not self.hidden:
             self.make_layer()
 
     def make_layer(self) -> None:

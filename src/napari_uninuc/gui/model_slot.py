@@ -81,7 +81,7 @@ class ModelSlot:
 
     Attributes
     ----------
-    changed : a model was loaded, or failed to
+    changed : a model is being loaded, was loaded, or failed to
     notices : what the model said and nobody has read yet
     seconds : "encode" and "click": how long the last one took
     wanted : (model, device) asked for last, None where that failed or its device was full since
@@ -101,6 +101,12 @@ class ModelSlot:
         self.seconds: dict[str, float] = {}
         self.notices: list[str] = []
         self.wanted: tuple[str, str] | None = None
+        self._loading = 0
+
+    @property
+    def loading(self) -> bool:
+        """The model wanted last is not there yet."""
+        return self._loading > 0
 
     @property
     def annotator(self) -> Annotator | None:
@@ -133,13 +139,15 @@ class ModelSlot:
             if before is not None:
                 before.close()
 
+        self._loading += 1
         self._worker.submit(
             f"Loading {Path(model).name}",
             work,
-            on_done=lambda _: self.changed.emit(),
+            on_done=lambda _: self._loaded(),
             on_error=self._failed,
             holds_live=True,
         )
+        self.changed.emit()
 
     def close(self) -> None:
         """Let the model do nothing more."""
@@ -156,7 +164,11 @@ class ModelSlot:
         self.notices.append(text)
         self.wanted = None
 
+    def _loaded(self) -> None:
+        self._loading -= 1
+        self.changed.emit()
+
     def _failed(self, problem: Exception) -> None:
         self.wanted = None
         self._on_problem(problem)
-        self.changed.emit()
+        self._loaded()

@@ -21,11 +21,21 @@ _ADDED_AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """How far an automatic run is: parts of the picture done, of all, and nuclei found."""
+    """How far an automatic run is: parts of the picture done, of all, and nuclei found.
+
+    Attributes
+    ----------
+    session : of the picture, which need not be the one that is seen
+    """
 
     done: int
     total: int
     found: int
+    session: AnnotationSession
+
+
+_Part = tuple[Actor, int, int, list[FoundNucleus]]
+"""Who found, parts done, parts of all, nuclei of the last part."""
 
 
 class Outlining:
@@ -57,6 +67,7 @@ class Outlining:
         self._worker, self._annotator = worker, annotator
         self._keeping, self._on_problem = keeping, on_problem
         self._running: Task | None = None
+        self._run = 0
         self._idle = IdleQueue()
         self.state: RunState | None = None
 
@@ -66,29 +77,42 @@ class Outlining:
             return
         tile = session.tile
 
-        def find() -> Iterator[tuple[Actor, int, int, list[FoundNucleus]]]:
+        def find() -> Iterator[_Part | None]:
             annotator = self._annotator()
             floor = lowest_score(annotator)
             actor = actor_of(annotator, floor)
             fields = annotator.fields(tile)
             for k, field in enumerate(fields):
-                yield actor, k + 1, len(fields), annotator.segment_field(tile, field, floor)
+                found = yield from annotator.segment_steps(tile, field, floor)
+                yield actor, k + 1, len(fields), found
 
         session.hand.keep()
+        self._run += 1
+        run = self._run
         self._running = self._worker.submit(
             "Outlining nuclei",
             find,
-            on_yield=lambda part: self._found(session, *part),
-            on_done=lambda _: self._idle.add(self._end),
-            on_error=self._failed,
-            on_cancel=lambda: self._idle.add(self._end),
+            on_yield=lambda part: self._found(run, session, part),
+            on_done=lambda _: self._idle.add(partial(self._end, run)),
+            on_error=lambda problem: self._failed(run, problem),
         )
-        self._show(RunState(0, 1, 0))
+        self._show(RunState(0, 1, 0, session))
 
     def cancel(self) -> None:
-        """End the run after the part under way; what has arrived stays."""
+        """End the run; what is in the picture stays, nothing is added any more.
+
+        The worker ends the step under way (encoding, detecting, or some outlines) by itself.
+        """
         if self._running is not None:
             self._running.cancel()
+            self._idle.clear()
+            self._end(self._run)
+
+    def end(self, session: AnnotationSession) -> None:
+        """End the run of a picture that is gone; what has arrived is put in."""
+        if self.state is not None and self.state.session is session:
+            self.flush()
+            self.cancel()
 
     def flush(self) -> None:
         """Put all that has arrived into its session now."""
@@ -98,40 +122,37 @@ class Outlining:
         """Forget what is still to be put in; the worker is closed by its owner."""
         self._idle.clear()
 
-    def _found(
-        self,
-        session: AnnotationSession,
-        actor: Actor,
-        done: int,
-        total: int,
-        found: list[FoundNucleus],
-    ) -> None:
+    def _found(self, run: int, session: AnnotationSession, part: "_Part | None") -> None:
         """Put nuclei into the label map in portions, so that the window goes on.
 
         What an earlier run left goes only now: had the model failed, it would still be there.
         """
+        if part is None or self._running is None or run != self._run:
+            return  # a step on the way, or of a run that was cancelled
+        actor, done, total, found = part
         if done == 1:
             self._keeping.begin_run(session, actor)
             self._idle.add(partial(self._by, session, actor, session.begin_automatic))
         for start in range(0, len(found), _ADDED_AT_ONCE):
-            part = found[start : start + _ADDED_AT_ONCE]
-            masks, boxes = [mask for mask, _ in part], [box for _, box in part]
+            some = found[start : start + _ADDED_AT_ONCE]
+            masks, boxes = [mask for mask, _ in some], [box for _, box in some]
             add = partial(session.add_automatic, masks, boxes)
             self._idle.add(partial(self._by, session, actor, add))
-        self._idle.add(lambda: self._show(RunState(done, total, len(session.labels))))
+        self._idle.add(lambda: self._show(RunState(done, total, len(session.labels), session)))
 
     def _by(self, session: AnnotationSession, actor: Actor, change: Callable[[], object]) -> None:
         """Make a change that is the model's."""
         with self._keeping.by(session, actor):
             change()
 
-    def _failed(self, problem: Exception) -> None:
-        self._idle.add(self._end)
+    def _failed(self, run: int, problem: Exception) -> None:
+        self._idle.add(partial(self._end, run))
         self._on_problem(problem)
 
-    def _end(self) -> None:
-        self._running = None
-        self._show(None)
+    def _end(self, run: int) -> None:
+        if run == self._run and self._running is not None:
+            self._running = None
+            self._show(None)
 
     def _show(self, state: RunState | None) -> None:
         if state is None or self._running is not None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-__all__ = ["PLACED_BY", "Placement"]
+__all__ = ["PLACED_BY", "Placement", "unit_factors"]
 
 PLACED_BY = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 """Attributes of a layer that say where it lies; each has an event of the same name."""
@@ -100,6 +100,21 @@ class Placement:
         """Turn tile px into image px of the last two axes."""
         (y, x), (oy, ox) = position_yx_tile, self.origin_yx_image
         return oy + self.step * y, ox + self.step * x
+
+
+def unit_factors(units: tuple[Any, ...], into: tuple[Any, ...]) -> npt.NDArray[np.float64] | None:
+    """Numbers in one tuple of pint units, times this, are numbers in another.
+
+    Returns
+    -------
+    factors : one an axis; None where a unit is a length and the other none (px, for example)
+    """
+    if units == into:
+        return np.ones(len(units))
+    if not all(unit.is_compatible_with(other) for unit, other in zip(units, into, strict=True)):
+        return None
+    pairs = zip(units, into, strict=True)
+    return np.array([float((1 * unit).to(other).magnitude) for unit, other in pairs])
 
 
 def _plane_shear(shear: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -32,32 +32,33 @@ class CorrectNucleiWidget(QWidget):
 
     Parameters
     ----------
-    napari_viewer : the viewer it is docked in; napari passes it by this name
-    load : makes the model's annotator; by default the bundled model on torch
+    napari_viewer : the viewer it is docked in; napari passes it by this name, or a proxy of it
+    load : makes the model's annotator; None takes the bundled model on torch
 
     Attributes
     ----------
     workbench, slides : all that it does, without the panels
     """
 
-    def __init__(self, napari_viewer: napari.Viewer, load: Loader = load_bundled) -> None:
+    def __init__(self, napari_viewer: napari.Viewer, load: Loader | None = None) -> None:
         super().__init__()
-        self._window = window = _main_window(napari_viewer)
+        viewer = _viewer_itself(napari_viewer)
+        self._window = window = _main_window(viewer)
         self._keys = KeySheet(window)
         self.workbench = Workbench(
-            napari_viewer,
+            viewer,
             window,
-            load,
+            load_bundled if load is None else load,
             handlers={"keys": self._keys.toggle},
             on_problem=tell_problem,
         )
-        self.slides = Slides(napari_viewer, window, self.workbench, on_problem=tell_problem)
-        self.picture = PicturePanel(napari_viewer, self.workbench, self.slides)
-        self.regions = RegionsPanel(napari_viewer, window, self.workbench, self.slides)
+        self.slides = Slides(viewer, window, self.workbench, on_problem=tell_problem)
+        self.picture = PicturePanel(viewer, self.workbench, self.slides)
+        self.regions = RegionsPanel(viewer, window, self.workbench, self.slides)
         self.result = ResultPanel(self.slides)
         self.earlier = EarlierPanel(self.workbench)
         self.outline = OutlinePanel(self.workbench)
-        self.tools = ToolsPanel()
+        self.tools = ToolsPanel(self.workbench, self.slides)
         self.classes = ClassesPanel()
         self.review = ReviewPanel()
         self.save = SavePanel(self.workbench)
@@ -80,7 +81,7 @@ class CorrectNucleiWidget(QWidget):
         window.installEventFilter(self)
         window.destroyed.connect(self._on_window_gone)
         self.model.begin()
-        self.picture.choose_first()
+        self.workbench.begin()
 
     def close_desks(self) -> None:
         """Let go of viewer and worker; may be called twice."""
@@ -111,6 +112,16 @@ class CorrectNucleiWidget(QWidget):
         """Let go when the dock is closed for good; called by Qt."""
         self.close_desks()
         super().closeEvent(event)
+
+
+def _viewer_itself(viewer: Any) -> napari.Viewer:
+    """Unwrap the proxy that napari hands to plugins.
+
+    What comes out of a proxy is a proxy again: a window that Qt does not take for one, and layers
+    that are not the layers of events and of the selection.
+    """
+    itself: napari.Viewer = getattr(viewer, "__wrapped__", viewer)
+    return itself
 
 
 def _main_window(viewer: napari.Viewer) -> QWidget:

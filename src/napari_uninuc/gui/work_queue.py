@@ -3,7 +3,7 @@
 import inspect
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -65,20 +65,27 @@ class Prompt:
 
 
 class WorkQueue:
-    """What waits: at most one live prompt, prompts kept, and tasks. Shared by both threads."""
+    """What waits: at most one live prompt, prompts kept, urgent and other tasks."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._prompt: Prompt | None = None
         self._kept: deque[Prompt] = deque()
         self._tasks: deque[Task] = deque()
+        self._urgent: deque[Task] = deque()
         self.closed = False
 
-    def put_prompt(self, prompt: Prompt | None) -> None:
-        """Replace the live prompt; None takes it away."""
+    def put_prompt(self, prompt: Prompt) -> None:
+        """Replace the live prompt."""
         with self._changed:
             self._prompt = prompt
             self._changed.notify()
+
+    def drop_prompt(self, generations: Container[int]) -> None:
+        """Take the live prompt away, if it has one of these numbers."""
+        with self._changed:
+            if self._prompt is not None and self._prompt.generation in generations:
+                self._prompt = None
 
     def keep_prompt(self, generation: int) -> None:
         """Put the live prompt out of reach of later ones, if it has this number."""
@@ -93,10 +100,10 @@ class WorkQueue:
             self._prompt = None
             self._kept.clear()
 
-    def put_task(self, task: Task) -> None:
-        """Add a task behind all others."""
+    def put_task(self, task: Task, *, urgent: bool = False) -> None:
+        """Add a task behind all others, or behind the urgent ones."""
         with self._changed:
-            self._tasks.append(task)
+            (self._urgent if urgent else self._tasks).append(task)
             self._changed.notify()
 
     def close(self) -> None:
@@ -106,32 +113,35 @@ class WorkQueue:
             self._prompt = None
             self._kept.clear()
             self._tasks.clear()
+            self._urgent.clear()
             self._changed.notify()
 
     def next(self) -> Prompt | Task | None:
         """Wait for something to do; None when closed."""
         with self._changed:
             while not self.closed:
-                prompt = self._take_prompt()
-                if prompt is not None:
-                    return prompt
+                first = self._take_first()
+                if first is not None:
+                    return first
                 if self._tasks:
                     return self._tasks.popleft()
                 self._changed.wait()
             return None
 
-    def prompt_now(self) -> Prompt | None:
-        """Take a prompt if one waits and none of the waiting tasks holds it."""
+    def first_now(self) -> Prompt | Task | None:
+        """Take a prompt or an urgent task if one waits and none of the waiting tasks holds it."""
         with self._changed:
-            return self._take_prompt()
+            return self._take_first()
 
-    def _take_prompt(self) -> Prompt | None:
+    def _take_first(self) -> Prompt | Task | None:
         if any(task.holds_live for task in self._tasks):
             return None
         if self._kept:
             return self._kept.popleft()
-        prompt, self._prompt = self._prompt, None
-        return prompt
+        if self._prompt is not None:
+            prompt, self._prompt = self._prompt, None
+            return prompt
+        return self._urgent.popleft() if self._urgent else None
 
 
 class Reports(Protocol):
@@ -150,11 +160,15 @@ class Reports(Protocol):
 def serve(queue: WorkQueue, reports: Reports) -> None:
     """Work until the queue is closed."""
     while (work := queue.next()) is not None:
-        if isinstance(work, Prompt):
-            _serve_prompt(work, reports)
-        else:
-            _serve_task(work, queue, reports)
+        _serve_one(work, queue, reports)
         del work  # what it refers to must not live on while the thread waits
+
+
+def _serve_one(work: Prompt | Task, queue: WorkQueue, reports: Reports) -> None:
+    if isinstance(work, Prompt):
+        _serve_prompt(work, reports)
+    else:
+        _serve_task(work, queue, reports)
 
 
 def _serve_prompt(prompt: Prompt, reports: Reports) -> None:
@@ -195,5 +209,6 @@ def _step_through(steps: Any, task: Task, queue: WorkQueue, reports: Reports) ->
         reports.advanced(task, TaskState.RUNNING, result)
         del result
         if not task.holds_live:
-            while (prompt := queue.prompt_now()) is not None:
-                _serve_prompt(prompt, reports)
+            while (first := queue.first_now()) is not None:
+                _serve_one(first, queue, reports)
+                del first

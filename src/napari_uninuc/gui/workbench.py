@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
 from napari_uninuc.core.classes import ClassPalette
@@ -17,13 +18,15 @@ from napari_uninuc.errors import ImageError, SessionError
 from napari_uninuc.gui.desk import Desk
 from napari_uninuc.gui.jobs import Task, Worker
 from napari_uninuc.gui.keeping import Keeping
-from napari_uninuc.gui.layer_tables import segmentation_of
+from napari_uninuc.gui.meant import hides
 from napari_uninuc.gui.model_slot import Loader, ModelSlot
 from napari_uninuc.gui.outlining import Outlining, RunState
+from napari_uninuc.gui.picture_watch import PictureWatch
 from napari_uninuc.gui.pictures import PictureSource, picture_source, plane_of
 from napari_uninuc.gui.placement import Placement
 from napari_uninuc.gui.preferences import preferences
 from napari_uninuc.gui.slides.layer import slide_pixels_of
+from napari_uninuc.gui.taking import nuclei_on_picture
 from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.training_set import write_training_set
 from napari_uninuc.journal.listing import FoundSession
@@ -49,12 +52,14 @@ class Workbench:
     Attributes
     ----------
     desk_changed : another desk is worked at, or none
+    picture_changed : another picture is meant, is being read, or has another name
     run_changed : an automatic run began, went on or ended; see `run`
     saved : a file was written; its path
     slide_asked : a layer that was to be opened is a slide: only regions of it can be worked at
     """
 
     desk_changed = Signal()
+    picture_changed = Signal()
     saved = Signal(object)
     slide_asked = Signal(Image)
 
@@ -78,9 +83,19 @@ class Workbench:
         self.run_changed = self._outlining.changed
         self._desks: dict[_Place, Desk] = {}
         self._desk: Desk | None = None
-        self._left: Image | None = None
-        self._opening: Task | None = None
-        viewer.layers.events.removed.connect(self._on_removed)
+        self._asked: Image | None = None
+        self._opening: tuple[_Place, Task] | None = None
+        self._repainted: set[Image] = set()
+        self._gone: list[Desk] = []
+        self._leaving: list[Desk] = []
+        self.pictures = PictureWatch(viewer, self._covers, self._layers_of)
+        self.pictures.lost_sight.connect(self._on_lost_sight)
+        self.pictures.settled.connect(self._on_settled)
+        self.pictures.removed.connect(self._on_removed)
+        self.pictures.repainted.connect(self._on_repainted)
+        self.pictures.renamed.connect(self.picture_changed.emit)
+        self.worker.answered.connect(self._on_answered)
+        self.worker.unanswered.connect(self._on_answered)
         viewer.dims.events.current_step.connect(self._on_plane)
 
     # -- pictures ---------------------------------------------------------------------------
@@ -91,67 +106,104 @@ class Workbench:
         return self._desk
 
     @property
+    def picture(self) -> Image | None:
+        """The image layer a person means, worked at or not; None where none is seen."""
+        return self.pictures.picture
+
+    @property
     def run(self) -> RunState | None:
         """How far the automatic run is; None where there is none."""
         return self._outlining.state
 
     @property
     def on_other_plane(self) -> bool:
-        """The picture worked at shows a plane that was not opened."""
-        return self._desk is None and self._left is not None
+        """The picture that is seen shows a plane that was not opened, others of it were."""
+        return self._desk is None and any(layer is self.picture for layer, _ in self._desks)
 
     @property
     def opening(self) -> bool:
         """A picture is being read."""
         return self._opening is not None
 
+    def begin(self) -> None:
+        """Open the picture that is active or on top, and follow the layers from now on."""
+        self.pictures.begin()
+
     def open(self, layer: Image, mpp: float | None = None) -> None:
         """Work on the plane shown of an image layer; one worked on before is as it was left.
+
+        The layer is shown, and what lies over it goes below.
 
         Parameters
         ----------
         mpp : micrometres per px of the layer; None takes the layer's own
         """
+        self.pictures.choose(layer)
+        self._open(layer, mpp)
+
+    def _open(self, layer: Image, mpp: float | None = None) -> None:
+        self._asked = layer
         place = self._place_of(layer)
-        if place in self._desks:
-            self._go_to(self._desks[place])
+        if self._opening is not None and self._opening[0] == place and mpp is None:
             return
+        self._stop_opening()
         if slide_pixels_of(layer) is not None:
+            self._go_to(None)
             self.slide_asked.emit(layer)
-            return
-        if self._opening is not None:
-            self._opening.cancel()
+        elif place in self._desks and layer not in self._repainted:
+            self._sit_at_picture()
+        else:
+            self._go_to(None)
+            self._read(layer, place, mpp)
+        self.picture_changed.emit()
+
+    def _read(self, layer: Image, place: "_Place", mpp: float | None = None) -> None:
+        """Read the pixels in the worker, before what else there is to do."""
         dims = self._viewer.dims
         try:
             source = picture_source(layer, dims.current_step, tuple(dims.displayed), mpp)
         except ImageError as problem:
             self._on_problem(problem)
             return
-        self._opening = self.worker.submit(
+        task = self.worker.submit(
             f"Reading {layer.name}",
             source.read,
-            on_done=lambda tile: self._opened(layer, source, tile),
-            on_error=self._not_opened,
-            on_cancel=self._end_opening,
+            on_done=lambda tile: self._end_opening(task, lambda: self._opened(place, source, tile)),
+            on_error=lambda problem: self._end_opening(task, lambda: self._on_problem(problem)),
+            urgent=True,
         )
+        self._opening = place, task
 
-    def reopen(self, layer: Image, mpp: float) -> None:
-        """Read a picture again at another scale; its corrections so far are carried over."""
-        old = self._desks.get(self._place_of(layer))
-        if old is None:
-            self.open(layer, mpp)
-            return
-        tile = old.session.tile
-        old.session.tile = replace(tile, mpp=mpp)
-        self._prepare(old)
-        self.desk_changed.emit()
+    def _end_opening(self, task: Task, then: Callable[[], None]) -> None:
+        """Go on with what was read, unless another picture is meant by now."""
+        if self._opening is not None and self._opening[1] is task:
+            self._opening = None
+            then()
+            self.picture_changed.emit()
 
-    def _opened(self, layer: Image, source: PictureSource, tile: Tile) -> None:
-        self._end_opening()
-        if layer in self._viewer.layers:  # else it was deleted while it was read
-            session = self._new_session(tile)
-            self.keeping.begin(session)
-            self._set_up((layer, source.plane), session, source.placement)
+    def _stop_opening(self) -> None:
+        if self._opening is not None:
+            self._opening[1].cancel()
+            self._opening = None
+
+    def _opened(self, place: "_Place", source: PictureSource, tile: Tile) -> None:
+        if place[0] in self._repainted:
+            self._repainted.discard(place[0])
+            before = self._desks.get(place)
+            if before is not None and before.session.tile.digest == tile.digest:
+                self._sit_at_picture()
+                return
+            self._put_away_all(place[0])
+        session = self._new_session(tile)
+        self.keeping.begin(session)
+        self._set_up(place, session, source.placement)
+
+    def rescale(self, mpp: float) -> None:
+        """Say how large a pixel of the picture worked at is, um; corrections so far stay."""
+        if self._desk is not None:
+            self._desk.session.tile = replace(self._desk.session.tile, mpp=mpp)
+            self._prepare(self._desk)
+            self.desk_changed.emit()
 
     def take(
         self,
@@ -168,6 +220,9 @@ class Workbench:
         folder : where the session was kept before, see `Keeping.begin`
         """
         begun = self._new_session(tile) if session is None else session
+        self._stop_opening()
+        self.pictures.choose(layer)
+        self._asked = layer
         self.keeping.begin(begun, folder)
         self._set_up((layer, ()), begun, Placement.of(layer))
 
@@ -179,9 +234,7 @@ class Workbench:
         """Put away what a flat layer shows, its nuclei too; what was kept on disk stays."""
         desk = self._desks.pop((layer, ()), None)
         if desk is not None:
-            if desk is self._desk:
-                self._go_to(None)
-            self._close_desk(desk, remove_layers=True)
+            self._put_away(desk, remove_layers=True)
 
     def _new_session(self, tile: Tile) -> AnnotationSession:
         annotator = self.models.annotator
@@ -203,9 +256,11 @@ class Workbench:
 
     def _brought_back(self, desk: Desk, found: FoundSession, restored: Restored) -> None:
         place = next((place for place, each in self._desks.items() if each is desk), None)
-        if place is None or desk is not self._desk:  # another picture is worked at by now
+        if place is None:  # the picture was closed meanwhile
             return
-        self._go_to(None)
+        self._outlining.end(desk.session)
+        if desk is self._desk:
+            self._go_to(None)
         self._close_desk(self._desks.pop(place), remove_layers=True)
         self.keeping.begin(restored.session, found.path)
         self._set_up(place, restored.session, desk.placement)
@@ -226,15 +281,10 @@ class Workbench:
             on_problem=self._on_problem,
         )
         self._desks[place] = desk
-        self._go_to(desk)
+        self._sit_at_picture()
+        if desk is not self._desk:  # hidden, or another plane is shown by now
+            desk.bridge.hide(marks_only=desk.lies_beside)
         self._prepare(desk)
-
-    def _not_opened(self, problem: Exception) -> None:
-        self._end_opening()
-        self._on_problem(problem)
-
-    def _end_opening(self) -> None:
-        self._opening = None
 
     def _go_to(self, desk: Desk | None) -> None:
         if desk is self._desk:
@@ -243,7 +293,6 @@ class Workbench:
             self._desk.get_up()
         self._desk = desk
         if desk is not None:
-            self._left = None
             desk.sit_down()
         self.desk_changed.emit()
 
@@ -262,24 +311,100 @@ class Workbench:
     def _place_of(self, layer: Image) -> "_Place":
         return layer, plane_of(layer, self._viewer.dims.current_step)
 
+    # -- what becomes of the layers -----------------------------------------------------------
+
+    def _covers(self, upper: Image, lower: Image) -> bool:
+        """Whether an image hides another; regions of a slide do not hide the slide."""
+        beside = any(place[0] is upper and each.lies_beside for place, each in self._desks.items())
+        return not (beside and slide_pixels_of(lower) is not None) and hides(upper, lower)
+
+    def _layers_of(self, image: Image) -> tuple[Layer, ...]:
+        desks = [desk for place, desk in self._desks.items() if place[0] is image]
+        return tuple(layer for desk in desks for layer in desk.bridge.layers)
+
+    def _on_lost_sight(self) -> None:
+        """Draw nothing more for a picture that is not seen."""
+        self._go_to(None)
+
+    def _on_settled(self) -> None:
+        """Go to the picture that is meant now; one that was never asked for is opened."""
+        for desk in self._desks.values():
+            desk.follow_picture()
+        picture = self.picture
+        if picture is not self._asked or picture is None:
+            self._stop_opening()
+            self._asked = picture
+            if picture is not None and not any(layer is picture for layer, _ in self._desks):
+                self._open(picture)
+                return
+        self._sit_at_picture()
+        self.picture_changed.emit()
+
+    def _sit_at_picture(self) -> None:
+        """Work at the plane of the picture that is shown, where it was opened."""
+        picture = self.picture
+        desk = None
+        if picture is not None and self.pictures.in_sight and picture not in self._repainted:
+            desk = self._desks.get(self._place_of(picture))
+        self._go_to(desk)
+
     def _on_plane(self, _event: Any) -> None:
         """Put the tool away when another plane is shown, take it up again on the way back."""
-        image = None if self._desk is None else self._desk.bridge.image
-        if image is None:
-            image = self._left
-        if image is not None:
-            desk = self._desks.get(self._place_of(image))
-            self._left = image if desk is None else None
-            self._go_to(desk)
+        self._sit_at_picture()
+        self.picture_changed.emit()
 
-    def _on_removed(self, event: Any) -> None:
-        """Forget the desk of a deleted image; one that is worked at still has its nuclei."""
-        if event.value is self._left:
-            self._left = None
-        for place in [each for each in self._desks if each[0] is event.value]:
+    def _on_repainted(self, layer: Image) -> None:
+        """Read the pixels that a layer was given; where they are others, begin anew with them."""
+        if layer is not self.picture:
+            self._put_away_all(layer)
+        elif slide_pixels_of(layer) is None:
+            self._stop_opening()
+            self._repainted.add(layer)
+            self._go_to(None)
+            self._read(layer, self._place_of(layer))
+            self.picture_changed.emit()
+
+    def _on_removed(self, layer: Image) -> None:
+        """Forget the desks of a deleted image."""
+        if self._opening is not None and self._opening[0][0] is layer:
+            self._stop_opening()
+        self._repainted.discard(layer)
+        if self._asked is layer:
+            self._asked = None
+        for place in [each for each in self._desks if each[0] is layer]:
             desk = self._desks.pop(place)
-            if desk is not self._desk:
-                self._close_desk(desk)
+            if desk is self._desk:
+                self._go_to(None)
+            desk.bridge.hide()
+            self._gone.append(desk)
+        QTimer.singleShot(0, self._put_gone_away)  # napari is still busy deleting
+
+    def _put_gone_away(self) -> None:
+        gone, self._gone = self._gone, []
+        for desk in gone:
+            self._put_away(desk)
+
+    def _put_away_all(self, layer: Image) -> None:
+        for place in [each for each in self._desks if each[0] is layer]:
+            desk = self._desks.pop(place)
+            kept = self.keeping.folder_of(desk.session) is not None
+            self._put_away(desk, remove_layers=kept)
+
+    def _put_away(self, desk: Desk, *, remove_layers: bool = False) -> None:
+        """Close the desk of a picture that is gone; its nuclei stay on disk, or as a layer.
+
+        A layer that is left is hidden, and called after its picture.
+        """
+        if desk is self._desk:
+            self._go_to(None)
+        self._outlining.end(desk.session)
+        nuclei = desk.bridge.nuclei_if_there
+        gone = remove_layers or not len(desk.session.labels)
+        if nuclei is not None and not gone:
+            nuclei.name = f"{desk.session.tile.name}: nuclei"
+        self._close_desk(desk, remove_layers=gone)
+        if nuclei is not None:
+            nuclei.visible = False
 
     # -- long jobs --------------------------------------------------------------------------
 
@@ -289,7 +414,7 @@ class Workbench:
             self._outlining.start(self._desk.session)
 
     def cancel(self) -> None:
-        """End the automatic run after the part under way; what has arrived stays."""
+        """End the automatic run; what is in its picture stays."""
         self._outlining.cancel()
 
     def save(self, path: Path, status: Status | None = None, class_name: str | None = None) -> None:
@@ -322,18 +447,27 @@ class Workbench:
             on_error=self._on_problem,
         )
 
-    def import_labels(self, layer: Labels, *, beside: bool = False) -> None:
+    def import_labels(self, layer: Labels, *, beside: bool = False) -> int:
         """Take over the nuclei of a labels layer, in the place of those there are or beside them.
+
+        They arrive where the window shows them, whatever size, scale and place the layer has.
+
+        Returns
+        -------
+        left_out : nuclei of the layer that do not lie on the picture
 
         Raises
         ------
         LabelsError
-            Another size than the picture's, or ids out of range.
+            No nucleus lies on the picture, ids are out of range, or the layer's units and the
+            picture's do not go together.
         """
-        if self._desk is not None:
-            finest = layer.data[0] if layer.multiscale else layer.data
-            drawn = segmentation_of(finest, layer.as_layer_data_tuple()[1])
-            self._desk.session.adopt(drawn, beside=beside)
+        if self._desk is None:
+            return 0
+        session, step = self._desk.session, tuple(self._viewer.dims.current_step)
+        taken = nuclei_on_picture(layer, self._desk.bridge.nuclei, session.tile.shape, step)
+        session.adopt(taken.nuclei, beside=beside)
+        return taken.left_out
 
     # -- the end ----------------------------------------------------------------------------
 
@@ -345,16 +479,34 @@ class Workbench:
 
     def close(self) -> None:
         """Let go of everything; work under way ends by itself."""
+        self._put_gone_away()
         self._outlining.close()
-        self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self.pictures.close()
         self._viewer.dims.events.current_step.disconnect(self._on_plane)
-        for desk in {*self._desks.values(), *([self._desk] if self._desk else [])}:
+        for desk in self._desks.values():
             self._close_desk(desk)
+        for desk in list(self._leaving):
+            self._end(desk)
         self._desks.clear()
         self._desk = None
         self.models.close()
         self.worker.close()
 
     def _close_desk(self, desk: Desk, *, remove_layers: bool = False) -> None:
+        """Let go of a desk's layers now, of its session once all its clicks are answered."""
         desk.close(remove_layers=remove_layers)
+        self._leaving.append(desk)
+        self._let_go()
+
+    def _on_answered(self, *_: Any) -> None:
+        """Let go of the sessions that wait for nothing more, once all have heard of the answer."""
+        QTimer.singleShot(0, self._let_go)
+
+    def _let_go(self) -> None:
+        for desk in [each for each in self._leaving if not each.session.hand.waiting]:
+            self._end(desk)
+
+    def _end(self, desk: Desk) -> None:
+        self._leaving.remove(desk)
+        desk.forget_answers()
         self.keeping.end(desk.session)

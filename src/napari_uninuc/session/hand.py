@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 from psygnal import Signal
@@ -15,6 +16,8 @@ __all__ = ["Hand"]
 
 Box = tuple[float, float, float, float]
 
+_NUMBERS = count(1)
+"""Of prompts, of all hands: the answer meant for one picture is never taken by another."""
 _SAME_NUCLEUS_IOU = 0.5
 """A drawn box that overlaps a nucleus's box by this much is meant for it."""
 
@@ -35,7 +38,6 @@ class Hand:
         self._labels, self._finish = labels, finish
         self._draft: Draft | None = None
         self._kept: dict[int, Draft] = {}
-        self._generation = 0
 
     @property
     def draft(self) -> Draft | None:
@@ -57,12 +59,12 @@ class Hand:
         """
         self.keep()
         mask = self._labels.mask(nucleus_id)
-        return self._take(Draft.of_nucleus(nucleus_id, mask, self._number()))
+        return self._take(Draft.of_nucleus(nucleus_id, mask, next(_NUMBERS)))
 
     def click(self, click_yx: tuple[float, float], inside: bool) -> Draft:
         """Click for the nucleus in hand, or begin a new one, px of the tile."""
-        draft = self._draft or Draft.of_new(self._number())
-        return self._take(draft.clicked(click_yx, inside, self._number()))
+        draft = self._draft or Draft.of_new(next(_NUMBERS))
+        return self._take(draft.clicked(click_yx, inside, next(_NUMBERS)))
 
     def box(self, box_yxyx: Box) -> Draft:
         """Draw a box for the nucleus in hand, for the one it overlaps most, or for a new one."""
@@ -70,8 +72,8 @@ class Hand:
             meant = self._nucleus_in(box_yxyx)
             if meant:
                 self.pick(meant)
-        draft = self._draft or Draft.of_new(self._number())
-        return self._take(draft.boxed(box_yxyx, self._number()))
+        draft = self._draft or Draft.of_new(next(_NUMBERS))
+        return self._take(draft.boxed(box_yxyx, next(_NUMBERS)))
 
     def show(self, generation: int, answer: Answer) -> bool:
         """Take the model's answer to the prompt of that number.
@@ -119,7 +121,7 @@ class Hand:
             self.drop()
             return
         if not earlier.answered:  # its answer was overtaken by the later click: ask again
-            earlier = replace(earlier, generation=self._number())
+            earlier = replace(earlier, generation=next(_NUMBERS))
         self._take(earlier)
 
     def _take(self, draft: Draft) -> Draft:
@@ -136,7 +138,3 @@ class Hand:
         overlaps = box_iou([box_yxyx], [self._labels.box(id_) for id_ in ids])[0]
         best = int(overlaps.argmax())
         return ids[best] if overlaps[best] >= _SAME_NUCLEUS_IOU else 0
-
-    def _number(self) -> int:
-        self._generation += 1
-        return self._generation

@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -132,6 +132,14 @@ class FakeAnnotator:
         found = [_found(blobs == number, field.outer_yxyx[:2]) for number in ids[owned].tolist()]
         kept = [one for one in found if one.mask.score >= score_threshold]
         return sorted(kept, key=lambda one: (-one.mask.score, one.mask.origin_yx))
+
+    def segment_steps(
+        self, tile: Tile, field: Field, score_threshold: float
+    ) -> Generator[None, None, list[FoundNucleus]]:
+        """Do as `segment_field`, in two steps."""
+        self.encode(tile, field)
+        yield
+        return self.segment_field(tile, field, score_threshold)
 
     def answer(self, tile: Tile, prompt: Prompt) -> Answer:
         """Outline by clicks, see the class."""

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QLabel, QProgressBar, QSlider
 
 from napari_uninuc.gui.desk import Desk
+from napari_uninuc.gui.outlining import RunState
 from napari_uninuc.gui.panels.frame import Panel, button, row
 from napari_uninuc.gui.workbench import Workbench
 
@@ -31,14 +32,18 @@ class OutlinePanel(Panel):
             "Find and outline every nucleus of the picture. What you have drawn or changed stays.",
         )
         self.bar = QProgressBar()
-        self.cancel = button("Cancel", "Stop; the nuclei found so far stay.")
+        self.cancel = button("Cancel", "Stop; the nuclei that are in the picture by now stay.")
         self.running = row(self.bar, self.cancel)
         self.certainty = _slider(100, "Hide automatic outlines the model is less sure of.")
         self.certainty_text = QLabel()
         self.area = _slider(_MAX_AREA_UM2, "Hide automatic outlines that are smaller.")
         self.area_text = QLabel()
         self.column.addWidget(self.start)
+        self.where = QLabel()
+        self.where.setWordWrap(True)
+        self.where.hide()
         self.column.addWidget(self.running)
+        self.column.addWidget(self.where)
         self.column.addWidget(row(QLabel("Surer than"), self.certainty, self.certainty_text))
         self.column.addWidget(row(QLabel("Larger than"), self.area, self.area_text))
         self.start.clicked.connect(workbench.outline_all)
@@ -51,6 +56,7 @@ class OutlinePanel(Panel):
         self.certainty.valueChanged.connect(self._on_slider)
         self.area.valueChanged.connect(self._on_slider)
         workbench.run_changed.connect(self._on_run)
+        workbench.models.changed.connect(self._on_run)
         self._on_run()
 
     def signals(self, desk: Desk) -> list[SignalInstance]:
@@ -58,7 +64,11 @@ class OutlinePanel(Panel):
         return [desk.session.steps.filter_changed]
 
     def refresh(self) -> None:
-        """Put the sliders where the filter is."""
+        """Put the sliders where the filter is; a run elsewhere can be cancelled without a desk."""
+        self.setEnabled(True)
+        for part in (self.certainty, self.area):
+            part.setEnabled(self.desk is not None)
+        self._on_run()
         if self.desk is None:
             return
         wanted = self.desk.session.steps.filter
@@ -100,8 +110,9 @@ class OutlinePanel(Panel):
     def _on_run(self) -> None:
         run = self._workbench.run
         self.running.setVisible(run is not None)
-        self.start.setEnabled(run is None)
+        self.start.setEnabled(run is None and self.desk is not None)
         if run is None:
+            self.where.hide()
             if self._activity is not None:
                 self._activity.close()
                 self._activity = None
@@ -109,11 +120,20 @@ class OutlinePanel(Panel):
         self.bar.setRange(0, run.total if run.done else 0)
         self.bar.setValue(run.done)
         self.bar.setFormat(f"{run.found} nuclei, part {run.done} of {run.total}")
+        self.where.setText(self._words(run))
+        self.where.setVisible(bool(self.where.text()))
         if self._activity is None:
             self._activity = progress(desc="Outlining nuclei", total=run.total)
         self._activity.total = run.total
         self._activity.n = run.done
         self._activity.refresh()
+
+    def _words(self, run: RunState) -> str:
+        """Say what a bar without numbers does not."""
+        if self._workbench.models.loading:
+            return "The model is loading."
+        here = self.desk is not None and self.desk.session is run.session
+        return "" if here else f"Outlining {run.session.tile.name}, which is not shown now."
 
 
 def _slider(highest: int, tooltip: str) -> QSlider:

@@ -8,7 +8,8 @@ from napari.layers import Image, Labels
 from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QLabel
 
 from napari_uninuc.errors import UniNucError
-from napari_uninuc.gui.notices import tell_problem
+from napari_uninuc.gui.desk import Desk
+from napari_uninuc.gui.notices import tell_problem, warn
 from napari_uninuc.gui.panels.frame import Panel, button, row
 from napari_uninuc.gui.slides.all_slides import Slides
 from napari_uninuc.gui.slides.layer import SCANNER_SUFFIXES, slide_layer_data
@@ -60,10 +61,12 @@ class PicturePanel(Panel):
         self.column.addWidget(self.hint)
         self.column.addWidget(row(QLabel("Nuclei from"), self.labels.native))
         self.column.addWidget(row(self.take_labels, self.add_labels))
+        self._typed_for: Desk | None = None
         self.image.changed.connect(self._on_image)
         self.open.clicked.connect(lambda: self._on_image(self.image.value))
         self.open_slide.clicked.connect(self._on_open_slide)
         self.mpp.editingFinished.connect(self._on_mpp)
+        workbench.picture_changed.connect(self.refresh)
         self.take_labels.clicked.connect(lambda: self._on_take(beside=False))
         self.add_labels.clicked.connect(lambda: self._on_take(beside=True))
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
@@ -76,15 +79,6 @@ class PicturePanel(Panel):
         for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
             event.disconnect(self._on_layers)
 
-    def choose_first(self) -> None:
-        """Open the active image or, if there is no choice to make, the only one."""
-        active = self._viewer.layers.selection.active
-        images = self._of_kind(Image)
-        if isinstance(active, Image):
-            self.image.value = active
-        elif len(images) == 1:
-            self.image.value = images[0]
-
     def refresh(self) -> None:
         """Show scale and advice of the picture worked at; choosing works without a desk."""
         self.setEnabled(True)
@@ -95,13 +89,16 @@ class PicturePanel(Panel):
         self.mpp.setEnabled(has_desk or slide is not None)
         self.hint.setText(self._advice())
         self.hint.setVisible(bool(self.hint.text()))
-        if self.mpp.hasFocus():
-            return
+        self._list_layers()
+        if self.mpp.hasFocus() and self._typed_for is self.desk:
+            return  # somebody is typing; what was typed for another picture is not for this one
+        self._typed_for = self.desk
         if slide is not None:
             self.mpp.setEnabled(not slide.regions)
             self.mpp.setValue(slide.mpp or 0.0)
-        elif self.desk is not None:
-            self.mpp.setValue(self.desk.session.tile.mpp or 0.0)
+        else:
+            own = None if self.desk is None else self.desk.session.tile.mpp
+            self.mpp.setValue(own or 0.0)
 
     @property
     def _slide(self) -> OpenSlide | None:
@@ -141,25 +138,28 @@ class PicturePanel(Panel):
         return [layer for layer in self._of_kind(Labels) if desk is None or not desk.owns(layer)]
 
     def _on_layers(self, _event: Any = None) -> None:
-        before = self.image.value
-        self.image.reset_choices()
+        self._list_layers()
+
+    def _list_layers(self) -> None:
+        """Offer the layers there are by the names they have, and show the picture that is meant."""
+        picture = self._workbench.picture
+        with self.image.changed.blocked():
+            self.image.reset_choices()
+            self.image.value = picture if picture in self.image.choices else None
         self.labels.reset_choices()
-        if before is None and self.desk is None and not self._workbench.opening:
-            self.choose_first()
 
     def _on_image(self, layer: Image | None) -> None:
         if layer is not None:
             self._workbench.open(layer)
+        else:
+            self._list_layers()
 
     def _on_mpp(self) -> None:
-        layer, value = self.image.value, self.mpp.value()
+        value = self.mpp.value()
         if self._slide is not None:
             self._calibrate(value)
-            return
-        if layer is None or self.desk is None or value <= 0:
-            return
-        if value != self.desk.session.tile.mpp:
-            self._workbench.reopen(layer, value)
+        elif self.desk is not None and 0 < value != self.desk.session.tile.mpp:
+            self._workbench.rescale(value)
 
     def _calibrate(self, mpp: float) -> None:
         if mpp > 0:
@@ -186,6 +186,9 @@ class PicturePanel(Panel):
     def _on_take(self, *, beside: bool) -> None:
         if self.labels.value is not None:
             try:
-                self._workbench.import_labels(self.labels.value, beside=beside)
+                left_out = self._workbench.import_labels(self.labels.value, beside=beside)
             except UniNucError as problem:
                 tell_problem(problem)
+                return
+            if left_out > 0:
+                warn(f"{left_out} nuclei of {self.labels.value.name} do not lie on the picture.")

@@ -6,7 +6,9 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 from napari_uninuc.gui.desk import Desk
 from napari_uninuc.gui.keymap import key_of
 from napari_uninuc.gui.panels.frame import Panel, button, key_button
+from napari_uninuc.gui.slides.all_slides import Slides
 from napari_uninuc.gui.tools import Tool
+from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["ToolsPanel"]
 
@@ -16,8 +18,9 @@ _VERBS = ("keep", "drop", "delete", "fill_holes", "smooth", "keys", "undo", "red
 class ToolsPanel(Panel):
     """Buttons of tools stay down while their tool is in use; pressed again they put it away."""
 
-    def __init__(self) -> None:
+    def __init__(self, workbench: Workbench, slides: Slides) -> None:
         super().__init__("Correct")
+        self._workbench, self._slides = workbench, slides
         self.tools: dict[Tool, QPushButton] = {}
         self.verbs: dict[str, QPushButton] = {}
         self.state = QLabel()
@@ -46,6 +49,8 @@ class ToolsPanel(Panel):
         self.column.addWidget(grid)
         self.column.addWidget(self.brush)
         self.column.addWidget(self.state)
+        for signal in (workbench.picture_changed, workbench.models.changed, slides.changed):
+            signal.connect(self._on_slow_signal)
 
     def signals(self, desk: Desk) -> list[SignalInstance]:
         """Tool, hand, selection, history."""
@@ -78,7 +83,30 @@ class ToolsPanel(Panel):
     def refresh_later(self) -> None:
         """Say in words what is going on."""
         desk = self.desk
-        self.state.setText("Open a picture to begin." if desk is None else self._words(desk))
+        self.state.setText(self._words_without() if desk is None else self._words(desk))
+
+    def _words_without(self) -> str:
+        """Say why nothing can be corrected now, and what to do."""
+        bench = self._workbench
+        loading = "The model is loading" if bench.models.loading else ""
+        picture = bench.picture
+        if bench.opening and picture is not None:
+            return (
+                f"{loading}; then {picture.name} is read."
+                if loading
+                else f"Reading {picture.name} ..."
+            )
+        if bench.on_other_plane:
+            words = "Another plane is shown now: press Open to correct it too."
+        elif self._slides.current is not None and self._slides.current.layer is picture:
+            words = "Draw a region on the slide to begin."
+        elif picture is not None:
+            words = f"{picture.name} is not open: press Open to try again."
+        elif bench.pictures.all_hidden:
+            words = "No picture is seen: show one in the list of layers."
+        else:
+            words = "Open a picture to begin."
+        return f"{loading}. {words}" if loading else words
 
     def _words(self, desk: Desk) -> str:
         draft, chosen = desk.session.hand.draft, len(desk.session.selection)
@@ -94,6 +122,8 @@ class ToolsPanel(Panel):
         if chosen:
             return f"{chosen} nuclei selected."
         undo = desk.session.steps.history.undo_name
+        if not undo and self._workbench.models.loading:
+            return "The model is loading; what you click is outlined when it is there."
         return f"Undo would take back: {undo}." if undo else "Click a nucleus to correct it."
 
     def _on_tool(self, tool: Tool) -> None:
