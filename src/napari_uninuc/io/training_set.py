@@ -15,7 +15,7 @@ from napari_uninuc.core.nuclei import Status
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
-from napari_uninuc.io.painting import DEFAULT_CLASS
+from napari_uninuc.io.stated import DEFAULT_CLASS
 from napari_uninuc.io.targets import replacing
 from napari_uninuc.io.tiff import write_tiff
 
