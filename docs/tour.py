@@ -27,8 +27,8 @@ from qtpy.QtTest import QTest
 
 from napari_uninuc import Tile
 from napari_uninuc.datasets.sample import immunohistochemistry_tile
-from napari_uninuc.gui.show import add_tile, open_for_correction
 from napari_uninuc.gui.widget import CorrectNucleiWidget
+from napari_uninuc.gui.window.show import add_tile, open_for_correction
 from napari_uninuc.io.labels import read_labels
 from napari_uninuc.session import AnnotationSession
 

@@ -7,7 +7,7 @@ import zarr
 from PIL import Image
 
 from napari_uninuc.errors import DeviceError
-from napari_uninuc.gui import window_check
+from napari_uninuc.gui.window import check as window_check
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_gui_without_napari_names_the_command_that_installs_it(refused, tmp_path
 
 @pytest.mark.usefixtures("model_here")
 def test_gui_opens_the_tile_to_be_corrected(uninuc, tmp_path, monkeypatch):
-    from napari_uninuc.gui import show
+    from napari_uninuc.gui.window import show
 
     shown = []
     monkeypatch.setattr(window_check, "require_window", lambda: None)

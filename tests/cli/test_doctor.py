@@ -3,8 +3,8 @@ import sys
 import pytest
 
 from napari_uninuc.cli import doctor as doctor_module
-from napari_uninuc.gui import window_check
-from napari_uninuc.gui.window_check import WindowState
+from napari_uninuc.gui.window import check as window_check
+from napari_uninuc.gui.window.check import WindowState
 
 TITLES = ("system", "packages", "devices", "models", "folders", "slides", "napari")
 

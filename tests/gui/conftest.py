@@ -15,13 +15,14 @@ from qtpy.QtWidgets import QApplication
 from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.labels import LabelMap
 from napari_uninuc.core.nuclei import Nucleus, Status
-from napari_uninuc.gui import notices, widget
-from napari_uninuc.gui.actions import Actions
-from napari_uninuc.gui.asking import Asker
-from napari_uninuc.gui.jobs import Worker
-from napari_uninuc.gui.keymap import Keyboard
-from napari_uninuc.gui.layers import LayerBridge
-from napari_uninuc.gui.tools import Tools
+from napari_uninuc.gui import widget
+from napari_uninuc.gui.canvas.actions import Actions
+from napari_uninuc.gui.canvas.tools import Tools
+from napari_uninuc.gui.layers.bridge import LayerBridge
+from napari_uninuc.gui.window import notices
+from napari_uninuc.gui.window.keymap import Keyboard
+from napari_uninuc.gui.work.asking import Asker
+from napari_uninuc.gui.work.jobs import Worker
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.testing import FakeAnnotator, make_tile
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.labels import LabelMap
-from napari_uninuc.gui.gestures import (
+from napari_uninuc.gui.canvas.gestures import (
     box_between,
     box_meets,
     nuclei_inside,

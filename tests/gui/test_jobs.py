@@ -9,7 +9,7 @@ import pytest
 from qtpy.QtCore import QObject, QThread
 from qtpy.QtWidgets import QApplication
 
-from napari_uninuc.gui.jobs import TaskState, Worker
+from napari_uninuc.gui.work.jobs import TaskState, Worker
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def test_the_window_lives_while_the_worker_computes(worker, qtbot, stall_meter):
 ENDS = """
 import sys, time
 from qtpy.QtWidgets import QApplication
-from napari_uninuc.gui.jobs import Worker
+from napari_uninuc.gui.work.jobs import Worker
 application = QApplication([])
 worker = Worker()
 def steps():

@@ -3,8 +3,8 @@
 import numpy as np
 from qtpy.QtCore import Qt
 
-from napari_uninuc.gui import preferences as chosen
-from napari_uninuc.gui.preferences import Preferences
+from napari_uninuc.gui.window import preferences as chosen
+from napari_uninuc.gui.window.preferences import Preferences
 from napari_uninuc.journal.listing import find_sessions
 from napari_uninuc.session.keeping import restore
 
@@ -91,7 +91,7 @@ def test_begin_anew_leaves_it_on_disk(make_room):
 
 
 def test_nothing_is_kept_where_that_was_chosen(room, monkeypatch):
-    from napari_uninuc.gui import keeping
+    from napari_uninuc.gui.work import keeping
 
     monkeypatch.setattr(keeping, "preferences", lambda: Preferences(keep=False))
     assert chosen.preferences().keep

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_uninuc.gui.keymap import KEYS, Keyboard, button_text, key_of
+from napari_uninuc.gui.window.keymap import KEYS, Keyboard, button_text, key_of
 
 
 class Form(QMainWindow):

@@ -6,8 +6,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_uninuc.core.nuclei import Status
-from napari_uninuc.gui.keymap import Reach
-from napari_uninuc.gui.tools import Tool
+from napari_uninuc.gui.canvas.tools import Tool
+from napari_uninuc.gui.window.keymap import Reach
 
 F, L, N, P, Z = Qt.Key.Key_F, Qt.Key.Key_L, Qt.Key.Key_N, Qt.Key.Key_P, Qt.Key.Key_Z
 CTRL = Qt.KeyboardModifier.ControlModifier

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from napari_uninuc.core import verbs
 from napari_uninuc.core.nuclei import Status
 from napari_uninuc.errors import LabelsError
-from napari_uninuc.gui.colours import STATUS_COLOURS, ColourBy
+from napari_uninuc.gui.layers.colours import STATUS_COLOURS, ColourBy
 
 
 def same(desk) -> None:

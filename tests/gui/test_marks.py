@@ -12,9 +12,9 @@ from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.labels import LabelMap
 from napari_uninuc.core.nuclei import Nucleus, Status
-from napari_uninuc.gui.colours import ColourBy, NucleusColours
-from napari_uninuc.gui.idle import IdleQueue
-from napari_uninuc.gui.marks import Mark, Marks, outline_pixels, polyline_pixels, spot_pixels
+from napari_uninuc.gui.canvas.marks import Mark, Marks, outline_pixels, polyline_pixels, spot_pixels
+from napari_uninuc.gui.layers.colours import ColourBy, NucleusColours
+from napari_uninuc.gui.window.idle import IdleQueue
 from napari_uninuc.testing import make_label_map
 
 

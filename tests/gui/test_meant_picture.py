@@ -9,7 +9,7 @@ from napari.layers import Image
 from qtpy.QtTest import QTest
 
 from napari_uninuc.gui import widget
-from napari_uninuc.gui.meant import meant_picture
+from napari_uninuc.gui.layers.meant import meant_picture
 from napari_uninuc.testing import FakeAnnotator, make_tile
 
 PANEL = ("napari-uninuc", "UniNuc: correct nuclei")

@@ -1,6 +1,6 @@
 """The model of the window, without one: what it says, and loading it again."""
 
-from napari_uninuc.gui.model_slot import ModelSlot
+from napari_uninuc.gui.work.model_slot import ModelSlot
 from napari_uninuc.testing import FakeAnnotator
 
 FULL = "Fake GPU ran out of memory: computing on the CPU now. Load the model again to go back."

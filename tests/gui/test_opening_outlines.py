@@ -12,9 +12,9 @@ from skimage.draw import disk
 from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.errors import LabelsError
 from napari_uninuc.gui import contributions
-from napari_uninuc.gui.colours import NucleusColormap, class_colormap
 from napari_uninuc.gui.contributions import read_nuclei_file
 from napari_uninuc.gui.frames import frame_of_outlines
+from napari_uninuc.gui.layers.colours import NucleusColormap, class_colormap
 from napari_uninuc.io.json_kind import kind_of_json
 
 PLACES_XY = ((50, 50), (100, 50), (150, 100))

@@ -6,8 +6,8 @@ import pytest
 from napari.layers import Image
 
 from napari_uninuc.errors import ImageError
-from napari_uninuc.gui import pictures
-from napari_uninuc.gui.pictures import layer_mpp, picture_source
+from napari_uninuc.gui.layers import pictures
+from napari_uninuc.gui.layers.pictures import layer_mpp, picture_source
 
 RNG = np.random.default_rng(0)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from napari.layers import Image, Labels
 
-from napari_uninuc.gui.placement import Placement
+from napari_uninuc.gui.layers.placement import Placement
 
 PLACED = st.fixed_dictionaries(
     {

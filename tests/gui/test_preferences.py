@@ -7,8 +7,8 @@ import pytest
 from npe2 import PluginManifest
 
 import napari_uninuc
-from napari_uninuc.gui.model_slot import load_bundled
-from napari_uninuc.gui.preferences import Preferences, preferences
+from napari_uninuc.gui.window.preferences import Preferences, preferences
+from napari_uninuc.gui.work.model_slot import load_bundled
 
 napari_settings = pytest.importorskip("napari.settings")
 pytestmark = pytest.mark.skipif(

@@ -3,7 +3,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.gui.show import add_tile
+from napari_uninuc.gui.window.show import add_tile
 
 
 @pytest.mark.parametrize("mpp", [None, 0.25])

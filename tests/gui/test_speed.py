@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QApplication
 
-from napari_uninuc.gui.colours import ColourBy
-from napari_uninuc.gui.jobs import TaskState
+from napari_uninuc.gui.layers.colours import ColourBy
+from napari_uninuc.gui.work.jobs import TaskState
 from napari_uninuc.testing import FakeAnnotator
 
 STALL_MS = 50

@@ -6,7 +6,7 @@ import pytest
 from napari.layers import Image, Labels
 
 from napari_uninuc.errors import LabelsError
-from napari_uninuc.gui.taking import nuclei_on_picture
+from napari_uninuc.gui.layers.taking import nuclei_on_picture
 
 SHAPE = (60, 80)
 UM = {"scale": (0.5, 0.5), "units": ("um", "um")}

@@ -5,7 +5,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_uninuc.core.nuclei import Status
-from napari_uninuc.gui.tools import Tool
+from napari_uninuc.gui.canvas.tools import Tool
 
 LEFT, RIGHT, MIDDLE = (
     Qt.MouseButton.LeftButton,

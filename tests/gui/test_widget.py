@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_uninuc.errors import DeviceError
-from napari_uninuc.gui import notices
+from napari_uninuc.gui.window import notices
 from napari_uninuc.io.labels import read_labels
 from napari_uninuc.testing import make_tile
 

@@ -5,7 +5,7 @@ from importlib.metadata import version
 import pytest
 
 from napari_uninuc.errors import DeviceError
-from napari_uninuc.gui import window_check
+from napari_uninuc.gui.window import check as window_check
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def demo(output: Path, gui: bool, device: str) -> None:
     for place in places:
         require_place(place)
     if gui:
-        from napari_uninuc.gui.window_check import require_window
+        from napari_uninuc.gui.window.check import require_window
 
         require_window()
     from napari_uninuc.datasets.sample import immunohistochemistry_tile
@@ -52,7 +52,7 @@ def demo(output: Path, gui: bool, device: str) -> None:
     _write(tile, segmentation, places)
     _report(tile, segmentation, places)
     if gui:
-        from napari_uninuc.gui.show import show_for_correction
+        from napari_uninuc.gui.window.show import show_for_correction
 
         show_for_correction(tile)
 

@@ -121,7 +121,7 @@ def _distributed() -> str:
 
 
 def _napari() -> list[Row]:
-    from napari_uninuc.gui.window_check import probe_window
+    from napari_uninuc.gui.window.check import probe_window
 
     state = probe_window()
     rows = [

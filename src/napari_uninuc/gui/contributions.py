@@ -9,11 +9,11 @@ import numpy as np
 
 from napari_uninuc.datasets.sample import immunohistochemistry_tile
 from napari_uninuc.errors import ImageError
-from napari_uninuc.gui.colours import class_colormap
 from napari_uninuc.gui.frames import frame_of_outlines, frame_of_shape, name_shown
-from napari_uninuc.gui.layer_tables import CLASSES_KEY, segmentation_of
-from napari_uninuc.gui.notices import tell, warn
+from napari_uninuc.gui.layers.colours import class_colormap
+from napari_uninuc.gui.layers.layer_tables import CLASSES_KEY, segmentation_of
 from napari_uninuc.gui.slides.layer import SCANNER_SUFFIXES, scaled_in_um, slide_layer_data
+from napari_uninuc.gui.window.notices import tell, warn
 from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.images import read_image_with_notice
 from napari_uninuc.io.json_kind import Kind, kind_of_json

@@ -8,15 +8,15 @@ from napari.layers import Image
 from qtpy.QtWidgets import QWidget
 
 from napari_uninuc.engine.protocol import Annotator
-from napari_uninuc.gui.actions import Actions
-from napari_uninuc.gui.asking import Asker
-from napari_uninuc.gui.jobs import Worker
-from napari_uninuc.gui.keymap import Keyboard
-from napari_uninuc.gui.layers import LayerBridge
-from napari_uninuc.gui.meant import is_shown
-from napari_uninuc.gui.placement import Placement
-from napari_uninuc.gui.reviewing import Reviewing
-from napari_uninuc.gui.tools import Tools
+from napari_uninuc.gui.canvas.actions import Actions
+from napari_uninuc.gui.canvas.tools import Tools
+from napari_uninuc.gui.layers.bridge import LayerBridge
+from napari_uninuc.gui.layers.meant import is_shown
+from napari_uninuc.gui.layers.placement import Placement
+from napari_uninuc.gui.window.keymap import Keyboard
+from napari_uninuc.gui.work.asking import Asker
+from napari_uninuc.gui.work.jobs import Worker
+from napari_uninuc.gui.work.reviewing import Reviewing
 from napari_uninuc.session import AnnotationSession
 
 __all__ = ["Desk"]

@@ -12,8 +12,8 @@ from napari.layers import Image
 
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import LabelsError
-from napari_uninuc.gui.pictures import MAX_PIXELS, extent_of
-from napari_uninuc.gui.placement import Placement
+from napari_uninuc.gui.layers.pictures import MAX_PIXELS, extent_of
+from napari_uninuc.gui.layers.placement import Placement
 from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.io.json_kind import Extent, Kind, unstated_extent
 

@@ -6,9 +6,6 @@ import napari
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
-from napari_uninuc.gui.key_sheet import KeySheet
-from napari_uninuc.gui.model_slot import Loader, load_bundled
-from napari_uninuc.gui.notices import tell_problem
 from napari_uninuc.gui.panels import (
     ClassesPanel,
     EarlierPanel,
@@ -22,6 +19,10 @@ from napari_uninuc.gui.panels import (
     ToolsPanel,
 )
 from napari_uninuc.gui.slides.all_slides import Slides
+from napari_uninuc.gui.slides.layer import is_slide
+from napari_uninuc.gui.window.key_sheet import KeySheet
+from napari_uninuc.gui.window.notices import tell_problem
+from napari_uninuc.gui.work.model_slot import Loader, load_bundled
 from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["CorrectNucleiWidget"]
@@ -49,6 +50,7 @@ class CorrectNucleiWidget(QWidget):
             viewer,
             window,
             load_bundled if load is None else load,
+            is_slide=is_slide,
             handlers={"keys": self._keys.toggle},
             on_problem=tell_problem,
         )

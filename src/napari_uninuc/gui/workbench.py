@@ -16,17 +16,16 @@ from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import ImageError, SessionError
 from napari_uninuc.gui.desk import Desk
-from napari_uninuc.gui.jobs import Task, Worker
-from napari_uninuc.gui.keeping import Keeping
-from napari_uninuc.gui.meant import hides
-from napari_uninuc.gui.model_slot import Loader, ModelSlot
-from napari_uninuc.gui.outlining import Outlining, RunState
-from napari_uninuc.gui.picture_watch import PictureWatch
-from napari_uninuc.gui.pictures import PictureSource, picture_source, plane_of
-from napari_uninuc.gui.placement import Placement
-from napari_uninuc.gui.preferences import preferences
-from napari_uninuc.gui.slides.layer import slide_pixels_of
-from napari_uninuc.gui.taking import nuclei_on_picture
+from napari_uninuc.gui.layers.meant import hides
+from napari_uninuc.gui.layers.picture_watch import PictureWatch
+from napari_uninuc.gui.layers.pictures import PictureSource, picture_source, plane_of
+from napari_uninuc.gui.layers.placement import Placement
+from napari_uninuc.gui.layers.taking import nuclei_on_picture
+from napari_uninuc.gui.window.preferences import preferences
+from napari_uninuc.gui.work.jobs import Task, Worker
+from napari_uninuc.gui.work.keeping import Keeping
+from napari_uninuc.gui.work.model_slot import Loader, ModelSlot
+from napari_uninuc.gui.work.outlining import Outlining, RunState
 from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.training_set import write_training_set
 from napari_uninuc.journal.listing import FoundSession
@@ -46,6 +45,7 @@ class Workbench:
     ----------
     viewer, window : napari's viewer and its main window
     load : makes the model's annotator, in the worker
+    is_slide : whether a layer shows a slide, of which only regions can be worked at
     handlers : actions of the table of keys that panels do
     on_problem : told in the window's thread when something failed
 
@@ -69,11 +69,13 @@ class Workbench:
         window: QWidget,
         load: Loader,
         *,
+        is_slide: Callable[[Image], bool],
         handlers: Mapping[str, Callable[[], object]],
         on_problem: Callable[[Exception], None],
     ) -> None:
         self._viewer, self._window = viewer, window
         self._handlers, self._on_problem = handlers, on_problem
+        self._is_slide = is_slide
         self.worker = Worker()
         self.models = ModelSlot(self.worker, load, on_problem=on_problem)
         self.keeping = Keeping(self.worker, on_problem=on_problem)
@@ -147,7 +149,7 @@ class Workbench:
         if self._opening is not None and self._opening[0] == place and mpp is None:
             return
         self._stop_opening()
-        if slide_pixels_of(layer) is not None:
+        if self._is_slide(layer):
             self._go_to(None)
             self.slide_asked.emit(layer)
         elif place in self._desks and layer not in self._repainted:
@@ -316,7 +318,7 @@ class Workbench:
     def _covers(self, upper: Image, lower: Image) -> bool:
         """Whether an image hides another; regions of a slide do not hide the slide."""
         beside = any(place[0] is upper and each.lies_beside for place, each in self._desks.items())
-        return not (beside and slide_pixels_of(lower) is not None) and hides(upper, lower)
+        return not (beside and self._is_slide(lower)) and hides(upper, lower)
 
     def _layers_of(self, image: Image) -> tuple[Layer, ...]:
         desks = [desk for place, desk in self._desks.items() if place[0] is image]
@@ -357,7 +359,7 @@ class Workbench:
         """Read the pixels that a layer was given; where they are others, begin anew with them."""
         if layer is not self.picture:
             self._put_away_all(layer)
-        elif slide_pixels_of(layer) is None:
+        elif not self._is_slide(layer):
             self._stop_opening()
             self._repainted.add(layer)
             self._go_to(None)

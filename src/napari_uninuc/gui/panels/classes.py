@@ -5,10 +5,10 @@ from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from napari_uninuc.errors import UniNucError
-from napari_uninuc.gui.colours import ColourBy
 from napari_uninuc.gui.desk import Desk
-from napari_uninuc.gui.notices import tell_problem
+from napari_uninuc.gui.layers.colours import ColourBy
 from napari_uninuc.gui.panels.frame import Panel, button, row
+from napari_uninuc.gui.window.notices import tell_problem
 
 __all__ = ["ClassesPanel"]
 

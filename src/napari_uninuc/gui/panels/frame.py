@@ -7,7 +7,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_uninuc.gui.desk import Desk
-from napari_uninuc.gui.keymap import button_text, key_of
+from napari_uninuc.gui.window.keymap import button_text, key_of
 
 __all__ = ["Panel", "button", "key_button", "row"]
 

@@ -6,9 +6,9 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel
 
 from napari_uninuc.errors import UniNucError
-from napari_uninuc.gui.notices import tell_problem, warn
 from napari_uninuc.gui.panels.frame import Panel, button, row
-from napari_uninuc.gui.preferences import preferences
+from napari_uninuc.gui.window.notices import tell_problem, warn
+from napari_uninuc.gui.window.preferences import preferences
 from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["ModelPanel"]

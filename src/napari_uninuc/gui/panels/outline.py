@@ -8,8 +8,8 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QLabel, QProgressBar, QSlider
 
 from napari_uninuc.gui.desk import Desk
-from napari_uninuc.gui.outlining import RunState
 from napari_uninuc.gui.panels.frame import Panel, button, row
+from napari_uninuc.gui.work.outlining import RunState
 from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["OutlinePanel"]

@@ -9,11 +9,11 @@ from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QLabel
 
 from napari_uninuc.errors import UniNucError
 from napari_uninuc.gui.desk import Desk
-from napari_uninuc.gui.notices import tell_problem, warn
 from napari_uninuc.gui.panels.frame import Panel, button, row
 from napari_uninuc.gui.slides.all_slides import Slides
 from napari_uninuc.gui.slides.layer import SCANNER_SUFFIXES, slide_layer_data
 from napari_uninuc.gui.slides.open_slide import OpenSlide
+from napari_uninuc.gui.window.notices import tell_problem, warn
 from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["PicturePanel"]

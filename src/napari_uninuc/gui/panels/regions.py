@@ -16,12 +16,12 @@ from qtpy.QtWidgets import (
 )
 
 from napari_uninuc.gui.desk import Desk
-from napari_uninuc.gui.keymap import key_of
 from napari_uninuc.gui.panels.frame import Panel, button, key_button, row
 from napari_uninuc.gui.panels.overview import Edges, Overview
 from napari_uninuc.gui.slides.all_slides import Slides
 from napari_uninuc.gui.slides.open_slide import OpenSlide, Region
 from napari_uninuc.gui.slides.region_view import box_in_view
+from napari_uninuc.gui.window.keymap import key_of
 from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["RegionsPanel"]

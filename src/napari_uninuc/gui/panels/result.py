@@ -4,10 +4,10 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QLabel, QMessageBox, QProgressBar
 
-from napari_uninuc.gui.notices import tell
 from napari_uninuc.gui.panels.frame import Panel, button
 from napari_uninuc.gui.slides.all_slides import Slides
 from napari_uninuc.gui.slides.open_slide import Region
+from napari_uninuc.gui.window.notices import tell
 from napari_uninuc.slides.merge_back import Merged
 
 __all__ = ["ResultPanel"]

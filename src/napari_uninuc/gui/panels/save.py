@@ -7,8 +7,8 @@ from qtpy.QtWidgets import QComboBox, QFileDialog
 
 from napari_uninuc.core.nuclei import Status
 from napari_uninuc.gui.desk import Desk
-from napari_uninuc.gui.notices import tell
 from napari_uninuc.gui.panels.frame import Panel, button, row
+from napari_uninuc.gui.window.notices import tell
 from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.io.formats import FORMATS
 

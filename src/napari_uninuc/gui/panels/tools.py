@@ -3,11 +3,11 @@
 from psygnal import SignalInstance
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
+from napari_uninuc.gui.canvas.tools import Tool
 from napari_uninuc.gui.desk import Desk
-from napari_uninuc.gui.keymap import key_of
 from napari_uninuc.gui.panels.frame import Panel, button, key_button
 from napari_uninuc.gui.slides.all_slides import Slides
-from napari_uninuc.gui.tools import Tool
+from napari_uninuc.gui.window.keymap import key_of
 from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["ToolsPanel"]

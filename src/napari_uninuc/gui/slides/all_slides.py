@@ -10,8 +10,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import ImageError
-from napari_uninuc.gui.keymap import Keyboard
-from napari_uninuc.gui.placement import Placement
+from napari_uninuc.gui.layers.placement import Placement
 from napari_uninuc.gui.slides.drawing import RegionDrawing
 from napari_uninuc.gui.slides.earlier import EarlierRegions
 from napari_uninuc.gui.slides.layer import scaled_in_um, slide_pixels_of
@@ -19,6 +18,7 @@ from napari_uninuc.gui.slides.open_slide import OpenSlide, Region, Survey
 from napari_uninuc.gui.slides.region_marks import RegionMarks
 from napari_uninuc.gui.slides.results import SlideResults
 from napari_uninuc.gui.slides.tour import RegionTour
+from napari_uninuc.gui.window.keymap import Keyboard
 from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.slides.opening import require_mpp
@@ -59,7 +59,7 @@ class Slides:
         self._marks: RegionMarks | None = None
         self.results = SlideResults(viewer, bench, on_problem=on_problem)
         self.drawing = RegionDrawing(viewer, window, self, bench, on_problem=on_problem)
-        self.tour = RegionTour(viewer, window, self, bench)
+        self.tour = RegionTour(viewer, window, self, bench, self.drawing.tool)
         self.earlier = EarlierRegions(self, bench, on_problem=on_problem)
         keys = {
             "region": self.drawing.toggle,

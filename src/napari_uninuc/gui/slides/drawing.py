@@ -1,7 +1,7 @@
 """Regions drawn on the current slide: the tool, what a drag means, and reading the pixels."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from qtpy.QtWidgets import QWidget
 
@@ -11,13 +11,11 @@ from napari_uninuc.gui.slides.open_slide import OpenSlide
 from napari_uninuc.gui.slides.region_sizes import box_between, require_fitting, words_for
 from napari_uninuc.gui.slides.region_tool import RegionTool, World
 from napari_uninuc.gui.slides.results import begin_with
+from napari_uninuc.gui.slides.shelf import Shelf
 from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.slides.protocol import Box
 from napari_uninuc.slides.regions import place_of, read_region
-
-if TYPE_CHECKING:
-    from napari_uninuc.gui.slides.all_slides import Slides
 
 __all__ = ["RegionDrawing"]
 
@@ -45,7 +43,7 @@ class RegionDrawing:
         self,
         viewer: Any,
         window: QWidget,
-        slides: "Slides",
+        slides: Shelf,
         bench: Workbench,
         *,
         on_problem: Callable[[Exception], None],

@@ -1,17 +1,14 @@
 """Regions worked at before, as they are on disk, brought back to their slide."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from napari_uninuc.errors import SessionError
 from napari_uninuc.gui.slides.open_slide import OpenSlide
+from napari_uninuc.gui.slides.shelf import Shelf
 from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.journal.listing import FoundRegion
 from napari_uninuc.session.keeping import Restored, restore
 from napari_uninuc.slides.regions import read_region
-
-if TYPE_CHECKING:
-    from napari_uninuc.gui.slides.all_slides import Slides
 
 __all__ = ["EarlierRegions"]
 
@@ -27,7 +24,7 @@ class EarlierRegions:
     """
 
     def __init__(
-        self, slides: "Slides", bench: Workbench, *, on_problem: Callable[[Exception], None]
+        self, slides: Shelf, bench: Workbench, *, on_problem: Callable[[Exception], None]
     ) -> None:
         self._slides, self._bench, self._on_problem = slides, bench, on_problem
 

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_uninuc.gui.notices import tell_problem, warn
 from napari_uninuc.gui.slides.levels import SlideLevel, SlidePixels, SlideSource
+from napari_uninuc.gui.window.notices import tell_problem, warn
 from napari_uninuc.slides.opening import look_at_slide
 
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-__all__ = ["SCANNER_SUFFIXES", "scaled_in_um", "slide_layer_data", "slide_pixels_of"]
+__all__ = ["SCANNER_SUFFIXES", "is_slide", "scaled_in_um", "slide_layer_data", "slide_pixels_of"]
 
 SCANNER_SUFFIXES = (
     ".svs",
@@ -59,3 +59,8 @@ def slide_pixels_of(layer: "Layer") -> SlidePixels | None:
         return None
     finest = layer.data[0]
     return finest.pixels if isinstance(finest, SlideLevel) else None
+
+
+def is_slide(layer: "Layer") -> bool:
+    """Whether a layer shows a slide."""
+    return slide_pixels_of(layer) is not None

@@ -7,7 +7,7 @@ import numpy as np
 from napari.layers import Layer, Shapes
 from qtpy.QtCore import QTimer
 
-from napari_uninuc.gui.placement import Placement
+from napari_uninuc.gui.layers.placement import Placement
 
 __all__ = ["RegionMarks"]
 

@@ -8,9 +8,9 @@ from qtpy.QtCore import QPoint, QRect, QSize
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QLabel, QRubberBand, QWidget
 
-from napari_uninuc.gui.canvas_watch import CanvasWatch
-from napari_uninuc.gui.keymap import Keyboard
-from napari_uninuc.gui.tool_acts import LEFT
+from napari_uninuc.gui.canvas.canvas_watch import CanvasWatch
+from napari_uninuc.gui.canvas.tool_acts import LEFT
+from napari_uninuc.gui.window.keymap import Keyboard
 
 __all__ = ["RegionTool"]
 

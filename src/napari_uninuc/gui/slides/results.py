@@ -10,7 +10,7 @@ from psygnal import Signal
 
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
-from napari_uninuc.gui.placement import Placement
+from napari_uninuc.gui.layers.placement import Placement
 from napari_uninuc.gui.slides.open_slide import OpenSlide, Region
 from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.session import AnnotationSession

@@ -1,18 +1,17 @@
 """Going from region to region of a slide, by list, key, overview or click."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from qtpy.QtWidgets import QWidget
 
+from napari_uninuc.gui.canvas.tool_acts import LEFT
 from napari_uninuc.gui.slides.open_slide import Region
+from napari_uninuc.gui.slides.region_tool import RegionTool
 from napari_uninuc.gui.slides.region_view import look_at_box
-from napari_uninuc.gui.tool_acts import LEFT
+from napari_uninuc.gui.slides.shelf import Shelf
 from napari_uninuc.gui.workbench import Workbench
-
-if TYPE_CHECKING:
-    from napari_uninuc.gui.slides.all_slides import Slides
 
 __all__ = ["RegionTour"]
 
@@ -25,11 +24,14 @@ class RegionTour:
     viewer, window : napari's viewer and its main window
     slides : know the current slide and its regions
     bench : opens pictures
+    tool : draws regions; it is put away before one is gone to
     """
 
-    def __init__(self, viewer: Any, window: QWidget, slides: "Slides", bench: Workbench) -> None:
+    def __init__(
+        self, viewer: Any, window: QWidget, slides: Shelf, bench: Workbench, tool: RegionTool
+    ) -> None:
         self._viewer, self._window = viewer, window
-        self._slides, self._bench = slides, bench
+        self._slides, self._bench, self._tool = slides, bench, tool
         viewer.mouse_drag_callbacks.append(self._on_press)
 
     def close(self) -> None:
@@ -39,7 +41,7 @@ class RegionTour:
 
     def go_to(self, region: Region, *, move: bool = True) -> None:
         """Work at a region; the camera shows all of it unless told to stay."""
-        self._slides.drawing.tool.disarm()
+        self._tool.disarm()
         self._bench.open(region.layer)
         desk = self._bench.desk
         if desk is not None:
@@ -84,12 +86,7 @@ class RegionTour:
     def _on_press(self, _viewer: Any, event: Any) -> Iterator[None]:
         """Go to the region that is clicked, unless it is the one worked at."""
         slide = self._slides.current
-        if (
-            slide is None
-            or event.button != LEFT
-            or self._slides.drawing.tool.armed
-            or len(slide.regions) < 2
-        ):
+        if slide is None or event.button != LEFT or self._tool.armed or len(slide.regions) < 2:
             return
         yield
         if event.type == "mouse_move":

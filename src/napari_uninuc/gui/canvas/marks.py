@@ -16,7 +16,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_uninuc.core.instances import InstanceMask
-from napari_uninuc.gui.idle import IdleQueue
+from napari_uninuc.gui.window.idle import IdleQueue
 
 __all__ = ["MARK_COLOURS", "Mark", "Marks", "outline_pixels", "polyline_pixels", "spot_pixels"]
 

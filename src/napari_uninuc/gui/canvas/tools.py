@@ -9,24 +9,45 @@ drag. Nothing of the camera is switched off, so there is nothing to restore.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from napari.layers import Labels
 from psygnal import Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_uninuc.errors import UniNucError
-from napari_uninuc.gui.canvas_watch import CanvasWatch
-from napari_uninuc.gui.gestures import Place
-from napari_uninuc.gui.gl_context import ContextGuard
-from napari_uninuc.gui.keymap import Reach
-from napari_uninuc.gui.layers import LayerBridge
-from napari_uninuc.gui.tool_acts import LEFT, MIDDLE, Tool, ToolActs
+from napari_uninuc.gui.canvas.canvas_watch import CanvasWatch
+from napari_uninuc.gui.canvas.draft_marks import DraftMarks
+from napari_uninuc.gui.canvas.gestures import Place
+from napari_uninuc.gui.canvas.gl_context import ContextGuard
+from napari_uninuc.gui.canvas.tool_acts import LEFT, MIDDLE, Tool, ToolActs
+from napari_uninuc.gui.window.keymap import Reach
 from napari_uninuc.session import AnnotationSession
 
 __all__ = ["Tool", "Tools"]
 
 _CLICK_PX = 4  # screen px the mouse may move between press and release of a click
+
+
+class Shown(Protocol):
+    """What gestures need of the layers that show a session; `LayerBridge` is that.
+
+    Attributes
+    ----------
+    marks : what is drawn over the nuclei
+    layers : those of the session, none of which is made by asking
+    """
+
+    @property
+    def marks(self) -> DraftMarks: ...
+
+    @property
+    def layers(self) -> tuple[Labels, ...]: ...
+
+    def to_tile(self, position: tuple[float, ...], dims_displayed: list[int]) -> Place | None:
+        """Turn a position of a mouse event into tile px; None where it is not seen flat."""
+        ...
 
 
 class Tools:
@@ -36,7 +57,7 @@ class Tools:
     ----------
     viewer : its mouse callbacks are used; napari's zoom by double-click is taken out while armed
     window : the main window of that viewer
-    session, bridge : what is changed and where it is shown
+    session, shown : what is changed and where it is shown
     on_problem : told when a gesture could not be carried out
 
     Attributes
@@ -51,11 +72,11 @@ class Tools:
         viewer: Any,
         window: QWidget,
         session: AnnotationSession,
-        bridge: LayerBridge,
+        shown: Shown,
         *,
         on_problem: Callable[[Exception], None],
     ):
-        self._viewer, self._session, self._bridge = viewer, session, bridge
+        self._viewer, self._session, self._shown = viewer, session, shown
         self._on_problem = on_problem
         self._acts = ToolActs(session)
         self._tool = Tool.FIX
@@ -64,7 +85,7 @@ class Tools:
         self._double_click_callbacks: list[Any] = []
         self._active_layer: Any = None
         self._context_guard = ContextGuard(viewer, window)
-        self._watch = CanvasWatch(window, lambda: bridge.marks.hover(0))
+        self._watch = CanvasWatch(window, lambda: shown.marks.hover(0))
         viewer.mouse_drag_callbacks.append(self._on_press)
         viewer.mouse_move_callbacks.append(self._on_move)
         viewer.layers.selection.events.active.connect(self._on_active_layer, position="last")
@@ -92,19 +113,19 @@ class Tools:
         """How far our keys reach now."""
         if self.active:
             return Reach.ALL
-        on_nuclei = self._armed and self._active_layer in self._bridge.layers
+        on_nuclei = self._armed and self._active_layer in self._shown.layers
         return Reach.BRUSH if on_nuclei else Reach.BACK
 
     @property
     def hovered(self) -> int:
         """Id of the nucleus under the cursor, 0 for none."""
-        return self._bridge.marks.hovered
+        return self._shown.marks.hovered
 
     def arm(self, tool: Tool = Tool.FIX) -> None:
         """Take a tool; a drawing mode of the active layer, and of the nuclei, is put away."""
         self.cancel_drag()
         self._tool, self._armed = tool, True
-        for layer in {self._active_layer, *self._bridge.layers} - {None}:
+        for layer in {self._active_layer, *self._shown.layers} - {None}:
             layer.mode = "pan_zoom"
         self._paused = False
         self._take_double_clicks(True)
@@ -115,7 +136,7 @@ class Tools:
         """Put the tool away; napari is as if it had never been there."""
         self.cancel_drag()
         self._armed = self._paused = False
-        self._bridge.marks.hover(0)
+        self._shown.marks.hover(0)
         self._take_double_clicks(False)
         self._restore_cursor()
         self.changed.emit()
@@ -124,7 +145,7 @@ class Tools:
         """Forget the drag under way, or the first place of a split; True if there was one."""
         under_way = self._drag_number > 0 or self._acts.seed is not None
         self._drag_number, self._acts.seed = 0, None
-        self._bridge.marks.end_drag()
+        self._shown.marks.end_drag()
         return under_way
 
     def close(self) -> None:
@@ -175,7 +196,7 @@ class Tools:
         self._take_double_clicks(not paused)
         if paused:
             self.cancel_drag()
-            self._bridge.marks.hover(0)
+            self._shown.marks.hover(0)
             self._restore_cursor()
         else:
             self._viewer.cursor.style = "crosshair"
@@ -188,7 +209,7 @@ class Tools:
     # -- mouse ------------------------------------------------------------------------------
 
     def _place(self, event: Any) -> Place | None:
-        return self._bridge.to_tile(event.position, event.dims_displayed)
+        return self._shown.to_tile(event.position, event.dims_displayed)
 
     def _is_on_tile(self, place: Place) -> bool:
         height, width = self._session.tile.shape
@@ -198,7 +219,7 @@ class Tools:
         if not self.active:
             return
         place = self._place(event)
-        self._bridge.marks.hover(0 if place is None else self._session.labels.at(place))
+        self._shown.marks.hover(0 if place is None else self._session.labels.at(place))
 
     def _on_double_click(self, _viewer: Any, event: Any) -> None:
         place = self._place(event)
@@ -239,7 +260,7 @@ class Tools:
         if number != self._drag_number:  # Esc, or the tool was put away
             return
         self._drag_number = 0
-        self._bridge.marks.end_drag()
+        self._shown.marks.end_drag()
         moved = moved or _distance(event.pos, pressed_at) > _CLICK_PX
         end = self._place(event)
         if not moved:
@@ -264,20 +285,20 @@ class Tools:
     def _show_drag(self, path: list[Place]) -> None:
         (y0, x0), (y1, x1) = path[0], path[-1]
         if self._tool is Tool.FIX:
-            self._bridge.marks.drag([(y0, x0), (y0, x1), (y1, x1), (y1, x0)], closed=True)
+            self._shown.marks.drag([(y0, x0), (y0, x1), (y1, x1), (y1, x0)], closed=True)
         elif self._tool is Tool.LASSO:
-            self._bridge.marks.drag(path)
+            self._shown.marks.drag(path)
         else:
-            self._bridge.marks.drag([path[0], path[-1]])
+            self._shown.marks.drag([path[0], path[-1]])
 
     def _safely(self, action: Callable[..., None], *arguments: Any) -> None:
-        self._bridge.marks.restore()
+        self._shown.marks.restore()
         try:
             action(*arguments)
         except UniNucError as problem:
             self._on_problem(problem)
         if self._acts.seed is not None:
-            self._bridge.marks.drag([self._acts.seed])
+            self._shown.marks.drag([self._acts.seed])
 
 
 def _distance(first: Any, second: Any) -> float:

@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_uninuc.gui.keymap import CLASS_KEYS, KEYS, MOUSE
+from napari_uninuc.gui.window.keymap import CLASS_KEYS, KEYS, MOUSE
 
 __all__ = ["KeySheet"]
 

@@ -12,8 +12,8 @@ from psygnal import Signal
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.protocol import Annotator
 from napari_uninuc.errors import SessionError
-from napari_uninuc.gui.jobs import Worker
-from napari_uninuc.gui.preferences import preferences
+from napari_uninuc.gui.window.preferences import preferences
+from napari_uninuc.gui.work.jobs import Worker
 from napari_uninuc.journal.listing import FoundSession, find_sessions
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.session.keeping import Actor, Keeper, Restored, restore

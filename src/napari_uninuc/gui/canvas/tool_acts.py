@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Any
 
-from napari_uninuc.gui.gestures import (
+from napari_uninuc.gui.canvas.gestures import (
     Place,
     box_between,
     box_meets,

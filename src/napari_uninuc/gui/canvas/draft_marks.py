@@ -8,8 +8,7 @@ import numpy.typing as npt
 from qtpy.QtCore import QTimer
 
 from napari_uninuc.core.instances import InstanceMask
-from napari_uninuc.gui.idle import IdleQueue
-from napari_uninuc.gui.marks import (
+from napari_uninuc.gui.canvas.marks import (
     NO_PIXELS,
     Mark,
     Marks,
@@ -17,6 +16,7 @@ from napari_uninuc.gui.marks import (
     polyline_pixels,
     spot_pixels,
 )
+from napari_uninuc.gui.window.idle import IdleQueue
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.session.draft import Draft
 

@@ -11,11 +11,11 @@ from napari.layers import Labels
 from napari_uninuc.core.edits import Edit
 from napari_uninuc.core.extents import Box, join_boxes, slices
 from napari_uninuc.errors import LabelsError
-from napari_uninuc.gui.brush import BrushWatch
-from napari_uninuc.gui.colours import NucleusColours
-from napari_uninuc.gui.idle import IdleQueue
-from napari_uninuc.gui.marks import forget_strokes
-from napari_uninuc.gui.placement import Placement
+from napari_uninuc.gui.canvas.brush import BrushWatch
+from napari_uninuc.gui.canvas.marks import forget_strokes
+from napari_uninuc.gui.layers.colours import NucleusColours
+from napari_uninuc.gui.layers.placement import Placement
+from napari_uninuc.gui.window.idle import IdleQueue
 from napari_uninuc.session import AnnotationSession
 
 __all__ = ["NucleiLayer"]

@@ -7,9 +7,9 @@ from functools import partial
 from psygnal import Signal
 
 from napari_uninuc.engine.protocol import Annotator, FoundNucleus
-from napari_uninuc.gui.idle import IdleQueue
-from napari_uninuc.gui.jobs import Task, Worker
-from napari_uninuc.gui.keeping import Keeping, actor_of
+from napari_uninuc.gui.window.idle import IdleQueue
+from napari_uninuc.gui.work.jobs import Task, Worker
+from napari_uninuc.gui.work.keeping import Keeping, actor_of
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.session.keeping import Actor
 

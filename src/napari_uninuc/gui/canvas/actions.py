@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from napari_uninuc.errors import UniNucError
-from napari_uninuc.gui.tools import Tool, Tools
+from napari_uninuc.gui.canvas.tools import Tool, Tools
 from napari_uninuc.session import AnnotationSession
 
 __all__ = ["Actions"]

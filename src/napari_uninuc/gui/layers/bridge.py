@@ -16,14 +16,14 @@ from napari.utils.colormaps import DirectLabelColormap
 from psygnal import Signal
 
 from napari_uninuc.core.edits import Edit
-from napari_uninuc.gui.colours import ColourBy, NucleusColours
-from napari_uninuc.gui.draft_marks import DraftMarks
-from napari_uninuc.gui.idle import IdleQueue
-from napari_uninuc.gui.layer_tables import CLASSES_KEY
-from napari_uninuc.gui.marks import Marks
-from napari_uninuc.gui.nuclei_layer import NucleiLayer
-from napari_uninuc.gui.placement import PLACED_BY, Placement, unit_factors
-from napari_uninuc.gui.table import FeatureTable
+from napari_uninuc.gui.canvas.draft_marks import DraftMarks
+from napari_uninuc.gui.canvas.marks import Marks
+from napari_uninuc.gui.layers.colours import ColourBy, NucleusColours
+from napari_uninuc.gui.layers.feature_table import FeatureTable
+from napari_uninuc.gui.layers.layer_tables import CLASSES_KEY
+from napari_uninuc.gui.layers.nuclei_layer import NucleiLayer
+from napari_uninuc.gui.layers.placement import PLACED_BY, Placement, unit_factors
+from napari_uninuc.gui.window.idle import IdleQueue
 from napari_uninuc.session import AnnotationSession
 
 __all__ = ["LayerBridge"]

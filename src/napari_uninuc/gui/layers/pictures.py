@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import ImageError
-from napari_uninuc.gui.placement import Placement
+from napari_uninuc.gui.layers.placement import Placement
 
 if TYPE_CHECKING:
     from napari.layers import Image

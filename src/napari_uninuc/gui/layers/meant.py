@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Image, Layer
 
-from napari_uninuc.gui.placement import unit_factors
+from napari_uninuc.gui.layers.placement import unit_factors
 
 __all__ = ["Covers", "hides", "is_shown", "meant_picture", "put_below"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from napari_uninuc.core.review_walk import ReviewWalk
-from napari_uninuc.gui.layers import LayerBridge
+from napari_uninuc.gui.layers.bridge import LayerBridge
 from napari_uninuc.session import AnnotationSession
 
 __all__ = ["Reviewing"]

@@ -1,7 +1,7 @@
 """Whether napari can open a window here, found out in a process that may crash.
 
 Qt ends the whole process where there is no display or a system library is missing, so the
-question is put to a child: ``python -m napari_uninuc.gui.window_check``.
+question is put to a child: ``python -m napari_uninuc.gui.window.check``.
 """
 
 import json
@@ -47,7 +47,7 @@ def probe_window() -> WindowState:
     """Try napari, Qt, our manifest and a Qt application in a child process; takes seconds."""
     if find_spec("napari") is None:
         return WindowState(problem=f"napari is not installed; {_INSTALL}")
-    command = [sys.executable, "-m", "napari_uninuc.gui.window_check"]
+    command = [sys.executable, "-m", "napari_uninuc.gui.window.check"]
     try:
         child = subprocess.run(
             command, capture_output=True, text=True, timeout=_LONGEST_S, check=False

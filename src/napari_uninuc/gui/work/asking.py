@@ -5,7 +5,7 @@ from collections.abc import Callable
 from qtpy.QtCore import QTimer
 
 from napari_uninuc.engine.protocol import Annotator
-from napari_uninuc.gui.jobs import Worker
+from napari_uninuc.gui.work.jobs import Worker
 from napari_uninuc.session import AnnotationSession, Draft
 
 __all__ = ["Asker"]

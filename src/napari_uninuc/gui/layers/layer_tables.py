@@ -10,7 +10,7 @@ import pandas as pd
 
 from napari_uninuc.core.classes import ClassPalette, NucleusClass
 from napari_uninuc.core.segmentation import Segmentation
-from napari_uninuc.gui.colours import NucleusColormap
+from napari_uninuc.gui.layers.colours import NucleusColormap
 from napari_uninuc.io.colours import hex_of
 
 __all__ = ["CLASSES_KEY", "segmentation_of"]

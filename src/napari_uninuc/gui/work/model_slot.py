@@ -14,8 +14,8 @@ from napari_uninuc.core.prompts import Answer, Prompt
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.protocol import Annotator
 from napari_uninuc.errors import ModelNotFoundError
-from napari_uninuc.gui.jobs import Worker
-from napari_uninuc.gui.preferences import preferences
+from napari_uninuc.gui.window.preferences import preferences
+from napari_uninuc.gui.work.jobs import Worker
 
 __all__ = ["Loader", "ModelSlot", "load_bundled"]
 

@@ -8,8 +8,6 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image
 
-    from napari_uninuc.gui.widget import CorrectNucleiWidget
-
 __all__ = ["add_tile", "open_for_correction", "show_for_correction"]
 
 
@@ -22,13 +20,15 @@ def show_for_correction(tile: Tile) -> None:
     napari.run()
 
 
-def open_for_correction(viewer: "napari.Viewer", tile: Tile) -> "CorrectNucleiWidget":
-    """Add a picture and the widget to a viewer; nuclei are outlined as soon as it is open."""
-    from napari_uninuc.gui.widget import CorrectNucleiWidget
+def open_for_correction(viewer: "napari.Viewer", tile: Tile) -> Any:
+    """Add a picture and the panel to a viewer; nuclei are outlined as soon as it is open.
 
+    Returns
+    -------
+    widget : the `CorrectNucleiWidget`, as napari made it from the manifest
+    """
     layer = add_tile(viewer, tile)
-    widget = CorrectNucleiWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="UniNuc: correct nuclei", area="right")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-uninuc", "UniNuc: correct nuclei")
     bench = widget.workbench
 
     def outline() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Qt, Signal
 
-from napari_uninuc.gui.work_queue import STARTED, Prompt, Task, TaskState, WorkQueue, serve
+from napari_uninuc.gui.work.work_queue import STARTED, Prompt, Task, TaskState, WorkQueue, serve
 
 __all__ = ["Task", "TaskState", "Worker"]
 

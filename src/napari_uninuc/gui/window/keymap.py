@@ -15,7 +15,7 @@ from qtpy.QtCore import QObject, Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QShortcut, QWidget
 
-from napari_uninuc.gui.key_watch import Field, KeyWatch, code_of, field_of
+from napari_uninuc.gui.window.key_watch import Field, KeyWatch, code_of, field_of
 
 __all__ = ["CLASS_KEYS", "KEYS", "MOUSE", "Key", "Keyboard", "Reach", "button_text", "key_of"]
 

@@ -10,9 +10,9 @@ from napari.layers import Labels, Layer
 from napari_uninuc.core.extents import count_ids
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.errors import LabelsError
-from napari_uninuc.gui.layer_tables import segmentation_of
-from napari_uninuc.gui.pictures import plane_of
-from napari_uninuc.gui.placement import unit_factors
+from napari_uninuc.gui.layers.layer_tables import segmentation_of
+from napari_uninuc.gui.layers.pictures import plane_of
+from napari_uninuc.gui.layers.placement import unit_factors
 
 __all__ = ["Taken", "nuclei_on_picture"]
 

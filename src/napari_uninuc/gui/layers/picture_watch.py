@@ -7,7 +7,7 @@ from napari.layers import Image, Layer
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_uninuc.gui.meant import Covers, is_shown, meant_picture, put_below
+from napari_uninuc.gui.layers.meant import Covers, is_shown, meant_picture, put_below
 
 __all__ = ["PictureWatch"]
 
