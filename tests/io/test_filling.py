@@ -84,3 +84,8 @@ def test_too_large_and_too_winding_are_refused(monkeypatch):
         fill_polygon([square], SHAPE)
     monkeypatch.setattr(filling, "MAX_CROSSINGS", 18)
     assert whole(fill_polygon([square], SHAPE)).sum() == 81
+
+
+def test_a_height_of_some_points_is_left_out():
+    (y, x), mask = fill_polygon([[[2, 3, 0], [6, 3], [6, 8, 1.5], [2, 8]]], (20, 20))
+    assert (y, x, mask.sum()) == (3, 2, 20)

@@ -344,6 +344,8 @@ CELL = feature(square(3, 10, 6), objectType="cell") | {"nucleusGeometry": square
         ({}, "left out 1 annotation beside"),
         ({"objectType": "tile"}, r"tile \(1\)"),
         ({"objectType": "tmaCore", "isMissing": False}, r"TMA core \(1\)"),
+        ({"objectType": "TMA_core"}, r"TMA core \(1\)"),
+        ({"objectType": "Tile"}, r"tile \(1\)"),
         ({"objectType": "root"}, r"root object \(1\)"),
     ],
 )
@@ -365,6 +367,30 @@ def test_kinds_as_qupath_02_wrote_them(tmp_path):
     ]
     stored = read_geojson(foreign(tmp_path / "a.geojson", *old), (20, 20))
     assert areas(stored) == [4, 4]
+
+
+@pytest.mark.parametrize("name", ["childObjects", "children"])
+@pytest.mark.parametrize("beneath_properties", [True, False])
+def test_a_hierarchy_is_gone_through(tmp_path, name, beneath_properties):
+    """As QuPath writes objects with those beneath them."""
+
+    def around(side, inner):
+        region = feature(square(0, 0, side), objectType="annotation")
+        owner = region["properties"] if beneath_properties else region
+        owner[name] = inner
+        return region
+
+    path = foreign(tmp_path / "a.geojson", around(20, [around(19, NUCLEI[:2]), NUCLEI[2]]))
+    stored = read_geojson(path, (20, 20))
+    assert areas(stored) == [4, 4, 4]
+    assert stored.notice.startswith("left out 2 annotations beside detections")
+    refuse(foreign(path, around(20, [NUCLEI[0], "a"])), "something else in the list")
+
+
+def test_a_hole_of_two_points_is_none(tmp_path):
+    rings = [*SQUARE, [[3, 4], [5, 6]]]
+    path = foreign(tmp_path / "a.geojson", feature({"type": "Polygon", "coordinates": rings}))
+    assert areas(read_geojson(path, (20, 20))) == [20]
 
 
 def test_a_cell_without_nucleus_is_its_outline(tmp_path):

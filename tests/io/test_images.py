@@ -6,7 +6,7 @@ import tifffile
 from PIL import Image
 
 from napari_uninuc.errors import ImageError
-from napari_uninuc.io.images import read_image
+from napari_uninuc.io.images import read_image, read_image_with_notice
 
 RGB = np.random.default_rng(1).integers(0, 256, (33, 47, 3), dtype=np.uint8)
 
@@ -240,3 +240,14 @@ def test_decompression_bombs_are_refused(tmp_path, monkeypatch):
     for limit in (9_000, 4_000):  # Pillow warns above the limit and raises above twice the limit
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
         refuse(tmp_path / "a.png", "too large")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_picture_as_dark_as_fluorescence_is_told(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    cells = np.full((64, 64, 3), (2, 3, 9), np.uint8)
+    cells[20:30, 20:30] = (0, 0, 250)
+    for pixels, told in ((cells, True), (255 - cells, False), (np.zeros_like(cells), False)):
+        Image.fromarray(pixels).save(path)
+        notice = read_image_with_notice(path)[1]
+        assert ("dark, as fluorescence is" in notice) is told

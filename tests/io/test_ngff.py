@@ -172,6 +172,7 @@ def test_metadata_that_is_none_is_said_in_words(tmp_path, stored, words):
 def test_the_axes_of_a_placement_count_from_the_front():
     found = placement_of({"axes": axes("yx"), "datasets": [{"path": "a"}]}, 4)
     assert (found.y_axis, found.x_axis) == (2, 3)
+    assert found.axes == ("", "", "y", "x")
 
 
 # -- which group is the label image -----------------------------------------------------------
@@ -192,6 +193,9 @@ def test_labels_that_nobody_listed_are_found_where_there_is_one(tmp_path):
     root.create_group("labels")
     folder(tmp_path / "a.zarr" / "labels" / "one", multiscale())
     np.testing.assert_array_equal(read_labels(tmp_path / "a.zarr"), LABELS)
+    root["labels"].attrs["labels"] = ["one"]
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.zarr" / "labels"), LABELS)
+    del root["labels"].attrs["labels"]
     folder(tmp_path / "a.zarr" / "labels" / "two", multiscale())
     with pytest.raises(LabelsError, match="labels/"):
         read_labels(tmp_path / "a.zarr")

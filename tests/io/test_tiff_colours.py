@@ -65,6 +65,14 @@ def test_luma_and_chroma_become_colours(tmp_path, options):
     assert off(picture) < 1.5
 
 
+def test_aperio_jpeg2000_of_colours_is_so_whatever_the_tag_says(tmp_path):
+    path = tmp_path / "a.tif"
+    options = {"compression": 33005, "photometric": "ycbcr", "description": "Aperio x|MPP = 0.25"}
+    tifffile.imwrite(path, TISSUE, **options, **TILES)
+    for pixels in both(path):
+        np.testing.assert_array_equal(pixels, TISSUE)
+
+
 def test_jpeg_tiles_of_any_photometric_are_the_same_for_pictures_and_slides(tmp_path):
     for name, options in (("ycbcr", {}), ("rgb", {"outcolorspace": "rgb"})):
         path = tmp_path / f"{name}.tif"

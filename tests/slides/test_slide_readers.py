@@ -169,6 +169,39 @@ def test_a_codec_that_is_not_there_is_said_at_once(tmp_path, tissue, monkeypatch
         open_slide(path, mpp=0.25)
 
 
+def test_ome_zarr_says_its_scale_in_any_way_that_labels_may(make_slide, tissue):
+    path = make_slide("zarr-0.4", tissue(300, 300), levels=1)
+    group = zarr.open_group(str(path))
+    (stored,) = group.attrs["multiscales"]
+    scale, shift = {"type": "scale", "scale": [1, 0.5, 0.5]}, {"type": "translation"}
+    steps = [scale, {**shift, "translation": [0, 100, 50]}]
+    stored["datasets"][0]["coordinateTransformations"] = [
+        {"type": "sequence", "transformations": steps}
+    ]
+    stored["coordinateTransformations"] = [scale]
+    for axis in stored["axes"]:
+        axis["name"] = axis["name"].upper()
+    red, green, blue = ({"color": colour} for colour in ("#ff0000", "#00ff00", "#0000ff"))
+    group.attrs.update({"multiscales": [stored], "omero": {"channels": [red, green, blue]}})
+    slide = open_slide(path)
+    assert (slide.mpp, slide.origin_yx) == (0.25, (0, 0))
+    np.testing.assert_array_equal(slide.read(0, (0, 0, 300, 300)), tissue(300, 300))
+
+
+@pytest.mark.parametrize("axes", [None, ["t", "c", "z", "y", "x"]])
+def test_ome_zarr_before_axes_had_units(tmp_path, tissue, axes):
+    path = tmp_path / "a.zarr"
+    group = zarr.open_group(str(path), mode="w", zarr_format=2)
+    pixels = np.moveaxis(tissue(300, 300), -1, 0)[None, :, None]
+    group.create_array("0", data=np.ascontiguousarray(pixels), chunks=(1, 3, 1, 256, 256))
+    said = {} if axes is None else {"axes": axes}
+    group.attrs["multiscales"] = [{"datasets": [{"path": "0"}], **said}]
+    with pytest.raises(ImageError, match="--mpp"):
+        open_slide(path)
+    slide = open_slide(path, mpp=0.25)
+    np.testing.assert_array_equal(slide.read(0, (0, 0, 300, 300)), tissue(300, 300))
+
+
 def test_ome_zarr_of_something_else_is_refused(tmp_path, make_slide, tissue):
     path = make_slide("zarr-0.4", tissue(300, 300))
     group = zarr.open_group(str(path))

@@ -1,11 +1,7 @@
 """The face scripts see: SAM 2's image predictor, and automatic segmentation."""
 
-import math
-import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_uninuc.core.geometry import Field
-from napari_uninuc.core.instances import InstanceMask, resolve_overlaps
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.engine.answering import Answers, FieldAnswers
-from napari_uninuc.engine.automatic import find_in_field
-from napari_uninuc.engine.full_device import where_it_fits
+from napari_uninuc.engine.answering import Answers
 from napari_uninuc.engine.loading import load_engine, untrained_engine
-from napari_uninuc.engine.owners import owners_of
-from napari_uninuc.engine.postprocess import without_crumbs
 from napari_uninuc.engine.requests import OUTSIDE, PromptBatch
 from napari_uninuc.engine.sam_arrays import (
     blank_masks,
@@ -31,17 +21,13 @@ from napari_uninuc.engine.sam_arrays import (
     pixels_of,
     prompts_of_sam,
 )
-from napari_uninuc.engine.settings import SegmentSettings
+from napari_uninuc.engine.set_picture import Notice, Progress, SetPicture
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.errors import ImageError, PromptError
 from napari_uninuc.network.card import ModelCard
 
 __all__ = ["Predictor", "load_predictor"]
 
-Progress = Callable[[int, int], None]
-"""Called with (fields done, fields in all)."""
-Notice = Callable[[str], object]
-"""Called with one line that a user should read."""
 SamAnswer = tuple[npt.NDArray[Any], npt.NDArray[np.float32], npt.NDArray[np.float32]]
 """Masks, predicted IoUs, low-resolution logits."""
 
@@ -87,14 +73,6 @@ def load_predictor(
     return Predictor(engine, tell)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Picture:
-    """A picture that was set, and the fields it is looked at in."""
-
-    tile: Tile
-    fields: tuple[Field, ...]
-
-
 class Predictor:
     """Prompts in, masks out; one picture at a time, encoded once.
 
@@ -112,7 +90,7 @@ class Predictor:
         self._tell = _warn if notice is None else notice
         # Assigned whole and read once a call: a picture set meanwhile, by another thread or by
         # `progress`, is not mixed with the one that is asked.
-        self._pictures: tuple[_Picture, ...] = ()
+        self._pictures: tuple[SetPicture, ...] = ()
         self._is_batch = False
         self._failure = ""
         self._encode_seconds = 0.0  # spent in set_image, and not yet told by segment
@@ -174,16 +152,11 @@ class Predictor:
         self._encode_seconds = sum(seconds for _, seconds in taken)
         self._pictures, self._is_batch = tuple(picture for picture, _ in taken), is_batch
 
-    def _taken(self, image: npt.ArrayLike | Tile, mpp: float | None) -> tuple[_Picture, float]:
+    def _taken(self, image: npt.ArrayLike | Tile, mpp: float | None) -> tuple[SetPicture, float]:
         """A picture, and the seconds that encoding took; 0.0 where it is left for later."""
         tile = image if isinstance(image, Tile) else Tile.from_array(pixels_of(image), mpp)
-        picture = _Picture(tile, tuple(self.engine.fields(tile)))
-        if len(picture.fields) > 1:
-            return picture, 0.0
-        seconds = where_it_fits(
-            self.engine, lambda engine: engine.embed(tile, picture.fields[0]).seconds, self._tell
-        )
-        return picture, seconds
+        picture = SetPicture(self.engine, tile, self._tell)
+        return picture, picture.encode()
 
     def reset_predictor(self) -> None:
         """Forget the picture, or pictures."""
@@ -204,19 +177,12 @@ class Predictor:
                 "a picture of several fields has no single embedding; pass one of at most "
                 f"{self.engine.config.input_size} px at the model's scale"
             )
-        maps = [self._coarse(picture) for picture in pictures]
+        maps = [picture.coarse() for picture in pictures]
         if len({level.shape for level in maps}) > 1:
             raise PromptError(
                 "pictures of different sizes have no common embedding; set one after the other"
             )
         return torch.cat(maps)
-
-    def _coarse(self, picture: _Picture) -> torch.Tensor:
-        return where_it_fits(
-            self.engine,
-            lambda engine: engine.embed(picture.tile, picture.fields[0]).embedding.maps.coarse,
-            self._tell,
-        )
 
     def predict(
         self,
@@ -312,14 +278,14 @@ class Predictor:
         return [a[0] for a in answers], [a[1] for a in answers], [a[2] for a in answers]
 
     def _sam_answer(
-        self, picture: _Picture, prompts: PromptBatch, candidates: bool, as_logits: bool
+        self, picture: SetPicture, prompts: PromptBatch, candidates: bool, as_logits: bool
     ) -> SamAnswer:
         """Whole pictures of what `answer` yields, in SAM 2's shapes."""
         n, channels = len(prompts), 3 if candidates else 1
         masks = blank_masks((n, channels, *picture.tile.shape), as_logits)
         ious = np.zeros((n, channels), np.float32)
-        low_res = np.full((n, channels, *self._logit_grid(picture, prompts)), OUTSIDE, np.float32)
-        for rows, answer in self._answers(picture, prompts, candidates):
+        low_res = np.full((n, channels, *picture.logit_grid(prompts)), OUTSIDE, np.float32)
+        for rows, answer in picture.answers(prompts, candidates):
             ious[rows] = answer.ious
             paste_masks(masks, rows, answer, as_logits)
             paste_low_res(low_res, rows, answer)
@@ -347,23 +313,7 @@ class Predictor:
         DeviceError
             Not enough memory, even on the CPU.
         """
-        yield from self._answers(self._require_pictures()[-1], prompts, candidates)
-
-    def _answers(
-        self, picture: _Picture, prompts: PromptBatch, candidates: bool
-    ) -> Iterator[Answers]:
-        owners = owners_of(list(picture.fields), prompts)
-        for owner in np.unique(owners):
-            inside = np.flatnonzero(owners == owner)
-            asked = prompts.take(inside)
-            field = picture.fields[owner]
-            answers = FieldAnswers(picture.tile, field, asked, candidates=candidates)
-            while (step := where_it_fits(self.engine, answers.step, self._tell)) is not None:
-                index, masks = step
-                # SAM 2's own weights give SAM 2's own masks.
-                if self.card.mpp is not None:
-                    masks = without_crumbs(masks, asked.take(index))
-                yield inside[index], masks
+        yield from self._require_pictures()[-1].answers(prompts, candidates)
 
     def segment(
         self,
@@ -405,47 +355,13 @@ class Predictor:
             raise PromptError(
                 f"segment outlines one picture, got {len(pictures)} set; call set_image(image)"
             )
-        tile, fields = pictures[0].tile, pictures[0].fields
-        defaults = SegmentSettings()
-        threshold = self.card.score_threshold if score_threshold is None else score_threshold
-        area = defaults.min_area_um2 if min_area_um2 is None else min_area_um2
         timings = {"encode": self._encode_seconds, "detect": 0.0, "masks": 0.0}
-        instances: list[InstanceMask] = []
         self._encode_seconds = 0.0
-        for done, field in enumerate(fields, start=1):
-            find = partial(
-                find_in_field,
-                tile=tile,
-                field=field,
-                score_threshold=threshold,
-                timings=timings,
-                proposer=proposer,
-                flips=flips,
-            )
-            found = where_it_fits(self.engine, find, self._tell)
-            instances += [nucleus.mask for nucleus in found]
-            if progress is not None:
-                progress(done, len(fields))
-        began = time.perf_counter()
-        kept = resolve_overlaps(
-            instances,
-            tile.rgb.shape[:2],
-            max_overlap=defaults.max_overlap,
-            min_area=self._pixels(area, tile),
+        return pictures[0].outlined(
+            score_threshold, min_area_um2, progress, timings, proposer=proposer, flips=flips
         )
-        timings["masks"] += time.perf_counter() - began
-        result = Segmentation.from_instances(
-            kept, tile.rgb.shape[:2], self.engine.config.classes, timings
-        )
-        ious = np.array([mask.predicted_iou for mask in kept], np.float64)
-        result.table["predicted_iou"] = ious[result.table["id"].to_numpy() - 1]
-        return result
 
-    def _pixels(self, area_um2: float, tile: Tile) -> int:
-        mpp = tile.mpp or self.card.mpp
-        return 1 if mpp is None else max(1, math.ceil(area_um2 / mpp**2))
-
-    def _require_pictures(self) -> tuple[_Picture, ...]:
+    def _require_pictures(self) -> tuple[SetPicture, ...]:
         pictures = self._pictures
         if not pictures:
             why = f": the last one was refused ({self._failure})" if self._failure else ""
@@ -456,15 +372,7 @@ class Predictor:
 
     def logit_grid(self, prompts: PromptBatch) -> tuple[int, int]:
         """Cells (H, W) of the logit grid of the field that answers the first prompt."""
-        return self._logit_grid(self._require_pictures()[-1], prompts)
-
-    def _logit_grid(self, picture: _Picture, prompts: PromptBatch) -> tuple[int, int]:
-        field = picture.fields[owners_of(list(picture.fields), prompts)[0]]
-        return where_it_fits(
-            self.engine,
-            lambda engine: engine.logit_grid(engine.embed(picture.tile, field)),
-            self._tell,
-        )
+        return self._require_pictures()[-1].logit_grid(prompts)
 
 
 def _warn(text: str) -> None:

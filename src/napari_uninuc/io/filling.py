@@ -74,7 +74,10 @@ def _ring(ring: Any) -> npt.NDArray[np.float64]:
     try:
         points = np.asarray(ring, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
-        raise LabelsError("expected points as [x, y] numbers, got others; correct it") from None
+        try:  # a height may be said of some points only
+            points = np.asarray([point[:2] for point in ring], dtype=np.float64)
+        except (TypeError, ValueError, OverflowError):
+            raise LabelsError("expected points as [x, y] numbers, got others; correct it") from None
     if points.ndim != 2 or points.shape[0] < 3 or points.shape[1] < 2:
         raise LabelsError(
             f"expected a ring of three [x, y] points or more, got {points.shape}; correct it"

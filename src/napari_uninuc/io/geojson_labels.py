@@ -15,6 +15,7 @@ from napari_uninuc.io.qupath_objects import (
     ANNOTATION,
     NO_NUCLEI,
     NUCLEI,
+    children_of,
     class_of,
     kind_of,
     mapping,
@@ -169,10 +170,18 @@ class _Reader:
         return self._painting
 
     def _add(self, feature: Any) -> None:
+        """Add an object and all that QuPath wrote beneath it."""
+        waiting = [feature]
+        while waiting:
+            each = waiting.pop()
+            if not isinstance(each, dict) or each.get("type") != "Feature":
+                self._refuse("expected GeoJSON features, got something else in the list; remove it")
+            properties = mapping(each.get("properties"))
+            self._add_one(each, properties)
+            waiting += reversed(children_of(each, properties))
+
+    def _add_one(self, feature: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
         painting = self._ready()
-        if not isinstance(feature, dict) or feature.get("type") != "Feature":
-            self._refuse("expected GeoJSON features, got something else in the list; remove it")
-        properties = mapping(feature.get("properties"))
         measured, metadata = measurements_of(properties), mapping(properties.get("metadata"))
         id_ = metadata.get(ID, measured.get(ID))
         kind = kind_of(feature, properties)

@@ -28,6 +28,11 @@ from napari_uninuc.io.tiff_level import SegmentGrid
 
 __all__ = ["read_image", "read_image_with_notice", "read_with_pillow"]
 
+_DARK = 40
+"""Median of a picture's brightest colour below which it is no stained tissue in white light: of 171
+pictures of public data sets none is below 71."""
+_DARK_STEP = 4  # px
+
 _MODES_AS_STORED = {"1", "L", "LA", "RGB", "RGBA", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 
 
@@ -62,15 +67,15 @@ def read_image_with_notice(
     Returns
     -------
     tile : as `read_image` gives it
-    notice : tiles that were never stored and are white now, or a range of values that was
-        guessed; empty where there is nothing to say
+    notice : tiles that were never stored and are white now, a range of values that was
+        guessed, or that it is dark as fluorescence is; empty where there is nothing to say
     """
     source = Path(path)
     require_file(source, ImageError)
     try:
         pixels, stored_mpp, notice = _read(source)
         tile = Tile.from_array(pixels, stored_mpp if mpp is None else mpp, name=source.name)
-        return tile, notice
+        return tile, "; ".join(filter(None, (notice, _darkness(source, tile.rgb))))
     except OSError as problem:
         raise ImageError(f"{source}: cannot be read ({problem.strerror}); check it") from None
     except ImageError as problem:
@@ -134,6 +139,17 @@ def _guessed_range(path: Path, pixels: npt.NDArray[Any]) -> str:
     return (
         f"{path}: values reach {int(colours.max())} in {8 * pixels.dtype.itemsize} bits and are "
         f"taken for {bits} bits, of which {2**bits - 1} is white"
+    )
+
+
+def _darkness(path: Path, rgb: npt.NDArray[np.uint8]) -> str:
+    """Say that a picture is as dark as fluorescence is; one of a single colour says nothing."""
+    seen = rgb[::_DARK_STEP, ::_DARK_STEP].max(axis=-1)
+    if np.median(seen) >= _DARK or seen.min() == seen.max():
+        return ""
+    return (
+        f"{path}: dark, as fluorescence is and stained tissue is not; nuclei are hardly found in "
+        "such a picture"
     )
 
 

@@ -18,18 +18,27 @@ class Placement:
 
     Attributes
     ----------
-    y_axis, x_axis : which axes of the array those are
+    axes : names of the axes of the array, in lower case; "" for those without
     mpp : micrometres per px; None where scale or unit are not said, or not plausible
     origin_yx : first pixel in px of this level from the origin of its coordinates; (0, 0) where
         it is not said
     notice : what could not be understood, as one line; empty where all was
     """
 
-    y_axis: int
-    x_axis: int
+    axes: tuple[str, ...]
     mpp: float | None
     origin_yx: tuple[int, int]
     notice: str = ""
+
+    @property
+    def y_axis(self) -> int:
+        """Which axis of the array y is."""
+        return self.axes.index("y")
+
+    @property
+    def x_axis(self) -> int:
+        """Which axis of the array x is."""
+        return self.axes.index("x")
 
 
 def placement_of(multiscale: Mapping[str, Any], ndim: int) -> Placement:
@@ -49,26 +58,25 @@ def placement_of(multiscale: Mapping[str, Any], ndim: int) -> Placement:
         Not metadata of an array of so many axes.
     """
     axes = _axes(multiscale, ndim)
-    count = len(axes)
     names = [str(axis.get("name", "")).lower() for axis in axes]
-    y, x = (names.index(name) if name in names else -1 for name in "yx")
-    if min(y, x) < 0:
+    if not {"y", "x"} <= set(names):
         raise ValueError(f"axes {', '.join(names)[:80]} without y and x")
-    steps, offsets, kinds = _joined(multiscale, count)
+    y, x = names.index("y"), names.index("x")
+    whole = (*[""] * (ndim - len(axes)), *names)
+    steps, offsets, kinds = _joined(multiscale, len(axes))
     if not np.isfinite(steps).all() or not steps[[y, x]].all():
         raise ValueError(f"a scale of {steps.tolist()}")
-    lead = ndim - count
     odd = sorted(kinds - {"scale", "translation", "identity"})
     if odd:
         notice = f"scale and place are not read, which are said by {', '.join(odd)[:80]!r}"
-        return Placement(lead + y, lead + x, None, (0, 0), notice)
+        return Placement(whole, None, (0, 0), notice)
     units = {str(axes[place].get("unit") or "") for place in (y, x)}
     unit = units.pop() if len(units) == 1 else ""
     known = "scale" in kinds and bool(unit)
     mpp = mpp_of_scale((float(steps[y]), float(steps[x])), unit) if known else None
     with np.errstate(all="ignore"):
         place_yx = offsets[[y, x]] / steps[[y, x]]
-    return Placement(lead + y, lead + x, mpp, _origin(place_yx))
+    return Placement(whole, mpp, _origin(place_yx))
 
 
 def _axes(multiscale: Mapping[str, Any], ndim: int) -> list[Mapping[str, Any]]:

@@ -241,15 +241,16 @@ def _label_group(path: Path, root: zarr.Group) -> zarr.Group:
     if "image-label" in metadata or ("multiscales" in metadata and "labels" not in root):
         return root
     names: list[Any] = []
-    if "labels" in root:
-        listed = _metadata(root["labels"]).get("labels")
-        names = [*_as_group(root["labels"]).group_keys()] if listed is None else listed
+    above = root if "labels" in metadata else root.get("labels")
+    if above is not None:
+        listed = _metadata(above).get("labels")
+        names = [*_as_group(above).group_keys()] if listed is None else listed
     if len(names) != 1:
         found = ", ".join(f"labels/{name}" for name in names)[:200] or "none"
         raise LabelsError(
             f"{path}: expected one label image, got {found}; name a folder that is one"
         )
-    return _as_group(root[f"labels/{_inner(path, names[0])}"])
+    return _as_group(_as_group(above)[_inner(path, names[0])])
 
 
 def _inner(path: Path, name: Any) -> str:

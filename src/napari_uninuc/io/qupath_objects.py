@@ -1,5 +1,6 @@
 """The objects of QuPath as its GeoJSON has had them since version 0.2."""
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ __all__ = [
     "ANNOTATION",
     "NO_NUCLEI",
     "NUCLEI",
+    "children_of",
     "class_of",
     "kind_of",
     "mapping",
@@ -27,15 +29,8 @@ _KINDS = {
     "detection": "detection",
     "cell": "cell",
     "tile": "tile",
-    "tmaCore": "TMA core",
-    "tma_core": "TMA core",
+    "tmacore": "TMA core",
     "root": "root object",
-    # QuPath 0.2 put these in the place of the id.
-    "PathDetectionObject": "detection",
-    "PathCellObject": "cell",
-    "PathTileObject": "tile",
-    "TMACoreObject": "TMA core",
-    "PathRootObject": "root object",
 }
 """By what QuPath has written; whatever else there is, it takes for an annotation."""
 
@@ -60,7 +55,18 @@ def kind_of(feature: Mapping[str, Any], properties: Mapping[str, Any]) -> str:
     """Find what QuPath takes an object for, in whatever place its versions wrote it."""
     stated = [properties.get(key) for key in ("objectType", "object_type", "type")]
     known = [str(value) for value in (*stated, feature.get("id")) if value is not None]
-    return _KINDS.get(known[0], ANNOTATION) if known else ANNOTATION
+    # QuPath 0.2 put the name of a class in the place of the id: PathDetectionObject.
+    name = known[0].replace("_", "").lower() if known else ""
+    return _KINDS.get(name.removeprefix("path").removesuffix("object"), ANNOTATION)
+
+
+def children_of(feature: Mapping[str, Any], properties: Mapping[str, Any]) -> list[Any]:
+    """Find the objects that lie beneath one, where QuPath wrote a hierarchy."""
+    for owner, name in itertools.product((properties, feature), ("childObjects", "children")):
+        if isinstance(owner.get(name), list):
+            found: list[Any] = owner[name]
+            return found
+    return []
 
 
 def polygons_of(geometry: Any) -> Iterator[list[Any]]:
@@ -76,8 +82,16 @@ def polygons_of(geometry: Any) -> Iterator[list[Any]]:
             continue
         for polygon in [inner] if kind == "Polygon" else inner:
             rings = polygon if isinstance(polygon, list) else []
-            if rings and isinstance(rings[0], list) and len(rings[0]) >= _FEWEST_POINTS:
-                yield _ellipse(rings[0]) if shape.get("isEllipse") is True else rings
+            if rings and _is_ring(rings[0]):
+                yield (
+                    _ellipse(rings[0])
+                    if shape.get("isEllipse") is True
+                    else [ring for ring in rings if _is_ring(ring)]
+                )
+
+
+def _is_ring(ring: Any) -> bool:
+    return isinstance(ring, list) and len(ring) >= _FEWEST_POINTS
 
 
 def _ellipse(ring: list[Any]) -> list[Any]:

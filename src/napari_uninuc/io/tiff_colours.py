@@ -17,8 +17,8 @@ __all__ = ["Alpha", "TiffColours", "colours_of"]
 _GREY, _RGB, _YCBCR = 1, 2, 6
 _DECODED_TO_RGB = {6, 7, 33007, 34892}
 """Compressions whose decoder turns YCbCr into RGB: the kinds of JPEG."""
-_APERIO_YCBCR = 33003
-"""JPEG 2000 whose stream is YCbCr, whatever the tag says (openslide issue 772)."""
+_IS_YCBCR = {33003: True, 33005: False}
+"""Aperio's two kinds of JPEG 2000, whatever the tag says (openslide issue 772)."""
 
 _CHANNEL_AXES = "CQ"
 _COLOUR_NAME = re.compile(r"r|g|b|red|green|blue|(c|ch|channel|image)?[ :_-]*[\d:_ -]*")
@@ -108,12 +108,12 @@ def colours_of(tif: tifffile.TiffFile, level: Any) -> TiffColours:
     page, (described, names) = level.keyframe, _description_of(tif)
     bits, alpha = _bits_of(page, described), _alpha_of(page)
     photometric, packed = int(page.photometric), int(page.compression)
-    if photometric == _YCBCR and packed not in _DECODED_TO_RGB:
+    if photometric == _YCBCR and packed not in {*_DECODED_TO_RGB, *_IS_YCBCR}:
         coarse = tuple(page.subsampling or (1, 1)) != (1, 1)
         return TiffColours(readable=not coarse, ycbcr=True, alpha=alpha, bits=bits)
     if photometric not in (_GREY, _RGB, _YCBCR):
         return TiffColours(readable=False, bits=bits)
-    ycbcr = packed == _APERIO_YCBCR and page.samplesperpixel >= 3
+    ycbcr = _IS_YCBCR.get(packed, False) and page.samplesperpixel >= 3
     return TiffColours(True, ycbcr, alpha, bits, _markers_of(page, level, names))
 
 

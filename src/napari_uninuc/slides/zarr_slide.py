@@ -1,4 +1,4 @@
-"""OME-Zarr pyramids (NGFF 0.4 and 0.5), chunk by chunk."""
+"""OME-Zarr pyramids (NGFF 0.1 to 0.5), chunk by chunk."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ import zarr
 from zarr.storage import LocalStore
 
 from napari_uninuc.errors import ImageError
-from napari_uninuc.io.resolution import mpp_of_scale
+from napari_uninuc.io.ngff import placement_of
 from napari_uninuc.io.sources import DECODING_ERRORS, missing_notice
 from napari_uninuc.slides.protocol import Box, Level, levels_of, require_inside
 from napari_uninuc.slides.zarr_gaps import ChunkGaps
@@ -41,12 +41,13 @@ class ZarrSlide:
         self.path, self.origin_yx = path, (0, 0)
         try:
             multiscale, omero, group = _multiscale(path)
-            self._axes = [_name(axis) for axis in multiscale["axes"]]
             self._arrays: list[Any] = [group[entry["path"]] for entry in multiscale["datasets"]]
+            placement = placement_of(multiscale, self._arrays[0].ndim)
+            self._axes = placement.axes
             for array in self._arrays:
                 _require_rgb(path, self._axes, array, omero)
             self.levels: tuple[Level, ...] = levels_of([self._sides(a) for a in self._arrays])
-            self.mpp: float | None = _mpp(multiscale)
+            self.mpp: float | None = placement.mpp
             self._gaps = [ChunkGaps.of(a, self._axes, _folder_of(path, a)) for a in self._arrays]
             counts = [each.missing_of_all for each in self._gaps]
             self.notice = missing_notice(path, "chunks", counts)
@@ -110,14 +111,10 @@ def _folder_of(path: Path, array: Any) -> Path:
     return root / str(array.store_path.path)
 
 
-def _name(axis: Any) -> str:
-    return str(axis["name"] if isinstance(axis, Mapping) else axis)
-
-
 def _require_rgb(path: Path, axes: Sequence[str], array: Any, omero: Mapping[str, Any]) -> None:
     sizes = dict(zip(axes, array.shape, strict=True))
     channels = omero.get("channels") or []
-    colours = tuple(str(each.get("color", "")).upper() for each in channels[:3])
+    colours = tuple(str(each.get("color", "")).lstrip("#").upper() for each in channels[:3])
     planes = [size for axis, size in sizes.items() if axis not in "yxc"]
     is_rgb = array.dtype == np.uint8 and sizes.get("c") == 3 and {"y", "x"} <= set(sizes)
     if not is_rgb or (colours and colours != _COLOURS) or any(size != 1 for size in planes):
@@ -126,20 +123,3 @@ def _require_rgb(path: Path, axes: Sequence[str], array: Any, omero: Mapping[str
             f"{''.join(axes)} {array.shape}; fluorescence, 16-bit slides and stacks cannot be "
             "read: convert it to 8-bit RGB"
         )
-
-
-def _mpp(multiscale: Mapping[str, Any]) -> float | None:
-    """Micrometres per px of the first level; None where scale or unit are not said."""
-    axes = [
-        dict(axis) if isinstance(axis, Mapping) else {"name": axis} for axis in multiscale["axes"]
-    ]
-    named = {axis["name"]: place for place, axis in enumerate(axes)}
-    unit = str(axes[named["y"]].get("unit", ""))
-    factors = np.ones(len(axes))
-    for owner in (multiscale["datasets"][0], multiscale):
-        for step in owner.get("coordinateTransformations", []):
-            if step.get("type") == "scale":
-                factors = factors * step["scale"]
-    if not unit or unit != axes[named["x"]].get("unit"):
-        return None
-    return mpp_of_scale((float(factors[named["y"]]), float(factors[named["x"]])), unit)
