@@ -293,7 +293,7 @@ def test_nuclei_lie_above_a_picture_that_was_moved_over_them(room):
     _, first = add(room, 0)
     come_to(room, "tile 0")
     room.outline()
-    _, second = add(room, 1)
+    add(room, 1)
     come_to(room, "tile 1")
     layers = room.viewer.layers
     layers.move(layers.index(first), len(layers))  # the picture alone, as dragging it does
@@ -328,7 +328,7 @@ def test_hiding_all_pictures_is_told_rightly_from_the_first_moment(room):
 
 
 def test_a_panel_closed_by_its_x_is_gone_and_opens_anew(room):
-    _, layer = add(room, 0)
+    add(room, 0)
     come_to(room, "tile 0")
     room.outline()
     earlier = room.bench
@@ -345,6 +345,30 @@ def test_a_panel_closed_by_its_x_is_gone_and_opens_anew(room):
     assert room.session.hand.draft is not None
     room.widget.close_desks()
     assert earlier.worker.join(20)
+    assert room.bench.worker.join(20)
+
+
+def test_nothing_is_told_once_the_window_is_destroyed(room):
+    _, layer = add(room, 0)
+    come_to(room, "tile 0")
+    told = []
+    room.bench.picture_changed.connect(lambda: told.append("picture"))
+    room.bench.desk_changed.connect(lambda: told.append("desk"))
+    layer.visible = False
+    QTest.qWait(50)
+    assert set(told) == {"picture", "desk"}
+    layer.visible = True
+    QTest.qWait(50)
+    told.clear()
+    room.widget._on_window_gone()  # the panels that listen are gone with it
+    room.viewer.layers.clear()
+    QTest.qWait(50)
+    assert told == []
+    assert not room.bench.worker.is_open
+    for panel in (room.widget.picture, room.widget.regions, room.widget.result):
+        panel.close_panel()
+    room.widget.slides.close()
+    room.bench.close()
     assert room.bench.worker.join(20)
 
 

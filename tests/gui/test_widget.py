@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 
 from napari_uninuc.errors import DeviceError
 from napari_uninuc.gui import notices
@@ -254,6 +255,17 @@ def test_an_unknown_pixel_size_is_said_and_can_be_entered(room):
     assert room.session.tile.mpp == 0.5
     assert room.bench.desk.bridge.image is layer
     assert "does not say" not in picture.hint.text()
+
+
+def test_a_pixel_size_can_be_typed_where_none_is_known(room):
+    room.open()
+    field = room.widget.picture.mpp
+    assert field.lineEdit().text() == "not known"
+    QTest.mouseClick(field.lineEdit(), Qt.MouseButton.LeftButton)
+    QTest.qWait(50)
+    QTest.keyClicks(QApplication.focusWidget(), "0.5")
+    QTest.keyClick(QApplication.focusWidget(), Qt.Key.Key_Return)
+    assert room.session.tile.mpp == 0.5
 
 
 def test_a_pixel_size_is_used_whatever_the_layers_are_called(room):

@@ -498,9 +498,8 @@ class Workbench:
         """Fall silent: the window was destroyed, and with it all that listens."""
         for told in (self.desk_changed, self.picture_changed, self.run_changed, self.saved):
             told.disconnect()
-        self.pictures.close()
+        self.pictures.fall_silent()
         self._gone.clear()
-        self._outlining.close()
         self.keeping.close()
         self.worker.close()
 
