@@ -2,7 +2,8 @@
 
 import numpy as np
 import pandas as pd
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QFocusEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
@@ -261,10 +262,13 @@ def test_a_pixel_size_can_be_typed_where_none_is_known(room):
     room.open()
     field = room.widget.picture.mpp
     assert field.lineEdit().text() == "not known"
-    QTest.mouseClick(field.lineEdit(), Qt.MouseButton.LeftButton)
+    field.lineEdit().deselect()
+    by_mouse = QFocusEvent(QEvent.Type.FocusIn, Qt.FocusReason.MouseFocusReason)
+    QApplication.sendEvent(field, by_mouse)
     QTest.qWait(50)
-    QTest.keyClicks(QApplication.focusWidget(), "0.5")
-    QTest.keyClick(QApplication.focusWidget(), Qt.Key.Key_Return)
+    assert field.lineEdit().selectedText() == "not known"
+    QTest.keyClicks(field, "0.5")
+    field.editingFinished.emit()
     assert room.session.tile.mpp == 0.5
 
 
