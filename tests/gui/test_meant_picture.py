@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from driving import Canvas
 from napari.layers import Image
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_uninuc.gui import widget
@@ -286,6 +287,89 @@ def test_a_picture_beside_is_gone_to_and_the_first_stays_seen(room):
     assert [each for each in room.viewer.layers if each in order] == order  # nothing was in the way
     agrees(room, first)
     assert second.visible
+
+
+def test_nuclei_lie_above_a_picture_that_was_moved_over_them(room):
+    _, first = add(room, 0)
+    come_to(room, "tile 0")
+    room.outline()
+    add(room, 1)
+    come_to(room, "tile 1")
+    layers = room.viewer.layers
+    layers.move(layers.index(first), len(layers))  # the picture alone, as dragging it does
+    come_to(room, "tile 0")
+    bridge = room.bench.desk.bridge
+    room.until(lambda: layers.index(bridge.nuclei) > layers.index(first))
+    assert [layers.index(each) - layers.index(first) for each in bridge.layers] == [1, 2]
+    layers.move(layers.index(first), len(layers))  # with no other picture to go to
+    room.until(lambda: layers.index(bridge.nuclei) > layers.index(first))
+    agrees(room, first)
+
+
+def test_a_picture_that_lets_its_nuclei_through_may_lie_over_them(room):
+    _, layer = add(room, 0, opacity=0.5)
+    come_to(room, "tile 0")
+    layers = room.viewer.layers
+    layers.move(layers.index(layer), len(layers))
+    QTest.qWait(50)
+    assert layers[-1] is layer
+
+
+def test_hiding_all_pictures_is_told_rightly_from_the_first_moment(room):
+    _, layer = add(room, 0)
+    come_to(room, "tile 0")
+    room.outline()
+    QTest.qWait(500)
+    assert "20" in room.widget.review.bar.format()
+    layer.visible = False
+    assert room.widget.tools.state.text() == "No picture is seen: show one in the list of layers."
+    assert not room.bench.on_other_plane
+    assert room.widget.review.bar.format() == "nothing to review"
+
+
+def test_a_panel_closed_by_its_x_is_gone_and_opens_anew(room):
+    add(room, 0)
+    come_to(room, "tile 0")
+    room.outline()
+    earlier = room.bench
+    room.dock.destroyOnClose()
+    room.until(lambda: not earlier.worker.is_open)
+    assert [each.name for each in room.viewer.layers] == ["tile 0", "nuclei"]
+    _, room.widget = room.viewer.window.add_plugin_dock_widget(*PANEL)
+    room.bench = room.widget.workbench
+    come_to(room, "tile 0")
+    assert len(room.session.labels) == 0
+    room.outline()
+    room.canvas.widget.setFocus()
+    room.canvas.key(Qt.Key.Key_N)
+    assert room.session.hand.draft is not None
+    room.widget.close_desks()
+    assert earlier.worker.join(20)
+    assert room.bench.worker.join(20)
+
+
+def test_nothing_is_told_once_the_window_is_destroyed(room):
+    _, layer = add(room, 0)
+    come_to(room, "tile 0")
+    told = []
+    room.bench.picture_changed.connect(lambda: told.append("picture"))
+    room.bench.desk_changed.connect(lambda: told.append("desk"))
+    layer.visible = False
+    QTest.qWait(50)
+    assert set(told) == {"picture", "desk"}
+    layer.visible = True
+    QTest.qWait(50)
+    told.clear()
+    room.widget._on_window_gone()  # the panels that listen are gone with it
+    room.viewer.layers.clear()
+    QTest.qWait(50)
+    assert told == []
+    assert not room.bench.worker.is_open
+    for panel in (room.widget.picture, room.widget.regions, room.widget.result):
+        panel.close_panel()
+    room.widget.slides.close()
+    room.bench.close()
+    assert room.bench.worker.join(20)
 
 
 def test_two_windows_know_nothing_of_each_other(room, make_napari_viewer):

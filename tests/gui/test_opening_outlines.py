@@ -10,11 +10,13 @@ from npe2 import PluginManager
 from skimage.draw import disk
 
 from napari_uninuc.core.classes import ClassPalette
+from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.errors import LabelsError
 from napari_uninuc.gui import contributions
 from napari_uninuc.gui.contributions import read_nuclei_file
 from napari_uninuc.gui.frames import frame_of_outlines
 from napari_uninuc.gui.layers.colours import NucleusColormap, class_colormap
+from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.json_kind import kind_of_json
 
 PLACES_XY = ((50, 50), (100, 50), (150, 100))
@@ -206,6 +208,18 @@ def test_coco_that_states_its_size_lies_on_the_picture_of_that_size(
     smaller = opened(write(tmp_path, "b.json", coco(*PLACES_XY, size=(180, 280))))
     assert smaller.data.shape == (180, 280)
     assert world_boxes(smaller) == expected_boxes()
+
+
+def test_our_labels_without_a_scale_lie_on_the_picture_of_their_size(canvas, opened, tmp_path):
+    labels = np.zeros((200, 300), np.int32)
+    for k, (x, y) in enumerate(PLACES_XY, start=1):
+        labels[y : y + SIDE, x : x + SIDE] = k
+    path = tmp_path / "a.ome.tif"
+    write_segmentation(Segmentation.from_labels(labels), path)
+    moved = {"scale": (0.5, 0.5), "translate": (7.0, 9.0)}
+    canvas.viewer.add_image(np.zeros((200, 300, 3), np.uint8), name="tile", **moved)
+    layer = opened(path)
+    assert world_boxes(layer) == expected_boxes(0.5, (7.0, 9.0))
 
 
 def test_of_a_file_about_several_pictures_the_one_shown_is_meant(canvas, opened, heard, tmp_path):

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pandas as pd
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QFocusEvent
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 
 from napari_uninuc.errors import DeviceError
 from napari_uninuc.gui.window import notices
@@ -254,6 +256,20 @@ def test_an_unknown_pixel_size_is_said_and_can_be_entered(room):
     assert room.session.tile.mpp == 0.5
     assert room.bench.desk.bridge.image is layer
     assert "does not say" not in picture.hint.text()
+
+
+def test_a_pixel_size_can_be_typed_where_none_is_known(room):
+    room.open()
+    field = room.widget.picture.mpp
+    assert field.lineEdit().text() == "not known"
+    field.lineEdit().deselect()
+    by_mouse = QFocusEvent(QEvent.Type.FocusIn, Qt.FocusReason.MouseFocusReason)
+    QApplication.sendEvent(field, by_mouse)
+    QTest.qWait(50)
+    assert field.lineEdit().selectedText() == "not known"
+    QTest.keyClicks(field, "0.5")
+    field.editingFinished.emit()
+    assert room.session.tile.mpp == 0.5
 
 
 def test_a_pixel_size_is_used_whatever_the_layers_are_called(room):

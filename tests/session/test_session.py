@@ -121,11 +121,35 @@ def test_undo_takes_back_clicks_before_edits(session: AnnotationSession) -> None
     assert session.hand.draft.prompt.inside == (True,)
     assert session.undo()
     assert session.hand.draft.prompt.inside == ()
-    assert session.undo()
-    assert session.hand.draft is None
     assert session.labels.nuclei[1].class_id == 1
     assert session.undo()
     assert session.labels.nuclei[1].class_id == 0
+
+
+def test_undo_is_not_used_up_by_a_nucleus_that_was_only_taken_in_hand(
+    session: AnnotationSession,
+) -> None:
+    session.set_class([1], 1)
+    session.delete([2])
+    session.hand.pick(1)
+    assert session.undo()
+    assert session.labels.area(2)
+    assert session.hand.draft is not None
+    assert session.hand.draft.nucleus_id == 1  # the review goes on from it
+    assert session.undo()
+    assert session.labels.nuclei[1].class_id == 0
+    assert session.undo()
+    assert session.hand.draft is None
+    assert not session.undo()
+
+
+def test_undo_lets_go_of_what_it_takes_away(session: AnnotationSession) -> None:
+    session.split(1, (9, 0), (9, 40))
+    made = max(session.labels.nuclei)
+    session.hand.pick(made)
+    assert session.undo()
+    assert session.hand.draft is None
+    assert not session.labels.area(made)
 
 
 def test_a_click_taken_back_before_its_answer_is_asked_again_under_a_new_number(

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_uninuc.datasets.sample import immunohistochemistry_tile
 from napari_uninuc.errors import ImageError
-from napari_uninuc.gui.frames import frame_of_outlines, frame_of_shape, name_shown
+from napari_uninuc.gui.frames import Frame, frame_of_outlines, frame_of_shape, name_shown
 from napari_uninuc.gui.layers.colours import class_colormap
 from napari_uninuc.gui.layers.layer_tables import CLASSES_KEY, segmentation_of
 from napari_uninuc.gui.slides.layer import SCANNER_SUFFIXES, scaled_in_um, slide_layer_data
@@ -127,8 +127,7 @@ def _outlines(source: Path, kind: Kind) -> list[LayerData]:
     frame = frame_of_outlines(source, kind)
     if frame is None:
         stored = read_segmentation(source, picture=name_shown())
-        if stored.mpp is None and not any(stored.origin_yx_slide):
-            frame = frame_of_shape(stored.segmentation.labels.shape)
+        frame = _frame_of_same_size(stored)
     else:
         origin = frame.origin_yx_file if kind == "geojson" else None
         stored = read_segmentation(source, frame.shape, origin, name_shown())
@@ -145,10 +144,19 @@ def _layers(path: str) -> list[LayerData]:
     source = Path(path)
     stored = read_segmentation(source)
     _warn(source, stored)
+    frame = None if source.is_dir() else _frame_of_same_size(stored)
+    if frame is not None and frame.placement is not None:
+        return [_labels_layer(stored, frame.placement.keywords())]
     placed = _placed(stored)
     rgb = read_zarr_picture(source) if source.is_dir() else None
     picture = [] if rgb is None else [(rgb, {"name": source.name, "rgb": True, **placed}, "image")]
     return [*picture, _labels_layer(stored, placed)]
+
+
+def _frame_of_same_size(stored: StoredSegmentation) -> Frame | None:
+    """The picture on which nuclei lie whose file tells neither scale nor place."""
+    told = stored.mpp is not None or any(stored.origin_yx_slide)
+    return None if told else frame_of_shape(stored.segmentation.labels.shape)
 
 
 def _warn(source: Path, stored: StoredSegmentation) -> None:

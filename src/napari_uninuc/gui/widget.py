@@ -3,7 +3,7 @@
 from typing import Any
 
 import napari
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_uninuc.gui.panels import (
@@ -84,6 +84,7 @@ class CorrectNucleiWidget(QWidget):
         window.destroyed.connect(self._on_window_gone)
         self.model.begin()
         self.workbench.begin()
+        self.tools.refresh_later()
 
     def close_desks(self) -> None:
         """Let go of viewer and worker; may be called twice."""
@@ -102,13 +103,22 @@ class CorrectNucleiWidget(QWidget):
             self.workbench.finish()
         return False
 
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Let go when the dock was closed by its x, which takes the widget out of it; by Qt."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            QTimer.singleShot(0, self._close_if_undocked)
+
+    def _close_if_undocked(self) -> None:
+        if self.parentWidget() is None:  # and was not put into another dock meanwhile
+            self.close_desks()
+
     def _on_desk(self) -> None:
         for panel in self._panels:
             panel.follow(self.workbench.desk)
 
     def _on_window_gone(self) -> None:
-        self.workbench.keeping.close()
-        self.workbench.worker.close()
+        self.workbench.abandon()
 
     def closeEvent(self, event: Any) -> None:
         """Let go when the dock is closed for good; called by Qt."""

@@ -110,7 +110,7 @@ class Workbench:
     @property
     def picture(self) -> Image | None:
         """The image layer a person means, worked at or not; None where none is seen."""
-        return self.pictures.picture
+        return self.pictures.picture if self.pictures.in_sight else None
 
     @property
     def run(self) -> RunState | None:
@@ -120,7 +120,7 @@ class Workbench:
     @property
     def on_other_plane(self) -> bool:
         """The picture that is seen shows a plane that was not opened, others of it were."""
-        return self._desk is None and any(layer is self.picture for layer, _ in self._desks)
+        return self._desk is None and self.picture in [layer for layer, _ in self._desks]
 
     @property
     def opening(self) -> bool:
@@ -346,9 +346,11 @@ class Workbench:
         """Work at the plane of the picture that is shown, where it was opened."""
         picture = self.picture
         desk = None
-        if picture is not None and self.pictures.in_sight and picture not in self._repainted:
+        if picture is not None and picture not in self._repainted:
             desk = self._desks.get(self._place_of(picture))
         self._go_to(desk)
+        if desk is not None:
+            desk.bridge.rise()
 
     def _on_plane(self, _event: Any) -> None:
         """Put the tool away when another plane is shown, take it up again on the way back."""
@@ -492,6 +494,15 @@ class Workbench:
         self._desks.clear()
         self._desk = None
         self.models.close()
+        self.worker.close()
+
+    def abandon(self) -> None:
+        """Fall silent: the window was destroyed, and with it all that listens."""
+        for told in (self.desk_changed, self.picture_changed, self.run_changed, self.saved):
+            told.disconnect()
+        self.pictures.fall_silent()
+        self._gone.clear()
+        self.keeping.close()
         self.worker.close()
 
     def _close_desk(self, desk: Desk, *, remove_layers: bool = False) -> None:

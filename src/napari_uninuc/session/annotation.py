@@ -257,11 +257,21 @@ class AnnotationSession:
     # -- undo -------------------------------------------------------------------------------
 
     def undo(self) -> bool:
-        """Take back the last click of the nucleus in hand, else the last step."""
-        if self.hand.draft is not None:
+        """Take back the last click of the nucleus in hand, else the last step.
+
+        That a nucleus was taken in hand, by the review for example, is nothing to be taken back:
+        it stays there, as the last step has left it. Without any step it is let go of.
+        """
+        draft = self.hand.draft
+        if draft is None:
+            return self.steps.undo()
+        if draft.is_changed or draft.nucleus_id == NEW:
             self.hand.step_back()
             return True
-        return self.steps.undo()
+        self.hand.drop()
+        if self.steps.undo() and self.labels.area(draft.nucleus_id):
+            self.hand.pick(draft.nucleus_id)
+        return True
 
     def redo(self) -> bool:
         """Do again what was taken back last; what is in hand is dropped."""

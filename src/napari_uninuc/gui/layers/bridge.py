@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from napari.layers import Labels, Layer
+from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 from psygnal import Signal
 
@@ -21,6 +21,7 @@ from napari_uninuc.gui.canvas.marks import Marks
 from napari_uninuc.gui.layers.colours import ColourBy, NucleusColours
 from napari_uninuc.gui.layers.feature_table import FeatureTable
 from napari_uninuc.gui.layers.layer_tables import CLASSES_KEY
+from napari_uninuc.gui.layers.meant import hides, put_above
 from napari_uninuc.gui.layers.nuclei_layer import NucleiLayer
 from napari_uninuc.gui.layers.placement import PLACED_BY, Placement, unit_factors
 from napari_uninuc.gui.window.idle import IdleQueue
@@ -119,6 +120,12 @@ class LayerBridge:
         self._hidden = self._marks.hidden = False
         for layer in (self.nuclei, *self.layers):
             layer.visible = True
+
+    def rise(self) -> None:
+        """Lie above the picture again, where it was moved over its nuclei and hides them."""
+        image, layers = self._image, self._viewer.layers
+        if isinstance(image, Image) and image in layers and hides(image, image):
+            put_above(layers, [each for each in self.layers if each in layers], image)
 
     def hide(self, *, marks_only: bool = False) -> None:
         """Hide the layers there are, or only what is drawn over the nuclei; none is made."""

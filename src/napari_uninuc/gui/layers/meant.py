@@ -8,7 +8,7 @@ from napari.layers import Image, Layer
 
 from napari_uninuc.gui.layers.placement import unit_factors
 
-__all__ = ["Covers", "hides", "is_shown", "meant_picture", "put_below"]
+__all__ = ["Covers", "hides", "is_shown", "meant_picture", "put_above", "put_below"]
 
 Covers = Callable[[Image, Image], bool]
 """Whether the first, which lies above, hides the second."""
@@ -61,6 +61,13 @@ def put_below(layers: Any, chosen: Sequence[Layer], place: Layer) -> None:
     moved = sorted(layers.index(each) for each in chosen if each in layers)
     if moved:
         layers.move_multiple(moved, layers.index(place))
+
+
+def put_above(layers: Any, chosen: Sequence[Layer], place: Layer) -> None:
+    """Move layers just above another, in the order they have, if one of them lies below it."""
+    at = layers.index(place)
+    if any(layers.index(each) < at for each in chosen):
+        layers.move_multiple(sorted(map(layers.index, chosen)), at + 1)
 
 
 def _meet(first: Image, second: Image) -> bool:

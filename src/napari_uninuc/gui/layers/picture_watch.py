@@ -91,6 +91,11 @@ class PictureWatch:
             self._unwatch(layer)
         self._picture = self._opened = None
 
+    def fall_silent(self) -> None:
+        """Tell nothing more; nothing of Qt is touched, which may be gone."""
+        for signal in (self.lost_sight, self.settled, self.removed, self.repainted, self.renamed):
+            signal.disconnect()
+
     def choose(self, layer: Image) -> None:
         """Say which picture is meant; it is brought to sight where it is not seen."""
         self._picture, self._opened = layer, None

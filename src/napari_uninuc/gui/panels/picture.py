@@ -5,6 +5,7 @@ from typing import Any
 
 from magicgui.widgets import ComboBox
 from napari.layers import Image, Labels
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QLabel
 
 from napari_uninuc.errors import UniNucError
@@ -21,6 +22,14 @@ __all__ = ["PicturePanel"]
 _SLIDES = f"Slides (*.tif *.tiff {' '.join('*' + each for each in SCANNER_SUFFIXES)});;All (*)"
 
 
+class _Size(QDoubleSpinBox):
+    """Selects what it says when it gets the focus: into "not known" no number can be typed."""
+
+    def focusInEvent(self, event: Any) -> None:
+        super().focusInEvent(event)
+        QTimer.singleShot(0, self.selectAll)  # a click puts the cursor somewhere after this
+
+
 class PicturePanel(Panel):
     """Chooses an image layer and opens it."""
 
@@ -35,7 +44,7 @@ class PicturePanel(Panel):
             "Open a whole slide: SVS, NDPI, pyramidal TIFF, OME-Zarr and others. Only what is "
             "seen is read.",
         )
-        self.mpp = QDoubleSpinBox()
+        self.mpp = _Size()
         self.mpp.setDecimals(4)
         self.mpp.setRange(0.0, 20.0)
         self.mpp.setSingleStep(0.05)

@@ -3,6 +3,7 @@
 from psygnal import SignalInstance
 from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton
 
+from napari_uninuc.core.review import Progress
 from napari_uninuc.gui.desk import Desk
 from napari_uninuc.gui.panels.frame import Panel, key_button, row
 
@@ -44,13 +45,12 @@ class ReviewPanel(Panel):
 
     def refresh_later(self) -> None:
         """Show progress, and why to look at what is in hand."""
-        if self.desk is None:
-            return
-        state = self.desk.session.queue.progress
+        desk = self.desk
+        state = Progress(0, 0) if desk is None else desk.session.queue.progress
         self.bar.setRange(0, max(state.total, 1))
         self.bar.setValue(state.reviewed)
         self.bar.setFormat(str(state) if state.total else "nothing to review")
-        self.why.setText(self._reason(self.desk))
+        self.why.setText("" if desk is None else self._reason(desk))
         self.why.setVisible(bool(self.why.text()))
 
     def _reason(self, desk: Desk) -> str:
