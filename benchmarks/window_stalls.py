@@ -101,6 +101,7 @@ class Room:
     def show(self, rgb: Any, *, prepare: bool) -> Any:
         """Open a picture; without `prepare` its encoding is cancelled."""
         layer = self.viewer.add_image(rgb, rgb=True, name="picture")
+        self.widget.picture.image.value = layer
         self.until(lambda: self.desk_of(layer) is not None)
         if not prepare:
             for task in self.bench.worker.tasks:
