@@ -80,8 +80,8 @@ def _classes_of(segmentation: Segmentation, attributes: Mapping[str, Any]) -> Cl
         else np.array([colormap.color_dict.get(id_, others) for id_ in table["id"].tolist()])
     )
     colours = np.rint(255 * shown[:, :3]).astype(int)
-    listed = zip(table["class"].astype(str), map(tuple, colours.tolist()), strict=True)
-    pairs = [(name, hex_of(list(colour))) for name, colour in dict.fromkeys(listed)]
+    shown_as = zip(table["class"].astype(str), map(tuple, colours.tolist()), strict=True)
+    pairs = [(name, hex_of(list(colour))) for name, colour in dict.fromkeys(shown_as)]
     names = [name for name, _ in pairs if name.strip()]
     if len(names) != len(pairs) or len(set(names)) != len(names):
         return None
