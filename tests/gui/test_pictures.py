@@ -6,7 +6,7 @@ import pytest
 from napari.layers import Image
 
 from napari_uninuc.errors import ImageError
-from napari_uninuc.gui.layers.bridge import pictures
+from napari_uninuc.gui.layers import pictures
 from napari_uninuc.gui.layers.pictures import layer_mpp, picture_source
 
 RNG = np.random.default_rng(0)

@@ -6,7 +6,7 @@ import pytest
 from napari.layers import Image, Labels
 
 from napari_uninuc.errors import LabelsError
-from napari_uninuc.gui.layers.taking import nuclei_on_picture
+from napari_uninuc.gui.layers.taking import nuclei_source
 
 SHAPE = (60, 80)
 UM = {"scale": (0.5, 0.5), "units": ("um", "um")}
@@ -21,7 +21,7 @@ def labels(shape=SHAPE):
 
 def taken(layer, picture=None, step=(0, 0)):
     picture = Image(np.zeros(SHAPE)) if picture is None else picture
-    return nuclei_on_picture(layer, picture, SHAPE, step).nuclei.labels
+    return nuclei_source(layer, picture, SHAPE, step).read().nuclei.labels
 
 
 def box(drawn, id_=5):
@@ -98,9 +98,8 @@ def test_of_a_stack_the_plane_that_is_shown():
 def test_a_layer_that_lies_elsewhere_is_refused_and_one_half_there_is_counted():
     with pytest.raises(LabelsError, match="no nucleus on the picture"):
         taken(Labels(labels(), translate=(0, 5000)))
-    half = nuclei_on_picture(
-        Labels(labels(), translate=(0, 45)), Image(np.zeros(SHAPE)), SHAPE, (0, 0)
-    )
+    moved = Labels(labels(), translate=(0, 45))
+    half = nuclei_source(moved, Image(np.zeros(SHAPE)), SHAPE, (0, 0)).read()
     assert half.left_out == 1
     assert half.nuclei.table["id"].tolist() == [5]
 
@@ -108,5 +107,5 @@ def test_a_layer_that_lies_elsewhere_is_refused_and_one_half_there_is_counted():
 def test_features_follow_their_nuclei():
     features = {"index": [5, 900], "class": ["tumour", "stroma"]}
     layer = Labels(labels(), features=features, translate=(0, 45))
-    nuclei = nuclei_on_picture(layer, Image(np.zeros(SHAPE)), SHAPE, (0, 0)).nuclei
+    nuclei = nuclei_source(layer, Image(np.zeros(SHAPE)), SHAPE, (0, 0)).read().nuclei
     assert nuclei.table["class"].tolist() == ["tumour"]

@@ -1,13 +1,15 @@
 """What was done to a label map, in order, and the way back."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from psygnal import EmitLoopError
 
 from napari_uninuc.core.edits import Edit, fold_edits
 from napari_uninuc.core.labels import LabelMap
 from napari_uninuc.core.packing import PackedEdit
+from napari_uninuc.core.ready import ReadyEdit
 
 __all__ = ["EditHistory"]
 
@@ -85,6 +87,17 @@ class EditHistory:
             self._remember(folded)
         if failed is not None:
             raise failed
+
+    def do_ready(self, ready: ReadyEdit) -> bool:
+        """Apply an edit that was made on a snapshot; False where the map has changed since."""
+        if not ready.fits(self._labels):
+            return False
+        failed = self._make(partial(self._labels.catch_up, ready.ahead, ready.edit))
+        self._forget_undone()
+        self._keep(ready.packed)
+        if failed is not None:
+            raise failed
+        return True
 
     def do_all(self, edits: Iterable[Edit | None], verb: str) -> Edit | None:
         """Apply edits one after the other as one entry.
@@ -166,19 +179,25 @@ class EditHistory:
         return edit
 
     def _apply(self, edit: Edit) -> EmitLoopError | None:
-        """Apply an edit; a listener's error is handed back, for the pixels have changed by then.
+        return self._make(partial(self._labels.apply, edit))
+
+    @staticmethod
+    def _make(change: Callable[[], None]) -> EmitLoopError | None:
+        """Change the map; a listener's error is handed back, for the pixels have changed by then.
 
         The books must be kept before it is raised, or the change could not be undone.
         """
         try:
-            self._labels.apply(edit)
+            change()
         except EmitLoopError as error:
             return error
         return None
 
     def _remember(self, edit: Edit) -> None:
         large = edit.before.nbytes + edit.after.nbytes > _PACK_ABOVE_BYTES
-        entry = PackedEdit.of(edit) if large else edit
+        self._keep(PackedEdit.of(edit) if large else edit)
+
+    def _keep(self, entry: Edit | PackedEdit) -> None:
         self._done.append(entry)
         self._nbytes += entry.nbytes
         while self._nbytes > self._max_bytes:

@@ -20,12 +20,13 @@ from napari_uninuc.gui.layers.meant import hides
 from napari_uninuc.gui.layers.picture_watch import PictureWatch
 from napari_uninuc.gui.layers.pictures import PictureSource, picture_source, plane_of
 from napari_uninuc.gui.layers.placement import Placement
-from napari_uninuc.gui.layers.taking import nuclei_on_picture
+from napari_uninuc.gui.layers.taking import nuclei_source
 from napari_uninuc.gui.window.preferences import preferences
 from napari_uninuc.gui.work.jobs import Task, Worker
 from napari_uninuc.gui.work.keeping import Keeping
 from napari_uninuc.gui.work.model_slot import Loader, ModelSlot
 from napari_uninuc.gui.work.outlining import Outlining, RunState
+from napari_uninuc.gui.work.taking_over import TakingOver
 from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.training_set import write_training_set
 from napari_uninuc.journal.listing import FoundSession
@@ -83,6 +84,7 @@ class Workbench:
             self.worker, self.models.require, self.keeping, on_problem=on_problem
         )
         self.run_changed = self._outlining.changed
+        self._taking = TakingOver(self.worker, on_problem=on_problem)
         self._desks: dict[_Place, Desk] = {}
         self._desk: Desk | None = None
         self._asked: Image | None = None
@@ -260,7 +262,7 @@ class Workbench:
         place = next((place for place, each in self._desks.items() if each is desk), None)
         if place is None:  # the picture was closed meanwhile
             return
-        self._outlining.end(desk.session)
+        self._end_jobs(desk.session)
         if desk is self._desk:
             self._go_to(None)
         self._close_desk(self._desks.pop(place), remove_layers=True)
@@ -401,7 +403,7 @@ class Workbench:
         """
         if desk is self._desk:
             self._go_to(None)
-        self._outlining.end(desk.session)
+        self._end_jobs(desk.session)
         nuclei = desk.bridge.nuclei_if_there
         gone = remove_layers or not len(desk.session.labels)
         if nuclei is not None and not gone:
@@ -411,6 +413,16 @@ class Workbench:
             nuclei.visible = False
 
     # -- long jobs --------------------------------------------------------------------------
+
+    def _end_jobs(self, session: AnnotationSession) -> None:
+        """Put in what has arrived and what was to be taken over, for the picture goes."""
+        self._outlining.end(session)
+        self._taking.flush(session)
+
+    def _flush_jobs(self) -> None:
+        """Put in now what has arrived and what is to be taken over."""
+        self._outlining.flush()
+        self._taking.flush()
 
     def outline_all(self) -> None:
         """Outline every nucleus of the picture, part by part; see `run`."""
@@ -440,7 +452,7 @@ class Workbench:
     def _write(self, path: Path, write: Callable[[Segmentation, Tile], Path]) -> None:
         if self._desk is None:
             return
-        self._outlining.flush()
+        self._flush_jobs()
         session = self._desk.session
         session.hand.keep()
         frozen, tile = session.segmentation(), session.tile
@@ -451,39 +463,47 @@ class Workbench:
             on_error=self._on_problem,
         )
 
-    def import_labels(self, layer: Labels, *, beside: bool = False) -> int:
+    def import_labels(
+        self,
+        layer: Labels,
+        *,
+        beside: bool = False,
+        on_done: Callable[[int], object] = lambda left_out: None,
+    ) -> None:
         """Take over the nuclei of a labels layer, in the place of those there are or beside them.
 
-        They arrive where the window shows them, whatever size, scale and place the layer has.
+        They arrive where the window shows them, whatever size, scale and place the layer has:
+        at once on a small picture, else soon, from the worker. The picture may be worked at, left
+        or closed meanwhile.
 
-        Returns
-        -------
-        left_out : nuclei of the layer that do not lie on the picture
+        Parameters
+        ----------
+        on_done : told how many nuclei of the layer do not lie on the picture
 
         Raises
         ------
         LabelsError
-            No nucleus lies on the picture, ids are out of range, or the layer's units and the
-            picture's do not go together.
+            The layer's units and the picture's do not go together; or, on a small picture, no
+            nucleus lies on it or ids are out of range, as `on_problem` is told of else.
         """
         if self._desk is None:
-            return 0
+            return
         session, step = self._desk.session, tuple(self._viewer.dims.current_step)
-        taken = nuclei_on_picture(layer, self._desk.bridge.nuclei, session.tile.shape, step)
-        session.adopt(taken.nuclei, beside=beside)
-        return taken.left_out
+        source = nuclei_source(layer, self._desk.bridge.nuclei, session.tile.shape, step)
+        self._taking.start(session, source, beside=beside, on_done=on_done)
 
     # -- the end ----------------------------------------------------------------------------
 
     def finish(self) -> None:
         """Make final what is in hand and what has arrived, so that it is kept."""
-        self._outlining.flush()
+        self._flush_jobs()
         if self._desk is not None:
             self._desk.session.hand.keep()
 
     def close(self) -> None:
         """Let go of everything; work under way ends by itself."""
         self._put_gone_away()
+        self._taking.flush()
         self._outlining.close()
         self.pictures.close()
         self._viewer.dims.events.current_step.disconnect(self._on_plane)

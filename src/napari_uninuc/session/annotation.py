@@ -12,10 +12,11 @@ from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.edits import Edit
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.labels import LabelMap
-from napari_uninuc.core.nuclei import Nucleus, Status
+from napari_uninuc.core.nuclei import Status
 from napari_uninuc.core.review import ReviewQueue
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
+from napari_uninuc.session.adopting import Adoption, make_adoption
 from napari_uninuc.session.draft import NEW, Draft
 from napari_uninuc.session.hand import Box, Hand
 from napari_uninuc.session.steps import Filter, Steps
@@ -181,12 +182,24 @@ class AnnotationSession:
             Labels of another size, or ids out of range.
         """
         self.hand.keep()
-        classes = self._classes.joined(drawn.palette)
-        rows = _rows_of(drawn.table, classes)
-        edit = verbs.adopt(self.labels, drawn.labels, rows, beside=beside)
-        if classes != self._classes:
-            self.classes = classes
-        return self.do(edit)
+        adoption = self.make_adoption(drawn, beside=beside)
+        return self.adopt_ready(adoption) and adoption.ready is not None
+
+    def make_adoption(self, drawn: Segmentation, *, beside: bool = False) -> Adoption:
+        """Find what `adopt` would do now; nothing changes, and any thread may ask."""
+        return make_adoption(self.labels, self._classes, drawn, beside=beside)
+
+    def adopt_ready(self, adoption: Adoption) -> bool:
+        """Do what was found, one step of undo; False where the session has changed since.
+
+        What is in hand is kept first, which may be such a change.
+        """
+        self.hand.keep()
+        if not self.labels.is_at(adoption.moment) or self._classes != adoption.known:
+            return False
+        if adoption.classes != self._classes:
+            self.classes = adoption.classes
+        return adoption.ready is None or self.steps.do_ready(adoption.ready)
 
     def paint(self, box_yxyx: tuple[int, int, int, int], after: npt.NDArray[np.int32]) -> bool:
         """Take over what a brush left in a crop of the tile."""
@@ -285,20 +298,3 @@ class AnnotationSession:
     def _follow(self, edit: Edit) -> None:
         self.queue.update(edit.ids)
         self.select(self._selection)
-
-
-def _rows_of(table: pd.DataFrame, classes: ClassPalette) -> dict[int, Nucleus]:
-    """Make the rows of a label map from the table of a segmentation."""
-    statuses = table["status"] if "status" in table.columns else pd.Series("", index=table.index)
-    known = {status.value: status for status in Status if status is not Status.HIDDEN}
-    columns = zip(table["id"], table["class"], table["score"], statuses, strict=True)
-    return {
-        int(id_): Nucleus(
-            int(id_),
-            classes.names.index(str(name)),
-            float(score),
-            float("nan"),
-            known.get(str(status), Status.EDITED),
-        )
-        for id_, name, score, status in columns
-    }

@@ -9,6 +9,7 @@ from psygnal import Signal
 from napari_uninuc.core.edits import Edit
 from napari_uninuc.core.history import EditHistory
 from napari_uninuc.core.labels import LabelMap
+from napari_uninuc.core.ready import ReadyEdit
 
 __all__ = ["Filter", "Steps"]
 
@@ -55,6 +56,13 @@ class Steps:
         """Make an edit, one step."""
         self.history.do(edit)
         self._noted(_Note())
+
+    def do_ready(self, ready: ReadyEdit) -> bool:
+        """Make an edit that was made on a snapshot, one step; False where it is out of date."""
+        if not self.history.do_ready(ready):
+            return False
+        self._noted(_Note())
+        return True
 
     def begin_run(self) -> None:
         """Start an automatic run; what `do_run` adds until the next one is one step."""

@@ -43,6 +43,7 @@ _FIRST_STATUS = 1 + _CLASSES
 _UNKNOWN_SCORE = _FIRST_STATUS + len(STATUS_COLOURS)
 _FIRST_SCORE = _UNKNOWN_SCORE + 1
 _UNKNOWN_SCORE_COLOUR = "#b0b0b0"
+_FEW = 16  # nuclei coloured one by one: quicker than arrays
 _NEAR = 2**22
 """Ids below have a place each in the array of slots, 4 MB at most; those above are looked up."""
 
@@ -88,7 +89,7 @@ class NucleusColormap(DirectLabelColormap):
 
     def slot_of(self, id_: int) -> int:
         """Slot of an id."""
-        return int(self._slots_of(np.array([id_]))[0])
+        return int(self.slots_of(np.array([id_]))[0])
 
     def set_slot(self, id_: int, slot: int) -> bool:
         """Give an id a slot; True if it had another. Pixels on screen are not redrawn."""
@@ -120,7 +121,7 @@ class NucleusColormap(DirectLabelColormap):
 
     def map(self, values: Any) -> npt.NDArray[np.float32]:
         """Return RGBA in 0..1 for one id or an array of ids."""
-        found: npt.NDArray[np.float32] = self._rgba[self._slots_of(np.asarray(values))]
+        found: npt.NDArray[np.float32] = self._rgba[self.slots_of(np.asarray(values))]
         if self.use_selection:
             found = found * (np.asarray(values) == self.selection)[..., None]
         return found
@@ -130,10 +131,11 @@ class NucleusColormap(DirectLabelColormap):
         if self.use_selection:
             found = (array == self.selection).astype(self._texture.dtype)
         else:
-            found = self._texture[self._slots_of(array)]
+            found = self._texture[self.slots_of(array)]
         return found if isinstance(values, np.ndarray) else found[()]
 
-    def _slots_of(self, ids: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    def slots_of(self, ids: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Slots of an array of ids."""
         slots: npt.NDArray[np.uint8] = self._slots.take(ids, mode="clip")
         if len(self._far_ids) and ids.size and ids.max() >= _NEAR:
             far = ids >= _NEAR
@@ -217,12 +219,21 @@ class NucleusColours:
         -------
         ids : of nuclei that were visible before and after and look different now
         """
-        repainted = []
-        for id_, row in edit.rows_after.items():
-            if row is None:
-                continue
-            changed = self.colormap.set_slot(id_, _slot(row, self._by))
-            before = edit.rows_before[id_]
-            if changed and before is not None and before.visible and row.visible:
-                repainted.append(id_)
-        return repainted
+        rows = {id_: row for id_, row in edit.rows_after.items() if row is not None}
+        if len(rows) > _FEW:
+            ids = np.fromiter(rows, np.int64, len(rows))
+            slots = np.fromiter((_slot(row, self._by) for row in rows.values()), np.uint8)
+            changed = ids[self.colormap.slots_of(ids) != slots].tolist()
+            self.colormap.set_slots(ids, slots)
+        else:
+            changed = [
+                id_
+                for id_, row in rows.items()
+                if self.colormap.set_slot(id_, _slot(row, self._by))
+            ]
+        return [id_ for id_ in changed if rows[id_].visible and _was_visible(edit, id_)]
+
+
+def _was_visible(edit: Edit, id_: int) -> bool:
+    before = edit.rows_before[id_]
+    return before is not None and before.visible

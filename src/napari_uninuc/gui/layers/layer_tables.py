@@ -74,14 +74,14 @@ def _classes_of(segmentation: Segmentation, attributes: Mapping[str, Any]) -> Cl
     table = segmentation.table
     # Not `map`: napari's own asks for numba where ids are above 65,536.
     others = colormap.color_dict.get(None, np.zeros(4))
-    ids = table["id"].tolist()
     shown = (
-        [colormap.map(id_) for id_ in ids]
+        colormap.map(table["id"].to_numpy())
         if isinstance(colormap, NucleusColormap)
-        else [colormap.color_dict.get(id_, others) for id_ in ids]
+        else np.array([colormap.color_dict.get(id_, others) for id_ in table["id"].tolist()])
     )
-    colours = [hex_of(np.rint(255 * np.asarray(each)[:3]).astype(int).tolist()) for each in shown]
-    pairs = dict.fromkeys(zip(table["class"].astype(str), colours, strict=True))
+    colours = np.rint(255 * shown[:, :3]).astype(int)
+    shown_as = zip(table["class"].astype(str), map(tuple, colours.tolist()), strict=True)
+    pairs = [(name, hex_of(list(colour))) for name, colour in dict.fromkeys(shown_as)]
     names = [name for name, _ in pairs if name.strip()]
     if len(names) != len(pairs) or len(set(names)) != len(names):
         return None

@@ -1,5 +1,6 @@
 """Nuclei of a labels layer, brought to the pixels of the picture they are seen on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from napari_uninuc.gui.layers.layer_tables import segmentation_of
 from napari_uninuc.gui.layers.pictures import plane_of
 from napari_uninuc.gui.layers.placement import unit_factors
 
-__all__ = ["Taken", "nuclei_on_picture"]
+__all__ = ["NucleiSource", "Taken", "nuclei_source"]
 
 _SAME_PX = 1e-3
 """Places closer than this are the same: sums of scales do not come out even."""
@@ -37,10 +38,58 @@ class Taken:
     left_out: int
 
 
-def nuclei_on_picture(
+@dataclass(frozen=True, slots=True, eq=False)
+class NucleiSource:
+    """A labels layer seen on a picture, and all that is to be known of it to read it.
+
+    Attributes
+    ----------
+    name : of the layer
+    plane : (h, w) its pixels; numpy, dask or zarr
+    to_layer : (2, 3) turns a pixel (y, x, 1) of the picture into one of the layer
+    shape : (H, W) of the picture, px
+    attributes : of the layer, by name
+    """
+
+    name: str
+    plane: Any
+    to_layer: npt.NDArray[np.float64]
+    shape: tuple[int, int]
+    attributes: Mapping[str, Any]
+
+    def read(self) -> Taken:
+        """Take each pixel of the picture from that of the layer that is seen there.
+
+        Slow for dask and large pictures, so call it in the worker.
+
+        Raises
+        ------
+        LabelsError
+            The layer has no nucleus on the picture, or is not integers.
+        """
+        plane, shape, to_layer = self.plane, self.shape, self.to_layer
+        crop, origin = _cut(plane, to_layer, shape)
+        if crop.dtype.kind not in "iu":
+            raise LabelsError(f"labels must be integers, got {crop.dtype}; convert the layer")
+        as_it_is = crop.shape == shape == plane.shape and np.allclose(
+            to_layer, _SAME, atol=_SAME_PX
+        )
+        # A copy: somebody may paint on the layer while its nuclei are looked at.
+        drawn = crop.copy() if as_it_is else _resampled(crop, origin, to_layer, shape)
+        nuclei = segmentation_of(drawn, self.attributes)
+        if nuclei.table.empty:
+            raise LabelsError(
+                f"{self.name} has no nucleus on the picture, as the window shows it; choose "
+                "another layer, or move it to where its nuclei are"
+            )
+        present = len(nuclei.table) if as_it_is else _count(plane, self.attributes)
+        return Taken(nuclei, max(present - len(nuclei.table), 0))
+
+
+def nuclei_source(
     layer: Labels, shown_on: Layer, shape: tuple[int, int], step_of: tuple[int, ...]
-) -> Taken:
-    """Take each pixel of a picture from the pixel of a labels layer that is seen there.
+) -> NucleiSource:
+    """Look where a labels layer lies on a picture; its pixels are not read yet.
 
     Parameters
     ----------
@@ -53,25 +102,13 @@ def nuclei_on_picture(
     Raises
     ------
     LabelsError
-        The layer has no nucleus on the picture, is not integers, or counts in another kind of
-        unit, so that where it belongs is not known.
+        The layer counts in another kind of unit, so that where it belongs is not known.
     """
     finest = layer.data[0] if layer.multiscale else layer.data
     plane = finest[plane_of(layer, step_of)] if layer.ndim > 2 else finest
     to_layer = _pixels_to_layer(shown_on, layer)
-    crop, origin = _cut(plane, to_layer, shape)
-    if crop.dtype.kind not in "iu":
-        raise LabelsError(f"labels must be integers, got {crop.dtype}; convert the layer")
-    as_it_is = crop.shape == shape == plane.shape and np.allclose(to_layer, _SAME, atol=_SAME_PX)
-    drawn = crop if as_it_is else _resampled(crop, origin, to_layer, shape)
-    nuclei = segmentation_of(drawn, layer.as_layer_data_tuple()[1])
-    if nuclei.table.empty:
-        raise LabelsError(
-            f"{layer.name} has no nucleus on the picture, as the window shows it; choose another "
-            "layer, or move it to where its nuclei are"
-        )
-    present = len(nuclei.table) if as_it_is else _count(layer, plane)
-    return Taken(nuclei, max(present - len(nuclei.table), 0))
+    attributes = layer.as_layer_data_tuple()[1]
+    return NucleiSource(layer.name, plane, to_layer, shape, attributes)
 
 
 def _pixels_to_layer(picture: Layer, layer: Layer) -> npt.NDArray[np.float64]:
@@ -137,9 +174,9 @@ def _in(places: npt.NDArray[np.intp], side: int) -> npt.NDArray[np.bool_]:
     return inside
 
 
-def _count(layer: Labels, plane: Any) -> int:
+def _count(plane: Any, attributes: Mapping[str, Any]) -> int:
     """Nuclei of the whole plane; of a pyramid's finest level too, if it is in memory."""
     if isinstance(plane, np.ndarray):
         return len(count_ids(plane))
-    features = layer.features
+    features = attributes.get("features")
     return len(features) if features is not None else 0

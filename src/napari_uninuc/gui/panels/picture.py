@@ -193,11 +193,15 @@ class PicturePanel(Panel):
         self.image.value = layer
 
     def _on_take(self, *, beside: bool) -> None:
-        if self.labels.value is not None:
-            try:
-                left_out = self._workbench.import_labels(self.labels.value, beside=beside)
-            except UniNucError as problem:
-                tell_problem(problem)
-                return
+        layer = self.labels.value
+        if layer is None:
+            return
+
+        def tell(left_out: int, name: str = layer.name) -> None:
             if left_out > 0:
-                warn(f"{left_out} nuclei of {self.labels.value.name} do not lie on the picture.")
+                warn(f"{left_out} nuclei of {name} do not lie on the picture.")
+
+        try:
+            self._workbench.import_labels(layer, beside=beside, on_done=tell)
+        except UniNucError as problem:
+            tell_problem(problem)

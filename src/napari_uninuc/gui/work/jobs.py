@@ -31,6 +31,8 @@ second while a model computes.
 """
 
 _open_workers: "weakref.WeakSet[Worker]" = weakref.WeakSet()
+_short_turns: "weakref.WeakSet[Worker]" = weakref.WeakSet()
+_usual_switch_s = sys.getswitchinterval()
 
 
 class Worker(QObject):
@@ -63,7 +65,7 @@ class Worker(QObject):
             target=serve, args=(self._queue, self._post), name="uninuc-worker", daemon=True
         )
         self._thread.start()
-        sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_S))
+        _take_short_turns(self)
         self.destroyed.connect(partial(_abandon, self._queue, self._post))
         _open_workers.add(self)
 
@@ -151,6 +153,7 @@ class Worker(QObject):
         self.cancel_all()
         self._tasks.clear()
         self._queue.close()
+        _end_short_turns(self)
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread to end; for tests and for the end of Python. True if it has."""
@@ -227,6 +230,22 @@ def _abandon(queue: WorkQueue, post: _Post) -> None:
     """Let the thread end although nobody called `close`: Qt destroyed the worker."""
     post.stop()
     queue.close()
+
+
+def _take_short_turns(worker: Worker) -> None:
+    """Have the threads of the whole process change more often, as long as a worker is open."""
+    global _usual_switch_s
+    if not _short_turns:
+        _usual_switch_s = sys.getswitchinterval()
+    _short_turns.add(worker)
+    sys.setswitchinterval(min(_usual_switch_s, _SWITCH_S))
+
+
+def _end_short_turns(worker: Worker) -> None:
+    if worker in _short_turns:
+        _short_turns.discard(worker)
+        if not _short_turns:
+            sys.setswitchinterval(_usual_switch_s)
 
 
 @atexit.register
