@@ -64,7 +64,7 @@ def test_bad_recipes_are_one_line(refused, recipe, tmp_path):
 
 
 def test_unwritable_output_is_found_before_the_work(refused, recipe, tmp_path, monkeypatch):
-    from napari_uninuc.evaluation import recipe as evaluation
+    from napari_uninuc.evaluation import run as evaluation
 
     monkeypatch.setattr(evaluation, "run_evaluation", lambda *_: pytest.fail("work was begun"))
     (tmp_path / "file").touch()

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from napari_uninuc.errors import DatasetError, RecipeError
-from napari_uninuc.evaluation.recipe import read_recipe, run_evaluation
+from napari_uninuc.evaluation.recipe import read_recipe
 from napari_uninuc.evaluation.report import write_report
+from napari_uninuc.evaluation.run import run_evaluation
 from napari_uninuc.network.config import PRESETS
 from napari_uninuc.network.cost import encoder_cost
 

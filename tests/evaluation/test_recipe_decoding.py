@@ -8,7 +8,8 @@ from napari_uninuc import load_predictor
 from napari_uninuc.datasets.folder import read_folder
 from napari_uninuc.errors import RecipeError
 from napari_uninuc.evaluation.interactive import evaluate_interactive
-from napari_uninuc.evaluation.recipe import read_recipe, run_evaluation
+from napari_uninuc.evaluation.recipe import read_recipe
+from napari_uninuc.evaluation.run import run_evaluation
 from napari_uninuc.network.uninuc import UniNuc
 
 SIDE_PX = 88

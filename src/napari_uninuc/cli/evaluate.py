@@ -149,7 +149,7 @@ def evaluate_values(recipe: "EvaluationRecipe") -> None:
 
 
 def _report(recipe: "EvaluationRecipe") -> "Report":
-    from napari_uninuc.evaluation.recipe import run_evaluation
+    from napari_uninuc.evaluation.run import run_evaluation
 
     with progress_bar("evaluating", "image") as progress:
         return run_evaluation(recipe, progress)

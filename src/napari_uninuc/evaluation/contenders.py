@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari_uninuc.errors import RecipeError
 from napari_uninuc.evaluation.baselines import BoxEllipse, OtsuWatershed
+from napari_uninuc.evaluation.recipe import EvaluationRecipe
 
 if TYPE_CHECKING:
-    from napari_uninuc.evaluation.recipe import EvaluationRecipe
     from napari_uninuc.network.cost import Cost
 
 BASELINES: dict[str, type[OtsuWatershed] | type[BoxEllipse]] = {
