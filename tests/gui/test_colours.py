@@ -10,7 +10,7 @@ from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.edits import Edit
 from napari_uninuc.core.labels import LabelMap
 from napari_uninuc.core.nuclei import Nucleus, Status
-from napari_uninuc.gui import colours
+from napari_uninuc.gui.layers import colours
 from napari_uninuc.gui.layers.colours import NucleusColours
 
 
