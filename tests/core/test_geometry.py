@@ -1,3 +1,5 @@
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.measure import regionprops
 
+from napari_uninuc.core import geometry
 from napari_uninuc.core.geometry import (
     box_iou,
     clip_boxes,
@@ -78,6 +81,21 @@ def test_label_boxes_are_those_of_scikit_image(labels):
     huge_ids, huge_boxes = label_boxes(labels.astype(np.int64) * 10**12)
     np.testing.assert_array_equal(huge_ids, ids * 10**12)
     np.testing.assert_array_equal(huge_boxes, boxes_yxyx)
+
+
+@given(
+    hnp.arrays(
+        np.int32, st.tuples(st.integers(1, 40), st.integers(1, 9)), elements=st.integers(0, 5)
+    ),
+    st.integers(1, 60),
+)
+def test_label_boxes_are_the_same_band_by_band(labels, band_px):
+    whole = label_boxes(labels)
+    with mock.patch.object(geometry, "_BAND_PX", band_px):
+        bands = label_boxes(labels)
+    for one, other in zip(bands, whole, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == other.dtype
 
 
 @pytest.mark.parametrize(

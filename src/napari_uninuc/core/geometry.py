@@ -26,6 +26,11 @@ __all__ = [
     "yxyx_from_xyxy",
 ]
 
+_BAND_PX = 2**20
+"""Pixels of a label image that are looked at in one go."""
+_PX_AN_ID = 8
+"""Up to one id to so many pixels a list as long as the largest id is worth its memory."""
+
 
 def _as_boxes(boxes: npt.ArrayLike) -> npt.NDArray[Any]:
     array = np.asarray(boxes)
@@ -165,17 +170,37 @@ def label_boxes(
     if labels.size and labels.min() < 0:
         raise LabelsError(f"label ids must be 0 or above, got {labels.min()}; relabel the image")
     highest = int(labels.max(initial=0))
-    if highest <= max(labels.size, 1):
+    if highest <= max(labels.size // _PX_AN_ID, 2**16):
         known, compact = np.arange(highest + 1, dtype=np.int64), labels
     else:  # ids too sparse for a list as long as the largest
         known, compact = np.unique(labels, return_inverse=True)
         if known[0] != 0:
             known, compact = np.concatenate([[0], known]), compact + 1
-    found = ndimage.find_objects(compact.reshape(labels.shape))
-    pairs = [(int(known[i + 1]), where) for i, where in enumerate(found) if where is not None]
-    ids = np.array([label for label, _ in pairs], dtype=np.int64)
-    boxes = [(ys.start, xs.start, ys.stop, xs.stop) for _, (ys, xs) in pairs]
-    return ids, np.array(boxes, dtype=np.int64).reshape(-1, 4)
+    boxes = _boxes_by_band(compact.reshape(labels.shape), len(known) - 1)
+    there = np.flatnonzero(boxes[:, 2] > 0)
+    return known[there + 1], boxes[there]
+
+
+def _boxes_by_band(labels: npt.NDArray[np.integer[Any]], count: int) -> npt.NDArray[np.int64]:
+    """Find the boxes of ids 1 to ``count``, (count, 4); those of absent ones end at 0.
+
+    Band by band: scipy holds Python's lock while it looks, and a window would stand still.
+    """
+    height, width = labels.shape
+    bands = min(labels.size // _BAND_PX, labels.size // max(count, 1)) + 1
+    step = max(1, -(-height // bands))
+    first = np.full((count, 2), max(height, width), dtype=np.int64)
+    last = np.zeros((count, 2), dtype=np.int64)
+    for top in range(0, height, step):
+        found = ndimage.find_objects(labels[top : top + step])
+        here = [(i, *where) for i, where in enumerate(found) if where is not None]
+        rows = np.array(
+            [(i, top + y.start, x.start, top + y.stop, x.stop) for i, y, x in here], np.int64
+        ).reshape(-1, 5)
+        at = rows[:, 0]
+        first[at] = np.minimum(first[at], rows[:, 1:3])
+        last[at] = np.maximum(last[at], rows[:, 3:])
+    return np.concatenate([first, last], axis=1)
 
 
 @dataclass(frozen=True, slots=True)
