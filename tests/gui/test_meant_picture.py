@@ -423,3 +423,17 @@ def test_of_three_pictures_that_lie_over_each_other(at, opened, hidden, expected
         three, None if at is None else three[at], None if opened is None else three[opened]
     )
     assert found is (None if expected is None else three[expected])
+
+
+def test_a_picture_can_follow_at_once_on_layers_that_outlived_theirs(room):
+    """What napari frees without its canvas being current ends the process at the next draw."""
+    layer = room.open()
+    room.outline()
+    room.viewer.layers.remove(layer)
+    QTest.qWait(500)
+    (left,) = room.viewer.layers
+    assert not left.visible
+    room.viewer.layers.clear()
+    again = room.open()
+    QTest.qWait(500)
+    assert room.bench.desk.bridge.image is again

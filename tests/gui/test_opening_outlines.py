@@ -73,9 +73,9 @@ def heard(monkeypatch):
 def opened(canvas, our_manifest):
     """Open a file as napari's dialog and a drop on the window do; the layer that came."""
 
-    def open_file(path):
+    def open_file(path, plugin=None):
         before = list(canvas.viewer.layers)
-        canvas.viewer.window._qt_viewer._qt_open([str(path)], stack=False)
+        canvas.viewer.window._qt_viewer._qt_open([str(path)], stack=False, plugin=plugin)
         (layer,) = [each for each in canvas.viewer.layers if each not in before]
         assert isinstance(layer, Labels)
         return layer
@@ -218,7 +218,7 @@ def test_our_labels_without_a_scale_lie_on_the_picture_of_their_size(canvas, ope
     write_segmentation(Segmentation.from_labels(labels), path)
     moved = {"scale": (0.5, 0.5), "translate": (7.0, 9.0)}
     canvas.viewer.add_image(np.zeros((200, 300, 3), np.uint8), name="tile", **moved)
-    layer = opened(path)
+    layer = opened(path, "napari-uninuc")  # which a person is asked for: napari reads .tif too
     assert world_boxes(layer) == expected_boxes(0.5, (7.0, 9.0))
 
 

@@ -15,6 +15,7 @@ from napari_uninuc.core.nuclei import Status
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import ImageError, SessionError
+from napari_uninuc.gui.canvas.gl_context import ContextGuard
 from napari_uninuc.gui.desk import Desk
 from napari_uninuc.gui.layers.meant import hides
 from napari_uninuc.gui.layers.picture_watch import PictureWatch
@@ -92,6 +93,7 @@ class Workbench:
         self._repainted: set[Image] = set()
         self._gone: list[Desk] = []
         self._leaving: list[Desk] = []
+        self._context_guard = ContextGuard(viewer, window)
         self.pictures = PictureWatch(viewer, self._covers, self._layers_of)
         self.pictures.lost_sight.connect(self._on_lost_sight)
         self.pictures.settled.connect(self._on_settled)
@@ -513,6 +515,7 @@ class Workbench:
             self._end(desk)
         self._desks.clear()
         self._desk = None
+        self._context_guard.close()
         self.models.close()
         self.worker.close()
 

@@ -20,7 +20,6 @@ from napari_uninuc.errors import UniNucError
 from napari_uninuc.gui.canvas.canvas_watch import CanvasWatch
 from napari_uninuc.gui.canvas.draft_marks import DraftMarks
 from napari_uninuc.gui.canvas.gestures import Place
-from napari_uninuc.gui.canvas.gl_context import ContextGuard
 from napari_uninuc.gui.canvas.tool_acts import LEFT, MIDDLE, Tool, ToolActs
 from napari_uninuc.gui.window.keymap import Reach
 from napari_uninuc.session import AnnotationSession
@@ -84,7 +83,6 @@ class Tools:
         self._drag_number = 0
         self._double_click_callbacks: list[Any] = []
         self._active_layer: Any = None
-        self._context_guard = ContextGuard(viewer, window)
         self._watch = CanvasWatch(window, lambda: shown.marks.hover(0))
         viewer.mouse_drag_callbacks.append(self._on_press)
         viewer.mouse_move_callbacks.append(self._on_move)
@@ -160,7 +158,6 @@ class Tools:
             if ours in callbacks:
                 callbacks.remove(ours)
         self._watch.close()
-        self._context_guard.close()
 
     def _take_double_clicks(self, take: bool) -> None:
         """The second of two quick clicks comes as a double click, where napari would zoom."""
