@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from scipy.stats import wilcoxon
 
 from napari_uninuc.errors import DatasetError
+from napari_uninuc.evaluation.stored import reading_report
 from napari_uninuc.evaluation.summary import bootstrap_interval
 
 _METRICS = {
@@ -112,20 +112,10 @@ def _compared(key: Key, pairs: np.ndarray) -> ComparisonRow:
 def _scores(path: Path) -> dict[Key, dict[str, float]]:
     """Read each metric of a report by protocol and image; unknown scores are left out."""
     found: dict[Key, dict[str, float]] = {}
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+    with reading_report(path) as stored:
         for key, image, value in _entries(stored):
             if value is not None:
                 found.setdefault(key, {})[image] = float(value)
-    except OSError as error:
-        raise DatasetError(
-            f"{path}: cannot read the report: {error.strerror}; pass a report.json"
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(
-            f"{path}: expected a report.json of uninuc evaluate, got something else; "
-            "run the evaluation again"
-        ) from error
     return found
 
 

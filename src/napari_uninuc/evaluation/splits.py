@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_uninuc.errors import DatasetError
+from napari_uninuc.evaluation.stored import reading_report
 
 PICTURES, TISSUES = "pictures", "tissues"
 
@@ -112,18 +112,8 @@ def _require_same_sets(files: Sequence[Path], figures: Sequence[Mapping[Key, flo
 
 
 def _figures(path: Path) -> dict[Key, float]:
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+    with reading_report(path) as stored:
         return {key: float(value) for key, value in _entries(stored) if value is not None}
-    except OSError as error:
-        raise DatasetError(
-            f"{path}: cannot read the report: {error.strerror}; pass a report.json"
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(
-            f"{path}: expected a report.json of uninuc evaluate, got something else; "
-            "run the evaluation again"
-        ) from error
 
 
 def _entries(stored: Mapping[str, Any]) -> Iterator[tuple[Key, Any]]:
