@@ -17,6 +17,7 @@ from napari_uninuc.core.labels import LabelMap
 from napari_uninuc.core.nuclei import Nucleus, Status
 from napari_uninuc.gui import widget
 from napari_uninuc.gui.canvas.actions import Actions
+from napari_uninuc.gui.canvas.gl_context import ContextGuard
 from napari_uninuc.gui.canvas.tools import Tools
 from napari_uninuc.gui.layers.bridge import LayerBridge
 from napari_uninuc.gui.window import notices
@@ -116,6 +117,7 @@ class Desk:
         palette = ClassPalette.of_names(("tumour", "stroma", "immune"))
         self.session = AnnotationSession(tissue.tile, palette, made)
         self.bridge = LayerBridge(canvas.viewer, self.session, self.image, on_problem=tell)
+        self.guard = ContextGuard(canvas.viewer, canvas.window)
         self.tools = Tools(canvas.viewer, canvas.window, self.session, self.bridge, on_problem=tell)
         self.actions = Actions(self.session, self.tools, on_problem=tell)
         self.keyboard = Keyboard(canvas.window, self.actions.handlers())
@@ -149,6 +151,7 @@ class Desk:
         self.tools.close()
         self.keyboard.close()
         self.bridge.close()
+        self.guard.close()
         self.asker.close()
         self.worker.close()
 
