@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 
+import napari_uninuc
 from napari_uninuc.errors import DeviceError
 
 __all__ = ["WindowState", "probe_window", "require_window"]
@@ -18,7 +19,7 @@ __all__ = ["WindowState", "probe_window", "require_window"]
 _LONGEST_S = 120
 """A first import of napari on a slow disk takes tens of seconds."""
 
-_MANIFEST = Path(__file__).parents[1] / "napari.yaml"
+_MANIFEST = Path(napari_uninuc.__file__).parent / "napari.yaml"
 
 _INSTALL = 'pip install "napari-uninuc[all]"'
 
