@@ -262,20 +262,3 @@ def test_an_urgent_task_waits_for_the_model(worker, qtbot):
     gate.go.set()
     qtbot.waitUntil(lambda: not worker.tasks)
     assert done == ["load", "read"]
-
-
-def test_the_process_is_given_back_as_it_was_once_no_worker_is_open(qapp):
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(0.004)
-    try:
-        first, second = Worker(), Worker()
-        assert sys.getswitchinterval() < 0.004
-        first.close()
-        first.close()
-        assert sys.getswitchinterval() < 0.004
-        second.close()
-        assert sys.getswitchinterval() == pytest.approx(0.004)
-        assert first.join(60)
-        assert second.join(60)
-    finally:
-        sys.setswitchinterval(before)

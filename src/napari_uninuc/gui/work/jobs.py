@@ -8,7 +8,6 @@ one; between two of them live prompts and urgent tasks are served and a cancella
 
 import atexit
 import contextlib
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Container
@@ -24,15 +23,7 @@ __all__ = ["Task", "TaskState", "Worker"]
 _LONGEST_STEP_S = 60.0
 """At exit of Python: how long to wait for the step under way. Torch must not be cut off."""
 
-_SWITCH_S = 0.0005
-"""How long the thread may keep Python to itself while the window's thread wants it. At Python's own
-5 ms one redraw, which asks for it again after each of its hundred calls of OpenGL, takes half a
-second while a model computes.
-"""
-
 _open_workers: "weakref.WeakSet[Worker]" = weakref.WeakSet()
-_short_turns: "weakref.WeakSet[Worker]" = weakref.WeakSet()
-_usual_switch_s = sys.getswitchinterval()
 
 
 class Worker(QObject):
@@ -65,7 +56,6 @@ class Worker(QObject):
             target=serve, args=(self._queue, self._post), name="uninuc-worker", daemon=True
         )
         self._thread.start()
-        _take_short_turns(self)
         self.destroyed.connect(partial(_abandon, self._queue, self._post))
         _open_workers.add(self)
 
@@ -153,7 +143,6 @@ class Worker(QObject):
         self.cancel_all()
         self._tasks.clear()
         self._queue.close()
-        _end_short_turns(self)
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread to end; for tests and for the end of Python. True if it has."""
@@ -230,22 +219,6 @@ def _abandon(queue: WorkQueue, post: _Post) -> None:
     """Let the thread end although nobody called `close`: Qt destroyed the worker."""
     post.stop()
     queue.close()
-
-
-def _take_short_turns(worker: Worker) -> None:
-    """Have the threads of the whole process change more often, as long as a worker is open."""
-    global _usual_switch_s
-    if not _short_turns:
-        _usual_switch_s = sys.getswitchinterval()
-    _short_turns.add(worker)
-    sys.setswitchinterval(min(_usual_switch_s, _SWITCH_S))
-
-
-def _end_short_turns(worker: Worker) -> None:
-    if worker in _short_turns:
-        _short_turns.discard(worker)
-        if not _short_turns:
-            sys.setswitchinterval(_usual_switch_s)
 
 
 @atexit.register
