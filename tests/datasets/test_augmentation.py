@@ -12,6 +12,8 @@ from napari_uninuc.datasets.transforms import (
     random_stain,
 )
 
+NOTHING = np.zeros((24, 24), np.int32)
+
 
 def test_without_turns_and_stretch_a_whole_picture_is_what_it_was():
     rgb = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
@@ -31,33 +33,41 @@ def test_without_turns_and_stretch_a_whole_picture_is_what_it_was():
 
 @pytest.mark.parametrize(
     ("kept", "change"),
-    [("stain", random_stain), ("light", random_light), ("focus", random_focus)],
+    [
+        ("stain", lambda image, rng: random_stain(image, NOTHING, rng)),
+        ("light", random_light),
+        ("focus", random_focus),
+    ],
 )
 def test_each_change_of_colour_can_be_had_alone(kept, change):
     image = torch.rand(3, 24, 24, generator=torch.Generator().manual_seed(0))
     off = dict.fromkeys(("stain", "light", "focus"), False)
     for seed in range(6):
         rng = np.random.default_rng(seed)
-        assert torch.equal(Augmentation(**off).recolour(image, rng), image)
-        alone = Augmentation(**{**off, kept: True}).recolour(image, np.random.default_rng(seed))
+        assert torch.equal(Augmentation(**off).recolour(image, NOTHING, rng), image)
+        only = Augmentation(**{**off, kept: True})
+        alone = only.recolour(image, NOTHING, np.random.default_rng(seed))
         assert torch.equal(alone, change(image, np.random.default_rng(seed)))
 
 
 def test_all_of_it_is_the_rule():
     image = torch.rand(3, 24, 24, generator=torch.Generator().manual_seed(0))
-    whole = Augmentation().recolour(image, np.random.default_rng(5))
+    whole = Augmentation().recolour(image, NOTHING, np.random.default_rng(5))
     rng = np.random.default_rng(5)
-    assert torch.equal(whole, random_focus(random_light(random_stain(image, rng), rng), rng))
+    stained = random_stain(image, NOTHING, rng)
+    assert torch.equal(whole, random_focus(random_light(stained, rng), rng))
 
 
-def test_immunohistochemistry_is_imitated_as_often_as_asked():
-    haematoxylin = torch.tensor([0.65, 0.70, 0.29])
-    blue = torch.pow(10.0, -0.8 * haematoxylin)[:, None, None].expand(3, 8, 8)
-
-    def n_brown(share: float) -> int:
-        painted = [random_stain(blue, np.random.default_rng(k), share) for k in range(40)]
-        return sum(bool(one[0].mean() > one[2].mean()) for one in painted)
-
-    assert n_brown(0.0) == 0
-    assert 0 < n_brown(0.25) < n_brown(1.0)
-    assert 16 <= n_brown(1.0) <= 32  # three of five paint the nuclei, the others their surroundings
+def test_labels_that_lie_off_are_moved_by_parts_of_a_pixel():
+    labels = np.zeros((64, 64), np.int32)
+    labels[20:40, 10:30] = 1
+    rgb = np.where(labels[..., None] > 0, 90, 230).repeat(3, axis=2).astype(np.uint8)
+    wrong = np.roll(labels, (-3, 2), axis=(0, 1))
+    still = Augmentation(turns=False, stretch=0.0)
+    for scale, side in ((1.0, 64), (2.0, 128)):
+        rng = np.random.default_rng(0)
+        image, ids = random_crop(rgb, wrong, side, rng, (scale, scale), still, (3.0, -2.0))
+        assert np.array_equal(ids > 0, image[0].numpy() < 160 / 255)
+    up = random_crop(rgb, labels, 128, np.random.default_rng(0), (2.0, 2.0), still, (-0.5, 0.0))[1]
+    assert np.array_equal(np.flatnonzero(up.any(1)), np.arange(39, 79))
+    assert np.array_equal(np.flatnonzero(up.any(0)), np.arange(20, 60))

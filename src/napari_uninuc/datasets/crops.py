@@ -38,12 +38,16 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class CropSource:
-    """The tiles of one data set, their share of the crops, and their common scale."""
+    """The tiles of one data set, their share of the crops, and their common scale.
+
+    ``label_shift_yx`` are image pixels by which the labels are moved to lie on their nuclei.
+    """
 
     tiles: Sequence[LabelledTile]
     weight: float
     exhaustive: bool
     mpp: float | None
+    label_shift_yx: tuple[float, float] = (0.0, 0.0)
 
 
 class CropStream:
@@ -82,11 +86,17 @@ class CropStream:
             factor = 1.0 if source.mpp is None else source.mpp / self.mpp
             zoom = (self.zoom[0] * factor, self.zoom[1] * factor)
             image, labels = random_crop(
-                sample.tile.rgb, sample.labels, self.size, rng, zoom, self.augmentation
+                sample.tile.rgb,
+                sample.labels,
+                self.size,
+                rng,
+                zoom,
+                self.augmentation,
+                source.label_shift_yx,
             )
             if labels.any():
                 break
-        image = self.augmentation.recolour(image, rng)
+        image = self.augmentation.recolour(image, labels, rng)
         classes = None
         if len(self._class_ids) > 1:
             named = sample.classes or {}

@@ -48,6 +48,7 @@ def _as_patterns(value: Any) -> Any:
 
 
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_as_patterns)]
+_Shift = Annotated[float, Field(ge=-8, le=8)]
 
 
 class DatasetSpec(BaseModel):
@@ -67,6 +68,8 @@ class DatasetSpec(BaseModel):
     exhaustive : every nucleus is labelled
         Where False, unlabelled nuclei exist: no detection loss, no automatic evaluation.
     mpp : micrometres per pixel; None is unknown. TOML has no null: write ``mpp = "unknown"``
+    label_shift_yx : pixels by which training moves the labels to lie on their nuclei
+        For labels known to lie off, nuinsseg's 0.45 px too high for instance: (0.45, 0).
 
     A public layout brings its own `exhaustive` and `mpp`; what the recipe says wins.
     """
@@ -86,6 +89,7 @@ class DatasetSpec(BaseModel):
         Annotated[float, Field(gt=0, allow_inf_nan=False)] | None,
         BeforeValidator(lambda value: None if value == "unknown" else value),
     ] = 0.25
+    label_shift_yx: tuple[_Shift, _Shift] = (0.0, 0.0)
 
     @model_validator(mode="before")
     @classmethod

@@ -1,7 +1,8 @@
 """Augmentation: geometry and stain. Images (3, H, W) float32 in [0, 1], labels (H, W) int32.
 
 Colour is varied in stain space (haematoxylin, eosin, DAB; Ruifrok and Johnston 2001), because a
-scanner, a laboratory or an antibody changes stains, not red, green and blue.
+scanner, a laboratory or an antibody changes stains, not red, green and blue. How H&E becomes
+immunohistochemistry is in `napari_uninuc.datasets.brown`.
 """
 
 from __future__ import annotations
@@ -9,13 +10,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from skimage.color import rgb_from_hed
 from torch import Tensor
 from torch.nn import functional
 
-_RGB_FROM_HED = torch.tensor(rgb_from_hed, dtype=torch.float32)  # rows: H, E, D
-_HED_FROM_RGB = torch.linalg.inv(_RGB_FROM_HED)
-_HAEMATOXYLIN, _EOSIN, _DAB = _RGB_FROM_HED
+from napari_uninuc.datasets.brown import paint_brown
+from napari_uninuc.datasets.stains import RGB_FROM_HED, amounts_of, shown
 
 
 class Augmentation(BaseModel):
@@ -40,10 +39,10 @@ class Augmentation(BaseModel):
     light: bool = True
     focus: bool = True
 
-    def recolour(self, image: Tensor, rng: np.random.Generator) -> Tensor:
+    def recolour(self, image: Tensor, labels: np.ndarray, rng: np.random.Generator) -> Tensor:
         """Vary stain, light and focus of (3, H, W) in [0, 1], each where it is wanted."""
         if self.stain:
-            image = random_stain(image, rng, self.ihc_share)
+            image = random_stain(image, labels, rng, self.ihc_share)
         if self.light:
             image = random_light(image, rng)
         return random_focus(image, rng) if self.focus else image
@@ -59,6 +58,7 @@ def random_crop(
     rng: np.random.Generator,
     scale_range: tuple[float, float],
     augmentation: Augmentation = AS_A_RULE,
+    label_shift_yx: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Tensor, np.ndarray]:
     """Cut a random square, resize it to ``size``, flip and turn it by quarter turns.
 
@@ -70,6 +70,7 @@ def random_crop(
         equal ones are always taken
         Raised where the image is too small for it; shorter sides are padded by reflection.
     augmentation : says whether it is turned, and how far stretched
+    label_shift_yx : image pixels by which labels are moved, to lie on their nuclei
 
     Returns
     -------
@@ -92,46 +93,33 @@ def random_crop(
     image = functional.interpolate(
         image, size=(size, size), mode="bilinear", align_corners=False, antialias=shrinks
     )[0]
-    ids = torch.from_numpy(labels[y0 : y0 + side_y, x0 : x0 + side_x].astype(np.float64))
-    ids = functional.interpolate(ids[None, None], size=(size, size), mode="nearest-exact")[0]
+    middles = np.arange(size) + 0.5
+    rows = np.floor(y0 + middles * (side_y / size) - label_shift_yx[0]).astype(int)
+    columns = np.floor(x0 + middles * (side_x / size) - label_shift_yx[1]).astype(int)
+    ids = labels[np.ix_(rows.clip(0, height - 1), columns.clip(0, width - 1))]
     turns, flip = int(rng.integers(4)), bool(rng.integers(2))
     if augmentation.turns:
-        image, ids = (torch.rot90(x, turns, (1, 2)) for x in (image, ids))
+        image, ids = torch.rot90(image, turns, (1, 2)), np.rot90(ids, turns)
     if augmentation.turns and flip:
-        image, ids = image.flip(2), ids.flip(2)
-    return image.contiguous(), ids[0].numpy().astype(np.int32)
+        image, ids = image.flip(2), np.flip(ids, 1)
+    return image.contiguous(), np.ascontiguousarray(ids, dtype=np.int32)
 
 
 def random_stain(
-    image: Tensor, rng: np.random.Generator, ihc_share: float = AS_A_RULE.ihc_share
+    image: Tensor,
+    labels: np.ndarray,
+    rng: np.random.Generator,
+    ihc_share: float = AS_A_RULE.ihc_share,
 ) -> Tensor:
-    """Vary stain amounts and vectors; now and then turn H&E into immunohistochemistry.
-
-    Immunohistochemistry is imitated by painting the haematoxylin amounts with DAB brown (positive
-    nuclei), or by keeping them blue and painting the eosin amounts brown (membranes, cytoplasm).
-    """
-    density = -torch.log(image.clamp(min=1 / 255)) / np.log(10.0)  # (3, H, W)
-    amounts = torch.einsum("sr,rhw->shw", _HED_FROM_RGB.T, density)
+    """Vary stain amounts and vectors; now and then turn H&E into immunohistochemistry."""
+    amounts = amounts_of(image)
     gain = torch.from_numpy(np.exp(rng.normal(0, 0.25, 3))).float()
     shift = torch.from_numpy(rng.normal(0, 0.02, 3)).float()
     amounts = amounts * gain[:, None, None] + shift[:, None, None]
-    vectors = _RGB_FROM_HED
     if rng.random() < ihc_share:
-        vectors = _ihc_vectors(rng)
-    vectors = vectors + torch.from_numpy(rng.normal(0, 0.04, (3, 3))).float()
-    density = torch.einsum("sr,shw->rhw", vectors, amounts)
-    return torch.pow(10.0, -density).clamp(0, 1)
-
-
-def _ihc_vectors(rng: np.random.Generator) -> Tensor:
-    mix = float(rng.uniform(0.6, 1.0))
-    pale = float(rng.uniform(0.1, 0.7))
-    if rng.random() < 0.6:  # positive nuclei: haematoxylin amounts turn brown
-        nuclei = mix * _DAB + (1 - mix) * _HAEMATOXYLIN
-        rest = pale * (_HAEMATOXYLIN if rng.random() < 0.5 else _DAB)
-        return torch.stack([nuclei, rest, 0.3 * _DAB])
-    blue, brown = float(rng.uniform(0.4, 1.0)), float(rng.uniform(0.2, 1.5))
-    return torch.stack([blue * _HAEMATOXYLIN, brown * _DAB, 0.3 * _DAB])
+        amounts = paint_brown(amounts, labels, rng)
+    vectors = RGB_FROM_HED + torch.from_numpy(rng.normal(0, 0.04, (3, 3))).float()
+    return shown(amounts, vectors)
 
 
 def random_light(image: Tensor, rng: np.random.Generator) -> Tensor:

@@ -125,4 +125,4 @@ def _load_sources(recipe: TrainRecipe, *, every_class: bool) -> list[CropSource]
 
 def _load_source(spec: DatasetSpec) -> CropSource:
     tiles = [image.read(spec.mpp) for image in spec.images()]
-    return CropSource(tiles, spec.weight, spec.exhaustive, spec.mpp)
+    return CropSource(tiles, spec.weight, spec.exhaustive, spec.mpp, spec.label_shift_yx)

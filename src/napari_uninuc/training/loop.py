@@ -13,13 +13,13 @@ from napari_uninuc.network.config import PyramidConfig, preset
 from napari_uninuc.network.uninuc import UniNuc
 from napari_uninuc.training.detection import detection_loss, maps_loss
 from napari_uninuc.training.feed import batches, images_of, on_device, window_sides
+from napari_uninuc.training.freezing import Fixed, freeze_early, freeze_norms
 from napari_uninuc.training.initialise import starting_model
 from napari_uninuc.training.interactive import choose_targets, interactive_loss
 from napari_uninuc.training.log import LOG_NAME, Progress, append_to_log, forget_after
 from napari_uninuc.training.optim import (
     MovingAverage,
     build_optimiser,
-    freeze_early,
     load_moments,
     rate_at,
 )
@@ -63,9 +63,12 @@ class Trainer:
             self.model.correction.requires_grad_(False)  # taught by a recipe of its own
         self.model.to(memory_format=torch.channels_last).to(device)
         freeze_early(self.model, recipe.optimiser.freeze_early_blocks)
+        self.fixed = Fixed(self.model.image_encoder) if recipe.optimiser.freeze_encoder else None
         self.optimiser = build_optimiser(self.model, recipe.optimiser)
         self.full_rates = [group["lr"] for group in self.optimiser.param_groups]
         self.average = MovingAverage(self.model, recipe.optimiser.ema)
+        if recipe.optimiser.freeze_norms:
+            freeze_norms(self.model)
         self.generator = torch.Generator().manual_seed(recipe.seed + _SEED_STEP * ranks.rank)
         self.step, self.seconds = 0, 0.0
         self.output = recipe.output
@@ -129,7 +132,9 @@ class Trainer:
         crops = [on_device(crop, self.device) for crop in crops]
         low = recipe.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
-            embedding = self.model.encode(images, detection=weights.detection > 0)
+            embedding = self.model.encode(
+                images, detection=weights.detection > 0, encoder=self.fixed
+            )
         total, log = images.new_zeros(()), dict[str, float]()
         proposals = [crop.boxes_xyxy for crop in crops]
         if weights.detection > 0:

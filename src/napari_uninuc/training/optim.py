@@ -13,15 +13,6 @@ from napari_uninuc.network.uninuc import UniNuc
 from napari_uninuc.training.recipe import OptimiserSection
 
 
-def freeze_early(model: UniNuc, blocks: int) -> None:
-    """Stop learning in the stem and the first ``blocks`` stages of a timm trunk."""
-    if blocks == 0:
-        return
-    trunk = model.image_encoder.trunk
-    for part in [trunk.conv_stem, trunk.bn1, *trunk.blocks[:blocks]]:
-        part.requires_grad_(False)
-
-
 def build_optimiser(model: UniNuc, section: OptimiserSection) -> torch.optim.AdamW:
     """AdamW; trunk and the rest at their own rates; no decay for vectors (norms, biases)."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}

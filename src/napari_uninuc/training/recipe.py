@@ -117,6 +117,10 @@ class OptimiserSection(Section):
     ema: float = Field(0.998, ge=0, lt=1)
     freeze_early_blocks: int = Field(0, ge=0)
     """How many first stages of a timm trunk keep their ImageNet weights."""
+    freeze_norms: bool = False
+    """Batch norms keep their statistics, and cost nothing: for weights that are taught on."""
+    freeze_encoder: bool = False
+    """Trunk and neck stay; detector and prompts are taught on what they give, in half the time."""
 
 
 class LanguageSection(Section):
@@ -172,6 +176,18 @@ class TrainRecipe(Section):
     def _rounds_have_steps(self) -> TrainRecipe:
         if self.corrections is not None and self.steps < self.corrections.rounds:
             raise ValueError("steps must be at least corrections.rounds")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_kept_was_taught(self) -> TrainRecipe:
+        for name in ("freeze_norms", "freeze_encoder"):
+            if getattr(self.optimiser, name) and not isinstance(self.initial, Path):
+                raise ValueError(
+                    f"optimiser.{name} keeps what earlier training gave: set initial to the "
+                    "model.safetensors of it"
+                )
+        if self.optimiser.freeze_encoder and not self.losses.interactive + self.losses.detection:
+            raise ValueError("optimiser.freeze_encoder leaves only maps to teach, which need it")
         return self
 
     @model_validator(mode="after")
