@@ -140,7 +140,9 @@ def test_pages_are_built_without_warning_and_load_nothing_from_elsewhere(tmp_pat
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "load_predictor" in (site / "api/predictor.html").read_text(encoding="utf-8")
+    predictor = (site / "api/predictor.html").read_text(encoding="utf-8")
+    assert "load_predictor" in predictor
+    assert '<div class="doctest' in predictor  # examples, see test_examples
     fetched = {
         path.relative_to(site).as_posix(): match.group()
         for pattern in ("*.html", "*.css", "*.js")
