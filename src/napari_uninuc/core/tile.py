@@ -21,7 +21,12 @@ CAMERA_BITS = (8, 10, 12, 14, 16)
 
 
 def bits_of(pixels: npt.NDArray[Any]) -> int:
-    """Tell the least of `CAMERA_BITS` that holds every value of whole numbers up to 65535."""
+    """Tell the least of `CAMERA_BITS` that holds every value.
+
+    Parameters
+    ----------
+    pixels : any shape, whole numbers in 0..65535
+    """
     highest = int(pixels.max(initial=0))
     return next((bits for bits in CAMERA_BITS if highest < 2**bits), CAMERA_BITS[-1])
 
@@ -188,6 +193,13 @@ class Tile:
         name: str = "",
     ) -> Self:
         """Make a tile of any array `to_rgb8` accepts; the pixels are copied.
+
+        Parameters
+        ----------
+        array : (H, W), (H, W, 1 to 4), see `to_rgb8`
+        mpp : micrometres per px, above 0; None where unknown
+        origin_yx_slide : (y, x) of the first px, in px of the slide at this scale
+        name : for people and file names
 
         Raises
         ------

@@ -236,6 +236,10 @@ def aggregated_jaccard(truth: np.ndarray, predicted: np.ndarray) -> float:
     Each true nucleus takes the predicted one of best IoU; one predicted nucleus may be taken
     more than once. Predicted nuclei taken by none add their area to the union.
 
+    Parameters
+    ----------
+    truth, predicted : (H, W) non-negative integers, 0 background
+
     Returns
     -------
     aji : in [0, 1]; NaN where both are empty
@@ -321,6 +325,11 @@ def detection_by_centroid(
 
     As many pairs as possible are matched, then the nearest (Hungarian). Memory grows with
     true x predicted nuclei: 8 MB for 1,000 x 1,000.
+
+    Parameters
+    ----------
+    truth, predicted : (H, W) non-negative integers, 0 background
+    radius_px : 12 px is 3 um at 40x
 
     Examples
     --------

@@ -235,7 +235,13 @@ class AnnotationSession:
         return adoption.ready is None or self.steps.do_ready(adoption.ready)
 
     def paint(self, box_yxyx: tuple[int, int, int, int], after: npt.NDArray[np.int32]) -> bool:
-        """Take over what a brush left in a crop of the tile."""
+        """Take over what a brush left in a crop of the tile; False where nothing has changed.
+
+        Parameters
+        ----------
+        box_yxyx : half-open px of the tile
+        after : (h, w) ids, of the box's size; 0 background
+        """
         return self.do(verbs.paint(self.labels, box_yxyx, after))
 
     def _on(self, ids: Iterable[int], make: Callable[[LabelMap, list[int]], Edit | None]) -> bool:
