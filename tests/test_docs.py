@@ -135,7 +135,7 @@ def test_pages_are_built_without_warning_and_load_nothing_from_elsewhere(tmp_pat
         [sys.executable, "-c", _NO_NETWORK, *map(str, [*strict, ROOT / "docs", site])],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         check=False,
     )

@@ -89,6 +89,11 @@ def read_image_with_notice(
     notice : tiles that were never stored and are white now, a range of values that was
         guessed, or that it is dark as fluorescence is; empty where there is nothing to say
 
+    Raises
+    ------
+    ImageError
+        As `read_image`.
+
     Examples
     --------
     A camera of 12 bits, whose values are stored in 16:
