@@ -41,6 +41,7 @@ class UNet(nn.Module):
         self.refine = nn.Sequential(_Convolution(16 + 3, 16), nn.Conv2d(16, 3, 1))
 
     def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> logits (B, 3, H, W)."""
         here = self.stem(images)
         skips = []
         for index, stage in enumerate(self.down):

@@ -135,12 +135,14 @@ def test_pages_are_built_without_warning_and_load_nothing_from_elsewhere(tmp_pat
         [sys.executable, "-c", _NO_NETWORK, *map(str, [*strict, ROOT / "docs", site])],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "load_predictor" in (site / "api/predictor.html").read_text(encoding="utf-8")
+    predictor = (site / "api/predictor.html").read_text(encoding="utf-8")
+    assert "load_predictor" in predictor
+    assert '<div class="doctest' in predictor  # examples, see test_examples
     fetched = {
         path.relative_to(site).as_posix(): match.group()
         for pattern in ("*.html", "*.css", "*.js")

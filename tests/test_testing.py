@@ -1,6 +1,5 @@
 """What we ship for tests keeps its own promises."""
 
-import doctest
 import math
 import subprocess
 import sys
@@ -13,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-import napari_uninuc.testing
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.nuclei import Status
 from napari_uninuc.core.prompts import MaskLogits, Prompt
@@ -197,10 +195,6 @@ class TestFakeAnnotator:
             assert not answers
         worker.join(120)
         assert len(answers) == 1
-
-
-def test_the_example_in_the_docs_is_true():
-    assert doctest.testmod(napari_uninuc.testing).failed == 0
 
 
 def test_it_loads_neither_torch_nor_napari():

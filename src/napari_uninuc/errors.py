@@ -19,7 +19,18 @@ __all__ = [
 
 
 class UniNucError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base of every error this package raises on purpose.
+
+    Examples
+    --------
+    >>> from napari_uninuc import UniNucError
+    >>> from napari_uninuc.io.images import read_image
+    >>> try:
+    ...     read_image("gone.png")
+    ... except UniNucError as problem:
+    ...     print(f"{type(problem).__name__}: {problem}")
+    ImageError: gone.png...
+    """
 
 
 class ImageError(UniNucError, ValueError):

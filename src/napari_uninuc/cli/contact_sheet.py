@@ -44,7 +44,18 @@ def piece_of(tile: Tile, labels: np.ndarray) -> np.ndarray:
 
 
 def write_sheet(pieces: Sequence[np.ndarray], path: Path) -> None:
-    """Write pieces side by side as PNG, whole or not at all; OutputError where it cannot be."""
+    """Write pieces side by side as PNG, whole or not at all.
+
+    Parameters
+    ----------
+    pieces : (320, 320, 3) uint8 each
+    path : replaced if there
+
+    Raises
+    ------
+    OutputError
+        It cannot be written.
+    """
     step = _SIDE * _SCALE + _GAP
     columns = min(_COLUMNS, max(1, len(pieces)))
     rows = max(1, -(-len(pieces) // columns))

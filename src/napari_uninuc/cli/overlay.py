@@ -53,7 +53,20 @@ def draw_outlines(
 
 
 def write_overlay(tile: Tile, labels: npt.NDArray[np.int32], path: Path, scale: int = 2) -> None:
-    """Write `draw_outlines` as PNG, whole or not at all; OutputError where it cannot be."""
+    """Write `draw_outlines` as PNG, whole or not at all.
+
+    Parameters
+    ----------
+    tile, labels, scale : as `draw_outlines`
+    path : replaced if there
+
+    Raises
+    ------
+    LabelsError
+        As `draw_outlines`.
+    OutputError
+        It cannot be written.
+    """
     picture = Image.fromarray(draw_outlines(tile, labels, scale))
     with replacing(path) as part:
         picture.save(part, format="PNG")

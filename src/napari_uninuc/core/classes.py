@@ -39,6 +39,13 @@ class ClassPalette:
     ------
     LabelsError
         No class, an empty name, or a name given twice.
+
+    Examples
+    --------
+    >>> from napari_uninuc.core.classes import ClassPalette
+    >>> palette = ClassPalette.of_names(["epithelial", "inflammatory"]).with_added("stroma")
+    >>> palette.names, palette.colour_of(2)
+    (('epithelial', 'inflammatory', 'stroma'), '#ff4fb4')
     """
 
     classes: tuple[NucleusClass, ...]

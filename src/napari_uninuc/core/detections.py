@@ -26,6 +26,15 @@ class Detections:
     ------
     PromptError
         Lengths that differ, boxes that are not (N, 4), or scores outside [0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_uninuc.core.detections import Detections
+    >>> boxes_yxyx = np.array([[10, 20, 14, 26], [30, 5, 33, 8]], np.float32)
+    >>> found = Detections(boxes_yxyx, np.array([0.9, 0.4], np.float32), np.zeros(2, np.int64))
+    >>> found.take(found.scores > 0.5).shifted(100, 200).boxes_yxyx.tolist()
+    [[110.0, 220.0, 114.0, 226.0]]
     """
 
     boxes_yxyx: npt.NDArray[np.float32]

@@ -77,7 +77,16 @@ def tight_box(mask: npt.NDArray[np.bool_], origin_yx: tuple[int, int] = (0, 0)) 
 
 
 def count_ids(values: npt.NDArray[np.integer[Any]]) -> dict[int, int]:
-    """Count how often every value of an array of ids >= 0 occurs; 0 is left out."""
+    """Count how often every id occurs.
+
+    Parameters
+    ----------
+    values : any shape, none below 0
+
+    Returns
+    -------
+    counts : id -> pixels; 0 is left out
+    """
     if values.size == 0:
         return {}
     flat = values.ravel()

@@ -75,6 +75,13 @@ class Prompt:
     PromptError
         Clicks and `inside` of different lengths, numbers that are not finite, or a box
         without any area.
+
+    Examples
+    --------
+    >>> from napari_uninuc.core.prompts import Prompt
+    >>> prompt = Prompt().with_box((62, 67, 72, 77)).with_point((66, 71), inside=True)
+    >>> prompt.points_yx, prompt.inside, bool(Prompt())
+    (((66.0, 71.0),), (True,), False)
     """
 
     points_yx: tuple[tuple[float, float], ...] = ()

@@ -36,6 +36,16 @@ class Segmentation:
     ------
     LabelsError
         Labels that are not (H, W) int32, or a table without those columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_uninuc import Segmentation
+    >>> labels = np.zeros((40, 60), np.int32)
+    >>> labels[10:14, 20:26], labels[30:33, 5:8] = 2, 7
+    >>> nuclei = Segmentation.from_labels(labels)
+    >>> nuclei.table[["id", "class", "y0", "x0", "y1", "x1"]].values.tolist()
+    [[2, 'nucleus', 10, 20, 14, 26], [7, 'nucleus', 30, 5, 33, 8]]
     """
 
     labels: npt.NDArray[np.int32]
@@ -77,6 +87,18 @@ class Segmentation:
         ------
         LabelsError
             A class id without a name.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from napari_uninuc import Segmentation
+        >>> from napari_uninuc.core.instances import InstanceMask
+        >>> square = np.ones((8, 8), np.bool_)
+        >>> better = InstanceMask((2, 2), square, score=0.9, class_id=0, predicted_iou=0.8)
+        >>> other = InstanceMask((6, 6), square, score=0.6, class_id=1, predicted_iou=0.7)
+        >>> nuclei = Segmentation.from_instances([other, better], (20, 30), ["a", "b"], {})
+        >>> nuclei.table["class"].tolist(), int(nuclei.labels[7, 7])
+        (['b', 'a'], 2)
         """
         unnamed = {m.class_id for m in instances if not 0 <= m.class_id < len(class_names)}
         if unnamed:
@@ -132,6 +154,17 @@ class Segmentation:
         ------
         LabelsError
             A status is asked for where the table has none, or a class nobody knows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from napari_uninuc import Segmentation
+        >>> labels = np.zeros((40, 60), np.int32)
+        >>> labels[10:14, 20:26], labels[30:33, 5:8] = 2, 7
+        >>> both = Segmentation.from_labels(labels)
+        >>> both = Segmentation(labels, both.table.assign(status=["automatic", "reviewed"]), {})
+        >>> np.unique(both.only(status="reviewed").labels).tolist()
+        [0, 7]
         """
         kept = np.ones(len(self.table), dtype=np.bool_)
         if status is not None:

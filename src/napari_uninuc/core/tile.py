@@ -21,7 +21,12 @@ CAMERA_BITS = (8, 10, 12, 14, 16)
 
 
 def bits_of(pixels: npt.NDArray[Any]) -> int:
-    """Tell the least of `CAMERA_BITS` that holds every value of whole numbers up to 65535."""
+    """Tell the least of `CAMERA_BITS` that holds every value.
+
+    Parameters
+    ----------
+    pixels : any shape, whole numbers in 0..65535
+    """
     highest = int(pixels.max(initial=0))
     return next((bits for bits in CAMERA_BITS if highest < 2**bits), CAMERA_BITS[-1])
 
@@ -50,6 +55,15 @@ def to_rgb8(array: npt.ArrayLike, bits: int | None = None) -> npt.NDArray[np.uin
     ImageError
         No pixels, wrong number of axes or channels, a type that is not numeric, NaN,
         infinite or negative values, or values above the ranges named.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_uninuc.core.tile import to_rgb8
+    >>> to_rgb8(np.array([[0.0, 0.5, 1.0]]))[..., 0].tolist()
+    [[0, 128, 255]]
+    >>> to_rgb8(np.array([[0, 2048, 4095]], np.uint16))[..., 0].tolist()
+    [[0, 128, 255]]
     """
     scaled = to_uint8(array, bits)
     channels = scaled.shape[-1]
@@ -149,6 +163,17 @@ class Tile:
     digest : hex blake2b of shape and pixels; equal pictures have equal digests
     place : where on which slide it was cut; None where it was cut from none that is known
     brown : whether its slide is immunohistochemistry (DAB); None where only the tile can tell
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_uninuc import Tile
+    >>> grey = np.full((40, 60), 230, np.uint8)
+    >>> tile = Tile.from_array(grey, mpp=0.25, origin_yx_slide=(100, 200), name="glass")
+    >>> tile.shape, tile.rgb.shape, tile.rgb.flags.writeable
+    ((40, 60), (40, 60, 3), False)
+    >>> tile.digest == Tile.from_array(grey).digest
+    True
     """
 
     rgb: npt.NDArray[np.uint8]
@@ -168,6 +193,13 @@ class Tile:
         name: str = "",
     ) -> Self:
         """Make a tile of any array `to_rgb8` accepts; the pixels are copied.
+
+        Parameters
+        ----------
+        array : (H, W), (H, W, 1 to 4), see `to_rgb8`
+        mpp : micrometres per px, above 0; None where unknown
+        origin_yx_slide : (y, x) of the first px, in px of the slide at this scale
+        name : for people and file names
 
         Raises
         ------

@@ -49,6 +49,26 @@ def load_annotator(
         Its files are missing, damaged or belong to another architecture.
     DeviceError
         The device is not there.
+
+    Examples
+    --------
+    Nuclei of one field, and the answer to a click, as the window asks for them:
+
+    >>> from skimage import data
+    >>> from napari_uninuc import Tile
+    >>> from napari_uninuc.core.prompts import Prompt
+    >>> from napari_uninuc.engine.annotator import load_annotator
+    >>> tile = Tile.from_array(data.immunohistochemistry()[200:328, 100:228], mpp=0.25)
+    >>> annotator = load_annotator("uninuc-n", device="cpu", embeddings_gb=0)
+    >>> [field] = annotator.fields(tile)
+    >>> found = annotator.segment_field(tile, field, annotator.card.score_threshold)
+    >>> found[0].mask.score >= found[-1].mask.score >= annotator.card.score_threshold
+    True
+    >>> answer = annotator.answer(tile, Prompt().with_point((66, 71), inside=True))
+    >>> y0, x0, y1, x1 = answer.mask.box_yxyx
+    >>> y0 <= 66 < y1 and x0 <= 71 < x1
+    True
+    >>> annotator.close()
     """
     said: list[str] = []
     engine = load_engine(model, device, embeddings_gb=embeddings_gb, notice=said.append)
@@ -139,7 +159,26 @@ class TorchAnnotator:
     def segment_steps(
         self, tile: Tile, field: Field, score_threshold: float
     ) -> Generator[None, None, list[FoundNucleus]]:
-        """Do as `segment_field`, step by step; see `Annotator`."""
+        """Do as `segment_field`, step by step; see `Annotator`.
+
+        Examples
+        --------
+        Who takes no further step has cancelled; who takes them all gets the nuclei:
+
+        >>> from skimage import data
+        >>> from napari_uninuc import Tile
+        >>> from napari_uninuc.engine.annotator import load_annotator
+        >>> tile = Tile.from_array(data.immunohistochemistry()[200:328, 100:228], mpp=0.25)
+        >>> annotator = load_annotator("uninuc-n", device="cpu", embeddings_gb=0)
+        >>> [field] = annotator.fields(tile)
+        >>> def outlined():
+        ...     found = yield from annotator.segment_steps(tile, field, 0.5)
+        ...     print("found some" if found else "found none")
+        >>> for step in outlined():
+        ...     pass  # look here whether it was cancelled
+        found some
+        >>> annotator.close()
+        """
         begun: dict[torch.device, Steps[list[FoundNucleus]]] = {}
 
         def step(engine: TorchEngine) -> list[FoundNucleus] | None:

@@ -65,9 +65,23 @@ class PromptDecoder:
     def answers(
         self, embedding: TileEmbedding, prompts: PromptBatch, grid_hw: tuple[int, int]
     ) -> Iterator[tuple[npt.NDArray[np.int64], DecodedMasks]]:
-        """Yield positions in ``prompts`` and their answers, as `TorchEngine.decode` says.
+        """Answer prompts, window by window, as `TorchEngine.decode` says.
 
-        ``grid_hw`` are the cells of the field's logit grid; PromptError for masks on another.
+        Parameters
+        ----------
+        embedding : of the field
+        prompts : N, px of the picture
+        grid_hw : cells of the field's logit grid
+
+        Yields
+        ------
+        index, masks
+            (n,) int64 positions in ``prompts``, and their answers; every position appears once.
+
+        Raises
+        ------
+        PromptError
+            Mask prompts on another grid.
         """
         _require_grid(prompts, grid_hw)
         smallest = None if self.whole else self.config.mask.window

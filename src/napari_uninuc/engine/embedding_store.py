@@ -99,9 +99,9 @@ class EmbeddingStore:
         self._works = True
 
     def read(self, key: EmbeddingKey) -> dict[str, Tensor] | None:
-        """The tensors of a key, on the CPU; None where there are none, or not whole.
+        """The tensors of a key, by name, on the CPU; None where there are none, or not whole.
 
-        The same numbers as were written; float32 may come back as bfloat16.
+        Shapes and numbers are those that were written; float32 may come back as bfloat16.
         """
         path = self._path(key)
         try:

@@ -66,6 +66,11 @@ def fastest_dtype(
 ) -> tuple[torch.dtype, dict[str, float]]:
     """Time an encoder on noise, by turns; the shortest of three counts, noise only adds.
 
+    Parameters
+    ----------
+    encoder : takes (1, 3, 256, 256) float32, under autocast
+    dtypes : to choose from
+
     Returns
     -------
     fastest, seconds : by name of the precision, for a picture of 256 x 256 px

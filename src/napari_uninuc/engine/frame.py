@@ -39,7 +39,7 @@ class Frame:
 
     @property
     def scale_yx(self) -> npt.NDArray[np.float64]:
-        """Input px per picture px, (y, x)."""
+        """Input px per picture px: (2,) float64, y before x."""
         return np.divide(self.content_hw, self.shape_hw, dtype=np.float64)
 
     def points_to_input(self, points_yx: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -23,9 +23,18 @@ def field_of(fields: Sequence[Field], place_yx: tuple[float, float]) -> Field:
 
 
 def owners_of(fields: Sequence[Field], prompts: PromptBatch) -> npt.NDArray[np.int64]:
-    """Position in `fields` of the one that answers each prompt: by its box or first point.
+    """Find the field that answers each prompt: by its box or first point.
 
     A box's centre is its corners' mean, half a px later than `place_of` takes it.
+
+    Parameters
+    ----------
+    fields : of one picture, px of it
+    prompts : N, px of the picture
+
+    Returns
+    -------
+    owners : (N,) int64, positions in `fields`
 
     Raises
     ------

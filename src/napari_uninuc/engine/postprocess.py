@@ -75,7 +75,18 @@ def without_crumbs(answers: DecodedMasks, prompts: PromptBatch) -> DecodedMasks:
 def instances_of(
     masks: DecodedMasks, scores: npt.NDArray[np.float32], classes: npt.NDArray[np.int64]
 ) -> list[InstanceMask]:
-    """The first mask of each answer, without holes and stray pieces; empty ones are left out."""
+    """The first mask of each answer, without holes and stray pieces; empty ones are left out.
+
+    Parameters
+    ----------
+    masks : answers to N prompts, px of the picture
+    scores : (N,) float32 in [0, 1]
+    classes : (N,) int64, from 0
+
+    Returns
+    -------
+    instances : tight crops in px of the picture, in the order of the answers
+    """
     instances = []
     for k, corner in enumerate(masks.origins_yx.tolist()):
         piece = ndimage.binary_fill_holes(largest_piece(masks.logits[k, 0] > 0))

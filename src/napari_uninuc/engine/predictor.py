@@ -62,6 +62,22 @@ def load_predictor(
         Its files are missing, damaged or belong to another architecture.
     DeviceError
         The device is not there.
+
+    Examples
+    --------
+    >>> from napari_uninuc import load_predictor
+    >>> predictor = load_predictor("uninuc-n", device="cpu")
+    >>> predictor.card.id, predictor.device.type, predictor.card.classes
+    ('uninuc-n', 'cpu', ('nucleus',))
+
+    What is not there is an error of ours, here a ``ModelNotFoundError``:
+
+    >>> from napari_uninuc import UniNucError
+    >>> try:
+    ...     load_predictor("uninuc-x")
+    ... except UniNucError as problem:
+    ...     print(problem)
+    no model 'uninuc-x'; expected an id (here: ...
     """
     tell = _warn if notice is None else notice
     if weights is None:
@@ -83,6 +99,23 @@ class Predictor:
     ----------
     engine : goes to the CPU where its device runs out of memory
     notice : told of that; None makes it a Python warning
+
+    Examples
+    --------
+    >>> from skimage import data
+    >>> from napari_uninuc import load_predictor
+    >>> picture = data.immunohistochemistry()[200:328, 100:228]
+    >>> predictor = load_predictor("uninuc-n", device="cpu")
+    >>> predictor.set_image(picture, mpp=0.25)
+
+    All nuclei, and one by a click at x = 71, y = 66:
+
+    >>> nuclei = predictor.segment()
+    >>> nuclei.labels.shape, str(nuclei.labels.dtype), len(nuclei.table) > 5
+    ((128, 128), 'int32', True)
+    >>> masks, ious, logits = predictor.predict(point_coords=[[71, 66]], point_labels=[1])
+    >>> masks.shape, bool(masks[0, 66, 71])
+    ((1, 128, 128), True)
     """
 
     def __init__(self, engine: TorchEngine, notice: Notice | None = None) -> None:
@@ -122,18 +155,41 @@ class Predictor:
             Not a picture, or ``mpp`` not above 0 or far too coarse.
         DeviceError
             Not enough memory, even on the CPU.
+
+        Examples
+        --------
+        >>> from skimage import data
+        >>> from napari_uninuc import load_predictor
+        >>> picture = data.immunohistochemistry()[200:328, 100:228]
+        >>> predictor = load_predictor("uninuc-n", device="cpu")
+        >>> predictor.set_image(picture, mpp=0.25)
+
+        A grey picture of 12 bits in 16, whose scale nobody knows:
+
+        >>> predictor.set_image(picture[..., 0].astype("uint16") * 16)
+
+        What is no picture is refused, and then none is set:
+
+        >>> predictor.set_image(picture[None])
+        Traceback (most recent call last):
+        napari_uninuc.errors.ImageError: image must be (H, W) or (H, W, C) with 1 to 4...
         """
         self._set([image], mpp, is_batch=False)
 
     def set_image_batch(
         self, image_list: Sequence[npt.ArrayLike | Tile], mpp: float | None = None
     ) -> None:
-        """Take several pictures, for `predict_batch`; see `set_image`.
+        """Take several pictures, for `predict_batch`, which shows how; see `set_image`.
 
         Parameters
         ----------
-        image_list : pictures; sizes may differ
-        mpp : of all of them
+        image_list : as ``image`` of `set_image`; sizes may differ
+        mpp : micrometres per pixel of all of them; None assumes the model's own
+
+        Raises
+        ------
+        ImageError, DeviceError
+            No picture, or one that `set_image` would refuse: then none is set.
         """
         self._set(list(image_list), mpp, is_batch=True)
 
@@ -170,6 +226,18 @@ class Predictor:
         ------
         PromptError
             No picture set, one of several fields, or several whose features differ in size.
+
+        Examples
+        --------
+        >>> from skimage import data
+        >>> from napari_uninuc import load_predictor
+        >>> picture = data.immunohistochemistry()[200:328, 100:228]
+        >>> predictor = load_predictor("uninuc-n", device="cpu")
+        >>> predictor.set_image(picture, mpp=0.25)
+
+        >>> features = predictor.get_image_embedding()
+        >>> features.ndim, features.dtype
+        (4, torch.float32)
         """
         pictures = self._require_pictures()
         if any(len(picture.fields) > 1 for picture in pictures):
@@ -222,6 +290,32 @@ class Predictor:
             No picture set, no prompt, or shapes that do not belong together.
         DeviceError
             Not enough memory, even on the CPU.
+
+        Examples
+        --------
+        >>> from skimage import data
+        >>> from napari_uninuc import load_predictor
+        >>> picture = data.immunohistochemistry()[200:328, 100:228]
+        >>> predictor = load_predictor("uninuc-n", device="cpu")
+        >>> predictor.set_image(picture, mpp=0.25)
+
+        A click at x = 71, y = 66; a second one, on what does not belong to it, starts from the
+        answer to the first:
+
+        >>> masks, ious, logits = predictor.predict(point_coords=[[71, 66]], point_labels=[1])
+        >>> masks.shape, str(masks.dtype), bool(masks[0, 66, 71])
+        ((1, 128, 128), 'bool', True)
+        >>> masks, ious, logits = predictor.predict(
+        ...     point_coords=[[71, 66], [82, 66]], point_labels=[1, 0], mask_input=logits
+        ... )
+        >>> bool(masks[0, 66, 71]), bool(masks[0, 66, 82])
+        (True, False)
+
+        Two nuclei at once, by boxes x0, y0, x1, y1:
+
+        >>> masks, ious, logits = predictor.predict(box=[[67, 62, 77, 72], [86, 11, 111, 46]])
+        >>> masks.shape, ious.shape
+        ((2, 1, 128, 128), (2, 1))
         """
         picture = self._require_pictures()[-1]
         shape = None if normalize_coords else picture.tile.shape
@@ -258,6 +352,20 @@ class Predictor:
             No `set_image_batch` before, not one prompt a picture, or as `predict`.
         DeviceError
             Not enough memory, even on the CPU.
+
+        Examples
+        --------
+        >>> from skimage import data
+        >>> from napari_uninuc import load_predictor
+        >>> picture = data.immunohistochemistry()[200:328, 100:228]
+        >>> predictor = load_predictor("uninuc-n", device="cpu")
+
+        >>> predictor.set_image_batch([picture[:96], picture[:, :96]], mpp=0.25)
+        >>> masks, ious, logits = predictor.predict_batch(
+        ...     point_coords_batch=[[[71, 66]], [[71, 66]]], point_labels_batch=[[1], [1]]
+        ... )
+        >>> [bool(each[0, 66, 71]) for each in masks]
+        [True, True]
         """
         pictures = self._require_pictures()
         if not self._is_batch:
@@ -312,6 +420,24 @@ class Predictor:
             No picture set, a prompt that says nothing, or a mask prompt of another picture.
         DeviceError
             Not enough memory, even on the CPU.
+
+        Examples
+        --------
+        >>> from skimage import data
+        >>> from napari_uninuc import load_predictor
+        >>> picture = data.immunohistochemistry()[200:328, 100:228]
+        >>> predictor = load_predictor("uninuc-n", device="cpu")
+        >>> predictor.set_image(picture, mpp=0.25)
+
+        >>> import numpy as np
+        >>> from napari_uninuc.engine.requests import PromptBatch
+        >>> boxes_yxyx = np.array([[62, 67, 72, 77], [11, 86, 46, 111]], np.float32)
+        >>> areas = {}
+        >>> for rows, answers in predictor.answer(PromptBatch.of_boxes(boxes_yxyx)):
+        ...     for row, logits in zip(rows, answers.logits):
+        ...         areas[int(row)] = (logits[0] > 0).sum()
+        >>> sorted(areas), bool(areas[0] < areas[1])
+        ([0, 1], True)
         """
         yield from self._require_pictures()[-1].answers(prompts, candidates)
 
@@ -349,6 +475,26 @@ class Predictor:
             model has no maps for.
         DeviceError
             Not enough memory, even on the CPU.
+
+        Examples
+        --------
+        >>> from skimage import data
+        >>> from napari_uninuc import load_predictor
+        >>> picture = data.immunohistochemistry()[200:328, 100:228]
+        >>> predictor = load_predictor("uninuc-n", device="cpu")
+        >>> predictor.set_image(picture, mpp=0.25)
+
+        >>> nuclei = predictor.segment()
+        >>> list(nuclei.table.columns)
+        ['id', 'score', 'class', 'y0', 'x0', 'y1', 'x1', 'predicted_iou']
+        >>> bool(nuclei.labels.max() == nuclei.table["id"].max())
+        True
+
+        Only those that the model is surer of; the encoding is kept, so this is quicker:
+
+        >>> surer = predictor.segment(score_threshold=0.5)
+        >>> 0 < len(surer.table) < len(nuclei.table), surer.timings["encode"]
+        (True, 0.0)
         """
         pictures = self._require_pictures()
         if len(pictures) > 1:

@@ -44,7 +44,7 @@ class MaskWindows:
         return len(self.logits)
 
     def take(self, index: npt.NDArray[Any]) -> "MaskWindows":
-        """The windows at ``index``, an index or boolean array."""
+        """The windows at ``index``, (n,) positions or (N,) bool."""
         places = np.arange(len(self))[index]
         logits = tuple(self.logits[place] for place in places.tolist())
         return MaskWindows(logits, self.corners_yx[index], self.grid_hw)
@@ -116,7 +116,7 @@ class PromptBatch:
         return len(self.points_yx)
 
     def take(self, index: npt.NDArray[Any]) -> "PromptBatch":
-        """The prompts at ``index``, an index or boolean array; mask prompts are not copied."""
+        """The prompts at ``index``, (n,) positions or (N,) bool; mask prompts are not copied."""
         return PromptBatch(
             self.points_yx[index],
             self.labels[index],
@@ -126,7 +126,12 @@ class PromptBatch:
 
     @classmethod
     def of_boxes(cls, boxes_yxyx: npt.NDArray[np.float32]) -> "PromptBatch":
-        """One box a nucleus and no points."""
+        """One box a nucleus and no points.
+
+        Parameters
+        ----------
+        boxes_yxyx : (N, 4) float32, half-open px of the picture
+        """
         n = len(boxes_yxyx)
         points = np.zeros((n, 0, 2), np.float32)
         return cls(points, np.zeros((n, 0), np.int64), boxes_yxyx)
@@ -166,7 +171,7 @@ class DecodedMasks:
         return len(self.origins_yx)
 
     def take(self, index: npt.NDArray[Any]) -> "DecodedMasks":
-        """The answers at ``index``, an index or boolean array."""
+        """The answers at ``index``, (n,) positions or (N,) bool."""
         return DecodedMasks(
             self.origins_yx[index],
             self.logits[index],

@@ -20,7 +20,13 @@ _PLAIN_MODES = ("RGB", "RGBA", "L", "LA", "1", "I;16", "I", "F")
 
 
 def pixels_of(image: npt.ArrayLike) -> npt.ArrayLike:
-    """Pixels of a PIL picture, whatever its mode; anything else comes back as it is."""
+    """Pixels of a PIL picture, whatever its mode; anything else comes back as it is.
+
+    Returns
+    -------
+    pixels : what `napari_uninuc.core.tile.to_rgb8` takes: palettes as RGB, or RGBA where some are
+        transparent
+    """
     if not isinstance(image, Image.Image) or image.mode in _PLAIN_MODES:
         return image
     see_through = image.mode in ("PA", "La", "RGBa") or "transparency" in image.info
@@ -123,7 +129,13 @@ def _numbers(values: npt.ArrayLike, name: str) -> Floats:
 
 
 def blank_masks(shape: tuple[int, ...], as_logits: bool) -> npt.NDArray[Any]:
-    """No nucleus anywhere; zeros cost nothing until they are touched, other values a pass."""
+    """No nucleus anywhere; zeros cost nothing until they are touched, other values a pass.
+
+    Parameters
+    ----------
+    shape : (N, K, H, W)
+    as_logits : float32 of `OUTSIDE` instead of bool
+    """
     return np.full(shape, OUTSIDE, np.float32) if as_logits else np.zeros(shape, np.bool_)
 
 

@@ -43,9 +43,16 @@ class Window:
 
 
 def choose_sides(frame: Frame, prompts: PromptBatch, smallest: int | None) -> npt.NDArray[np.int64]:
-    """Side of the window of each prompt, input px; doubled from ``smallest`` until it fits.
+    """Side of the window of each prompt; doubled from ``smallest`` until it fits.
 
-    A window that would reach the input's size is the whole input; None always is.
+    Parameters
+    ----------
+    prompts : N, px of the picture
+    smallest : input px; None makes every window the whole input
+
+    Returns
+    -------
+    sides : (N,) int64, input px; one that would reach the input's size is the whole input
     """
     whole = max(frame.input_hw)
     if smallest is None:

@@ -52,7 +52,13 @@ class CroppingPredictor(Protocol):
     def answer(
         self, prompts: PromptBatch, *, candidates: bool = False
     ) -> Iterable[tuple[np.ndarray, DecodedMasks]]:
-        """Yield positions in the prompts and their answers; each position once."""
+        """Answer N prompts; px of the picture.
+
+        Yields
+        ------
+        index, masks
+            (n,) int64 positions in the prompts, and their answers; each position once.
+        """
 
     def logit_grid(self, prompts: PromptBatch) -> tuple[int, int]:
         """Cells (H, W) of the grid that the answers' logits are windows of."""

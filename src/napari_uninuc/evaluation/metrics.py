@@ -63,6 +63,19 @@ def mean_segmentation_accuracy(
         As `match`.
     RecipeError
         A threshold below 0.5, where matches are no longer unique, or above 1.
+
+    Examples
+    --------
+    One of two nuclei is found, at an IoU of 0.8, which 7 of 10 thresholds let count:
+
+    >>> import numpy as np
+    >>> from napari_uninuc.evaluation.metrics import mean_segmentation_accuracy
+    >>> truth = np.zeros((40, 60), np.int32)
+    >>> truth[10:20, 20:30], truth[30:36, 5:11] = 1, 2
+    >>> predicted = np.zeros((40, 60), np.int32)
+    >>> predicted[10:20, 20:28] = 1
+    >>> round(mean_segmentation_accuracy(truth, predicted), 4)
+    0.35
     """
     overlaps = match(split_components(truth) if split_truth else truth, predicted)
     return accuracy_of(overlaps, thresholds)
@@ -129,6 +142,18 @@ def panoptic_quality(truth: np.ndarray, predicted: np.ndarray) -> PanopticQualit
     ------
     LabelsError
         As `match`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_uninuc.evaluation.metrics import panoptic_quality
+    >>> truth = np.zeros((40, 60), np.int32)
+    >>> truth[10:20, 20:30], truth[30:36, 5:11] = 1, 2
+    >>> predicted = np.zeros((40, 60), np.int32)
+    >>> predicted[10:20, 20:28] = 1
+    >>> quality = panoptic_quality(truth, predicted)
+    >>> round(quality.dq, 4), round(quality.sq, 4), quality.n_missed
+    (0.6667, 0.8, 1)
     """
     return panoptic_quality_of(match(truth, predicted))
 
@@ -283,6 +308,23 @@ def detection_by_centroid(
 
     As many pairs as possible are matched, then the nearest (Hungarian). Memory grows with
     true x predicted nuclei: 8 MB for 1,000 x 1,000.
+
+    Parameters
+    ----------
+    truth, predicted : (H, W) non-negative integers, 0 background
+    radius_px : 12 px is 3 um at 40x
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_uninuc.evaluation.metrics import detection_by_centroid
+    >>> truth = np.zeros((40, 60), np.int32)
+    >>> truth[10:20, 20:30], truth[30:36, 5:11] = 1, 2
+    >>> predicted = np.zeros((40, 60), np.int32)
+    >>> predicted[10:20, 20:28] = 1
+    >>> score = detection_by_centroid(truth, predicted, radius_px=12.0)
+    >>> round(score.f1, 4), score.precision, score.recall
+    (0.6667, 1.0, 0.5)
     """
     truth_yx, predicted_yx = centroids(truth), centroids(predicted)
     matched = 0

@@ -79,7 +79,12 @@ def bootstrap_interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]
 
 
 def interval_of_groups(groups: Sequence[np.ndarray], seed: int = 0) -> tuple[float, float]:
-    """Compute the same of the mean of the groups' means; each group is drawn from by itself."""
+    """Compute the interval of `bootstrap_interval` for the mean of the groups' means.
+
+    Parameters
+    ----------
+    groups : (N,) finite each, N at least 1; each is drawn from by itself
+    """
     rng = np.random.default_rng(seed)
     means = []
     for values in groups:

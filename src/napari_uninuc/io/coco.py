@@ -38,6 +38,21 @@ def write_coco(
     ------
     OutputError
         The file cannot be written.
+
+    Examples
+    --------
+    >>> import json
+    >>> from pathlib import Path
+    >>> from napari_uninuc import Segmentation
+    >>> from napari_uninuc.io.coco import write_coco
+    >>> from napari_uninuc.testing import make_tile
+    >>> tissue = make_tile((64, 64), n_nuclei=3)
+    >>> nuclei = Segmentation.from_labels(tissue.labels)
+
+    >>> write_coco(nuclei, Path("nuclei.coco.json"), mpp=0.25, tile=tissue.tile)
+    >>> stored = json.loads(Path("nuclei.coco.json").read_text(encoding="utf-8"))
+    >>> [each["id"] for each in stored["annotations"]], stored["categories"][0]["name"]
+    ([1, 2, 3], 'nucleus')
     """
     if origin_yx_slide is None:
         origin_yx_slide = (0, 0) if tile is None else tile.origin_yx_slide

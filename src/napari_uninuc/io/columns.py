@@ -54,19 +54,19 @@ _NO_BOX = (0.0, 0.0, 0.0, 0.0)
 
 
 def to_bytes(table: npt.NDArray[Any]) -> bytes:
-    """Write a table byte column by byte column: what is alike comes to lie together."""
+    """Write a table, (N,) of a structured dtype, byte column by byte column: like lies by like."""
     size = table.dtype.itemsize
     return np.ascontiguousarray(table).view(np.uint8).reshape(-1, size).T.tobytes()
 
 
 def to_table(raw: bytes, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Read what `to_bytes` wrote; `raw` must be a whole number of rows."""
+    """Read what `to_bytes` wrote: (N,) of ``dtype``; `raw` must be a whole number of rows."""
     columns = np.frombuffer(raw, np.uint8).reshape(dtype.itemsize, -1)
     return np.ascontiguousarray(columns.T).view(dtype).reshape(-1)
 
 
 def table_of_rows(rows: Iterable[tuple[int, Nucleus | None]]) -> npt.NDArray[Any]:
-    """Put (id, row) pairs into a table of `ROW`."""
+    """Put N (id, row) pairs into a table, (N,) of `ROW`; a row that is None is noted as such."""
     return np.array([_cells(id_, row) for id_, row in rows], dtype=ROW)
 
 
@@ -79,7 +79,7 @@ def _cells(id_: int, row: Nucleus | None) -> tuple[Any, ...]:
 
 
 def rows_of(table: npt.NDArray[Any]) -> dict[int, Nucleus | None]:
-    """Read a table of `ROW`.
+    """Read a table, (N,) of `ROW`.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def _row(cells: tuple[Any, ...]) -> Nucleus | None:
 
 
 def table_of_masks(masks: Mapping[int, InstanceMask]) -> npt.NDArray[Any]:
-    """Put everything about masks but their pixels into a table of `MASK`."""
+    """Put everything about N masks but their pixels into a table, (N,) of `MASK`."""
     cells = [
         (id_, *mask.origin_yx, *mask.mask.shape, mask.class_id, mask.score, mask.predicted_iou)
         for id_, mask in masks.items()
@@ -124,7 +124,7 @@ def mask_bytes_limit(count: int, shape: Sequence[int]) -> int:
 
 
 def masks_of(table: npt.NDArray[Any], bits: bytes) -> dict[int, InstanceMask]:
-    """Read a table of `MASK` and what `mask_bits` wrote.
+    """Read a table, (N,) of `MASK`, and what `mask_bits` wrote.
 
     Raises
     ------

@@ -58,6 +58,12 @@ def suffix_of(path: str | os.PathLike[str]) -> str:
     ------
     OutputError
         No format has that suffix, or the name is nothing but a suffix.
+
+    Examples
+    --------
+    >>> from napari_uninuc.io.formats import suffix_of
+    >>> suffix_of("slide.3.OME.TIF"), suffix_of("nuclei.geojson.gz")
+    ('.ome.tif', '.geojson.gz')
     """
     name = Path(path).name.lower()
     known = [suffix for suffix in FORMATS if name.endswith(suffix) and name != suffix]
@@ -99,6 +105,28 @@ def write_segmentation(
     OutputError
         Unknown suffix, a picture of another shape, or a place that cannot be written; what was
         there before stays.
+
+    Examples
+    --------
+    >>> from napari_uninuc import Segmentation
+    >>> from napari_uninuc.io.formats import FORMATS, write_segmentation
+    >>> from napari_uninuc.io.labels import read_labels
+    >>> from napari_uninuc.testing import make_tile
+    >>> tissue = make_tile((64, 64), n_nuclei=3)
+    >>> nuclei = Segmentation.from_labels(tissue.labels)
+
+    One call for every format; those with outlines give the same labels again:
+
+    >>> for suffix in FORMATS:
+    ...     path = write_segmentation(nuclei, f"results/nuclei{suffix}", tissue.tile)
+    ...     if suffix not in (".csv", ".parquet"):
+    ...         assert (read_labels(path) == nuclei.labels).all()
+
+    Of a name that says nothing, nothing is written:
+
+    >>> write_segmentation(nuclei, "results/nuclei.xlsx")
+    Traceback (most recent call last):
+    napari_uninuc.errors.OutputError: ...nuclei.xlsx: expected a name that ends in ...
     """
     target = Path(path)
     write = FORMATS[suffix_of(target)]

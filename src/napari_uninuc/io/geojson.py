@@ -69,6 +69,21 @@ def write_geojson(
     ------
     OutputError
         The file cannot be written.
+
+    Examples
+    --------
+    >>> import json
+    >>> from pathlib import Path
+    >>> from napari_uninuc import Segmentation
+    >>> from napari_uninuc.io.geojson import write_geojson
+    >>> from napari_uninuc.testing import make_tile
+    >>> tissue = make_tile((64, 64), n_nuclei=3)
+    >>> nuclei = Segmentation.from_labels(tissue.labels)
+
+    >>> write_geojson(nuclei, Path("nuclei.geojson"), mpp=0.25, tile=tissue.tile)
+    >>> features = json.loads(Path("nuclei.geojson").read_text(encoding="utf-8"))["features"]
+    >>> len(features), features[0]["geometry"]["type"], features[0]["properties"]["objectType"]
+    (3, 'Polygon', 'detection')
     """
     if origin_yx_slide is None:
         origin_yx_slide = (0, 0) if tile is None else tile.origin_yx_slide

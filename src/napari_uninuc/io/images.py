@@ -55,6 +55,25 @@ def read_image(path: str | os.PathLike[str], mpp: float | None = None) -> Tile:
     ImageError
         Missing, empty, damaged, cut short, not a picture, a stack of planes, fluorescence, too
         large, or with pixels `to_rgb8` refuses.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> from skimage import data
+    >>> from napari_uninuc.io.images import read_image
+    >>> picture = data.immunohistochemistry()[200:328, 100:228]
+    >>> Image.fromarray(picture).save("tissue.png")
+    >>> tile = read_image("tissue.png", mpp=0.25)
+    >>> tile.shape, str(tile.rgb.dtype), tile.mpp, tile.name
+    ((128, 128), 'uint8', 0.25, 'tissue.png')
+
+    A TIFF says by itself how large its pixels are:
+
+    >>> import tifffile
+    >>> per_cm = {"resolution": (40_000, 40_000), "resolutionunit": "CENTIMETER"}
+    >>> tifffile.imwrite("tissue.tif", picture, **per_cm)
+    >>> read_image("tissue.tif").mpp
+    0.25
     """
     return read_image_with_notice(path, mpp)[0]
 
@@ -69,6 +88,24 @@ def read_image_with_notice(
     tile : as `read_image` gives it
     notice : tiles that were never stored and are white now, a range of values that was
         guessed, or that it is dark as fluorescence is; empty where there is nothing to say
+
+    Raises
+    ------
+    ImageError
+        As `read_image`.
+
+    Examples
+    --------
+    A camera of 12 bits, whose values are stored in 16:
+
+    >>> import tifffile
+    >>> from skimage import data
+    >>> from napari_uninuc.io.images import read_image_with_notice
+    >>> picture = data.immunohistochemistry()[200:328, 100:228]
+    >>> tifffile.imwrite("camera.tif", picture.astype("uint16") * 16)
+    >>> tile, notice = read_image_with_notice("camera.tif")
+    >>> str(tile.rgb.dtype), notice
+    ('uint8', 'camera.tif: values reach ... and are taken for 12 bits, of which 4095 is white')
     """
     source = Path(path)
     require_file(source, ImageError)

@@ -48,6 +48,25 @@ def read_labels(path: str | os.PathLike[str]) -> npt.NDArray[np.int32]:
     ------
     LabelsError
         As `read_segmentation`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tifffile
+    >>> from napari_uninuc.io.labels import read_labels
+    >>> stored = np.zeros((40, 60), np.uint16)
+    >>> stored[10:14, 20:26] = 7
+    >>> tifffile.imwrite("labels.tif", stored)
+    >>> labels = read_labels("labels.tif")
+    >>> labels.shape, str(labels.dtype), np.unique(labels).tolist()
+    ((40, 60), 'int32', [0, 7])
+
+    A picture is no label image:
+
+    >>> tifffile.imwrite("picture.tif", np.zeros((40, 60, 3), np.uint8), photometric="rgb")
+    >>> read_labels("picture.tif")
+    Traceback (most recent call last):
+    napari_uninuc.errors.LabelsError: picture.tif: labels must be (H, W) integers, got ...
     """
     source = Path(path)
     if _read_shapes(source) is not None:
@@ -78,6 +97,24 @@ def read_segmentation(
     LabelsError
         Missing, empty, damaged, another shape than asked for, a table, which holds no outlines,
         or pixels that `checked_ids` refuses.
+
+    Examples
+    --------
+    >>> from napari_uninuc import Segmentation
+    >>> from napari_uninuc.io.formats import write_segmentation
+    >>> from napari_uninuc.io.labels import read_segmentation
+    >>> from napari_uninuc.testing import make_tile
+    >>> tissue = make_tile((64, 64), n_nuclei=3)
+    >>> nuclei = Segmentation.from_labels(tissue.labels)
+
+    What the file says of scale, place, classes and scores comes back with the labels:
+
+    >>> written = write_segmentation(nuclei, "nuclei.geojson", tissue.tile)
+    >>> stored = read_segmentation(written)
+    >>> bool((stored.segmentation.labels == nuclei.labels).all())
+    True
+    >>> stored.origin_yx_slide, stored.notice
+    ((0, 0), '')
     """
     source = Path(path)
     read = _read_shapes(source)

@@ -53,6 +53,21 @@ def write_ome_zarr(
     ------
     OutputError
         The picture's shape is not that of the labels, or the folder cannot be written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import zarr
+    >>> from napari_uninuc import Segmentation
+    >>> from napari_uninuc.io.ome_zarr import write_ome_zarr
+    >>> from napari_uninuc.testing import make_tile
+    >>> tissue = make_tile((64, 64), n_nuclei=3)
+    >>> nuclei = Segmentation.from_labels(tissue.labels)
+
+    >>> write_ome_zarr(nuclei, Path("tissue.ome.zarr"), mpp=0.25, tile=tissue.tile)
+    >>> group = zarr.open_group("tissue.ome.zarr", mode="r")
+    >>> group["0"].shape, group["labels/nuclei/0"].shape, str(group["labels/nuclei/0"].dtype)
+    ((3, 64, 64), (64, 64), 'int32')
     """
     if tile is not None and tile.shape != segmentation.labels.shape:
         raise OutputError(

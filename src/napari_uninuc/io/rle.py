@@ -42,7 +42,12 @@ def runs_of(
 
 
 def packed_runs(counts: npt.NDArray[np.int64]) -> str:
-    """Pack runs as pycocotools does: differences to the run before last, six bits a character."""
+    """Pack runs as pycocotools does: differences to the run before last, six bits a character.
+
+    Parameters
+    ----------
+    counts : (N,) px of each run, outside and inside by turns
+    """
     numbers = counts.tolist()
     text = bytearray()
     for k, count in enumerate(numbers):

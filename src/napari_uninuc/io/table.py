@@ -63,6 +63,17 @@ def measure_nuclei(
         ``skimage.color``, never below 0; eosin and DAB are told apart by colour alone.
         With a tile cut from a slide also slide_y_px, slide_x_px, slide_y_um, slide_x_um: the
         centroid on the slide at full resolution, whose first pixel's centre is (0, 0)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_uninuc import Segmentation
+    >>> from napari_uninuc.io.table import measure_nuclei
+    >>> labels = np.zeros((40, 60), np.int32)
+    >>> labels[10:14, 20:26] = 7
+    >>> table = measure_nuclei(Segmentation.from_labels(labels), mpp=0.5)
+    >>> table[["id", "area_px", "area_um2", "centroid_y_px", "centroid_x_px"]].values.tolist()
+    [[7.0, 24.0, 6.0, 11.5, 22.5]]
     """
     source = segmentation.table.reset_index(drop=True)
     ids = source["id"].to_numpy(dtype=np.int64)
@@ -225,6 +236,21 @@ def write_csv(
     ------
     OutputError
         The file cannot be written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from napari_uninuc import Segmentation
+    >>> from napari_uninuc.io.table import write_csv
+    >>> from napari_uninuc.testing import make_tile
+    >>> tissue = make_tile((64, 64), n_nuclei=3)
+    >>> nuclei = Segmentation.from_labels(tissue.labels)
+
+    >>> write_csv(nuclei, Path("nuclei.csv"), mpp=0.25, tile=tissue.tile)
+    >>> table = pd.read_csv("nuclei.csv")
+    >>> table["id"].tolist(), "mean_haematoxylin_od" in table
+    ([1, 2, 3], True)
     """
     table = measure_nuclei(segmentation, mpp, tile)
     with replacing(path) as part:
@@ -245,6 +271,20 @@ def write_parquet(
     ------
     OutputError
         The file cannot be written, or pyarrow is not installed.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from napari_uninuc import Segmentation
+    >>> from napari_uninuc.io.table import write_parquet
+    >>> from napari_uninuc.testing import make_tile
+    >>> tissue = make_tile((64, 64), n_nuclei=3)
+    >>> nuclei = Segmentation.from_labels(tissue.labels)
+
+    >>> write_parquet(nuclei, Path("nuclei.parquet"), mpp=0.25)
+    >>> pd.read_parquet("nuclei.parquet", columns=["id", "class"]).values.tolist()
+    [[1, 'nucleus'], [2, 'nucleus'], [3, 'nucleus']]
     """
     table = measure_nuclei(segmentation, mpp, tile)
     try:

@@ -194,6 +194,21 @@ def write_tiff(segmentation: Segmentation, path: Path, mpp: float | None = None)
     ------
     OutputError
         The file cannot be written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import tifffile
+    >>> from napari_uninuc import Segmentation
+    >>> from napari_uninuc.io.tiff import write_tiff
+    >>> from napari_uninuc.testing import make_tile
+    >>> tissue = make_tile((64, 64), n_nuclei=3)
+    >>> nuclei = Segmentation.from_labels(tissue.labels)
+
+    >>> write_tiff(nuclei, Path("nuclei.tif"), mpp=0.25)
+    >>> labels = tifffile.imread("nuclei.tif")
+    >>> labels.shape, str(labels.dtype), int(labels.max())
+    ((64, 64), 'uint16', 3)
     """
     labels = segmentation.labels
     wide = labels.max(initial=0) > _MAX_UINT16
@@ -227,6 +242,21 @@ def write_ome_tiff(
     ------
     OutputError
         The file cannot be written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import tifffile
+    >>> from napari_uninuc import Segmentation
+    >>> from napari_uninuc.io.tiff import write_ome_tiff
+    >>> from napari_uninuc.testing import make_tile
+    >>> tissue = make_tile((64, 64), n_nuclei=3)
+    >>> nuclei = Segmentation.from_labels(tissue.labels)
+
+    >>> write_ome_tiff(nuclei, Path("nuclei.ome.tif"), mpp=0.25, origin_yx_slide=(100, 200))
+    >>> with tifffile.TiffFile("nuclei.ome.tif") as file:
+    ...     file.series[0].name, file.series[0].axes, 'PhysicalSizeX="0.25"' in file.ome_metadata
+    ('nuclei', 'YX', True)
     """
     labels = segmentation.labels
     wide = labels.max(initial=0) > _MAX_UINT16

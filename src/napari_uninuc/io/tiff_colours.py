@@ -95,6 +95,10 @@ class TiffColours:
 
         Programs call the fourth of any four channels alpha. A true one shows nearly every px
         wholly or not at all.
+
+        Parameters
+        ----------
+        pixels : (H, W, C) as stored, alpha last where there is any
         """
         if self.alpha is Alpha.NONE:
             return False

@@ -67,6 +67,19 @@ def write_training_set(
     OutputError
         Nothing to write, pictures of different scale or not of their labels' shape, or a folder
         that is taken or cannot be written.
+
+    Examples
+    --------
+    >>> from napari_uninuc import Segmentation
+    >>> from napari_uninuc.io.training_set import write_training_set
+    >>> from napari_uninuc.testing import make_tile
+    >>> tissue = make_tile((64, 64), n_nuclei=3)
+    >>> nuclei = Segmentation.from_labels(tissue.labels)
+
+    >>> nuclei = Segmentation(nuclei.labels, nuclei.table.assign(status="reviewed"), {})
+    >>> folder = write_training_set([(tissue.tile, nuclei)], "corrected")
+    >>> sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
+    ['card.toml', 'classes/synthetic_0.json', 'images/synthetic_0.png', 'labels/synthetic_0.png']
     """
     target = Path(folder).resolve()  # the card says where it lies, and recipes run anywhere
     scale = _common_scale(target, pictures)

@@ -147,12 +147,12 @@ def snapshots_in(folder: Path) -> Mapping[int, Path]:
 
 
 def journal_path(folder: Path, number: int) -> Path:
-    """Name a journal."""
+    """Where the journal of a number lies; it may not be there."""
     return folder / f"journal-{number:04}"
 
 
 def snapshot_path(folder: Path, number: int) -> Path:
-    """Name a snapshot."""
+    """Where the snapshot before the journal of that number lies; it may not be there."""
     return folder / f"snapshot-{number:04}"
 
 

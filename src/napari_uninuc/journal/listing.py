@@ -104,6 +104,26 @@ def find_sessions(
     SessionError
         No digest, or the folder cannot be looked at. What is wrong with one session is told in
         its `problem`.
+
+    Examples
+    --------
+    >>> from contextlib import closing
+    >>> from pathlib import Path
+    >>> from napari_uninuc import Segmentation
+    >>> from napari_uninuc.core.classes import ClassPalette
+    >>> from napari_uninuc.journal.listing import find_sessions
+    >>> from napari_uninuc.session import AnnotationSession
+    >>> from napari_uninuc.session.keeping import Keeper
+    >>> from napari_uninuc.testing import make_tile
+    >>> tissue = make_tile((64, 64), n_nuclei=3)
+    >>> session = AnnotationSession(tissue.tile, ClassPalette.of_names(["nucleus", "tumour"]))
+
+    >>> with closing(Keeper(session, root=Path("sessions"), on_problem=print)):
+    ...     session.adopt(Segmentation.from_labels(tissue.labels))
+    True
+    >>> [found] = find_sessions(tissue.tile.digest, root=Path("sessions"))
+    >>> found.name, found.nuclei, found.changes, found.closed, found.in_use
+    ('synthetic 0', 3, 1, True, False)
     """
     key = digest if place is None else place.fingerprint
     places = folders_of(key, sessions_root() if root is None else root)

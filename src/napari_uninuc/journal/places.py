@@ -65,6 +65,8 @@ def make_folder(heading: SessionHeading, root: Path) -> Path:
     ------
     OSError
         The system refuses.
+    SessionError
+        A thousand sessions began in the same microsecond.
     """
     above = root / (heading.digest if heading.slide is None else heading.slide.fingerprint)
     above.mkdir(parents=True, exist_ok=True)

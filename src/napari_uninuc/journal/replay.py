@@ -51,6 +51,33 @@ class Replay:
     troubles : what could not be played, a line each, in order
     kept : changes known up to the state reached, those before its snapshot included
     last : when the last of them that was played was made, UTC
+
+    Examples
+    --------
+    >>> from contextlib import closing
+    >>> from pathlib import Path
+    >>> from napari_uninuc import Segmentation
+    >>> from napari_uninuc.core.classes import ClassPalette
+    >>> from napari_uninuc.journal.folder import read_heading
+    >>> from napari_uninuc.journal.replay import Replay
+    >>> from napari_uninuc.session import AnnotationSession
+    >>> from napari_uninuc.session.keeping import Keeper
+    >>> from napari_uninuc.testing import make_tile
+    >>> tissue = make_tile((64, 64), n_nuclei=3)
+    >>> session = AnnotationSession(tissue.tile, ClassPalette.of_names(["nucleus", "tumour"]))
+
+    >>> with closing(Keeper(session, root=Path("sessions"), on_problem=print)) as keeper:
+    ...     session.adopt(Segmentation.from_labels(tissue.labels)), session.delete([2])
+    (True, True)
+
+    What was done, one record after the other, and what there was after each:
+
+    >>> replay = Replay(keeper.folder, read_heading(keeper.folder))
+    >>> for step in replay.steps():
+    ...     if step.edit is not None:
+    ...         print(sorted(step.edit.ids), len(replay.labels))
+    [1, 2, 3] 3
+    [2] 2
     """
 
     def __init__(self, folder: Path, heading: SessionHeading) -> None:

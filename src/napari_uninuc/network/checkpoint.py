@@ -77,7 +77,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def put_weights(model: UniNuc, state: dict[str, Tensor], path: Path) -> None:
-    """Put tensors that came from ``path`` into ``model``; CheckpointError where they do not fit."""
+    """Put tensors that came from ``path`` into a model; its own precision stays.
+
+    Raises
+    ------
+    CheckpointError
+        Names or shapes are not those of the model.
+    """
     own = model.state_dict()
     check_names_and_shapes(own, state, f"{path}: ", model.config.id)
     model.load_state_dict({k: v.to(own[k].dtype) for k, v in state.items()})
@@ -123,7 +129,19 @@ def save_model(
 def check_names_and_shapes(
     own: dict[str, Tensor], state: dict[str, Tensor], where: str, architecture: str
 ) -> None:
-    """Compare tensors with what an architecture needs; CheckpointError names the first misfit."""
+    """Compare tensors with those that an architecture needs.
+
+    Parameters
+    ----------
+    own, state : needed ones and those there are, by name
+    where : how the error begins
+    architecture : its id, for the error
+
+    Raises
+    ------
+    CheckpointError
+        Names the first that is missing, unknown or of another shape.
+    """
     missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     wrong = sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape)
     for kind, names in (("lacks", missing), ("has unknown", extra), ("has misshapen", wrong)):

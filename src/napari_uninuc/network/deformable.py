@@ -73,6 +73,7 @@ class DeformableAttention(nn.Module):
             self.offsets.bias.copy_(start.expand(-1, self.levels, -1, -1).flatten())
 
     def forward(self, query: Tensor, boxes: Tensor, levels: Sequence[Tensor]) -> Tensor:
+        """Read the levels for each query; shapes are those of the class."""
         b, q = query.shape[:2]
         shape = (b, q, self.heads, self.levels, self.points)
         offsets = self.offsets(query).view(*shape, 2)

@@ -45,6 +45,7 @@ class ChannelNorm(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise (B, dim, H, W), every pixel by itself; the same shape comes back."""
         return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
@@ -70,6 +71,7 @@ class Projector(nn.Module):
         )
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """Project (B, channels_l, H_l, W_l), finest first, to (B, dim, H_l, W_l) each."""
         outputs = []
         for k, level in enumerate(levels):
             x = level
@@ -156,6 +158,15 @@ class Detector(nn.Module):
     def forward(
         self, features: Sequence[Tensor], text: Tensor | None = None, groups: int = 1
     ) -> DetectorOutput:
+        """Propose boxes from levels and text, of the shapes that the class gives.
+
+        Parameters
+        ----------
+        features : the levels, finest first
+        text : stands in for the prior of the weights
+        groups : sets of queries that see only their own, 1 to ``DetectorConfig.groups``: more
+            than 1 only in training (group DETR)
+        """
         levels = self.projector(features)
         tower = self.dense_tower(levels[0])
         dense = self.dense_class(tower).float(), self._dense_boxes(self.dense_box(tower))
@@ -253,7 +264,14 @@ class Detector(nn.Module):
 
 
 def apply_box_delta(boxes: Tensor, delta: Tensor) -> Tensor:
-    """LW-DETR's box reparameterisation: centre moves by sizes, sides scale by exponentials."""
+    """LW-DETR's box reparameterisation: centre moves by sizes, sides scale by exponentials.
+
+    Shapes
+    ------
+    boxes    (..., 4) cxcywh, in any unit
+    delta    (..., 4); those of the sides count from -4 to 4 at most
+    returns  (..., 4) cxcywh float32, in the unit of ``boxes``
+    """
     centre = boxes[..., :2] + delta[..., :2].float() * boxes[..., 2:]
     sides = boxes[..., 2:] * delta[..., 2:].float().clamp(-4.0, 4.0).exp()
     return torch.cat([centre, sides], dim=-1)

@@ -77,7 +77,15 @@ class MaskDecoder(Sam2MaskDecoder):
             self.refine = LocalRefinement(1 + 2 * (dim // 8) + HINTS, config.refine_width)
 
     def project(self, f0: Tensor, f1: Tensor, f2: Tensor) -> WindowFeatures:
-        """Everything of an image that no prompt changes; ``f2`` already has C channels."""
+        """Everything of an image that no prompt changes.
+
+        Shapes
+        ------
+        f0       (B, c0, 4 h, 4 w)
+        f1       (B, c1, 2 h, 2 w)
+        f2       (B, C, h, w), which is passed on as it is
+        returns  `WindowFeatures`, one window an image
+        """
         quality = self.phi0(f0) + _up(self.phi1(f1), 2) if self.mshq else f0[:, :0]
         return WindowFeatures(f2, self.conv_s1(f1), self.conv_s0(f0), quality)
 
@@ -175,6 +183,7 @@ class LocalRefinement(nn.Module):
             nn.init.zeros_(value)
 
     def forward(self, x: Tensor) -> Tensor:
+        """What to add to the logits: (N, inputs, H, W) -> (N, 1, H, W) on the same grid."""
         return self.layers(x)
 
 

@@ -73,6 +73,12 @@ def list_models() -> list[ModelFiles]:
     ------
     CheckpointError
         A card that cannot be read. `model_folders` lists without reading.
+
+    Examples
+    --------
+    >>> from napari_uninuc.network.registry import list_models
+    >>> "uninuc-n" in [model.card.id for model in list_models()]
+    True
     """
     return [
         ModelFiles(read_card(folder), folder / WEIGHTS_NAME) for folder in model_folders().values()
@@ -93,6 +99,13 @@ def find_model(model: str | Path) -> ModelFiles:
         No such id and nothing at that path.
     CheckpointError
         No card, no weights, not a model file, or not the weights the card was written for.
+
+    Examples
+    --------
+    >>> from napari_uninuc.network.registry import find_model
+    >>> files = find_model("uninuc-n")
+    >>> files.weights_path.name, files.card.id
+    ('model.safetensors', 'uninuc-n')
     """
     path = _weights_of(model)
     if path.name != WEIGHTS_NAME and path.suffix != ".safetensors":

@@ -88,7 +88,7 @@ def convert_sam2(
 
 
 def sam2_state(checkpoint: Path) -> dict[str, Tensor]:
-    """Read the tensors of a SAM 2 checkpoint that segment images.
+    """Read the tensors of a SAM 2 checkpoint that segment images, under their official names.
 
     Raises
     ------
@@ -110,7 +110,18 @@ def sam2_state(checkpoint: Path) -> dict[str, Tensor]:
 
 
 def guess_architecture(state: dict[str, Tensor], checkpoint: Path) -> str:
-    """Tell the preset by embedding width and number of blocks; CheckpointError where none fits."""
+    """Tell the preset by embedding width and number of blocks.
+
+    Parameters
+    ----------
+    state : what `sam2_state` gave
+    checkpoint : its file, for the error
+
+    Raises
+    ------
+    CheckpointError
+        No preset has that size.
+    """
     width = state[_PATCHES].shape[0]
     blocks = len({key.split(".")[3] for key in state if key.startswith("image_encoder.trunk.bl")})
     known: dict[tuple[int, int], str] = {}

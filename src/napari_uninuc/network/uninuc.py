@@ -73,6 +73,7 @@ class DenseHead(nn.Module):
         )
 
     def forward(self, f0: Tensor) -> Tensor:
+        """Make the three maps of F0; shapes are those of the class."""
         return self.head(f0)
 
 
@@ -149,7 +150,12 @@ class UniNuc(nn.Module):
     def decode_uncorrected(
         self, embedding: Embedding, prompts: WindowPrompts, logit_shift: float = 0.0
     ) -> tuple[Tensor, Tensor]:
-        """`decode` without the correction, which is taught on what this returns."""
+        """`decode` without the correction, which is taught on what this returns.
+
+        Shapes
+        ------
+        returns  as `decode`
+        """
         stride = self.config.coarse_stride
         grid = prompts.cells_hw
         window = (grid[0] * stride, grid[1] * stride)

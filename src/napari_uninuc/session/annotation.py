@@ -44,6 +44,39 @@ class AnnotationSession:
     queue : order of review
     candidates : id -> mask of every automatic nucleus as it was found
     current_class : class id that a new nucleus gets
+
+    Examples
+    --------
+    >>> from napari_uninuc import Segmentation
+    >>> from napari_uninuc.core.classes import ClassPalette
+    >>> from napari_uninuc.session import AnnotationSession
+    >>> from napari_uninuc.testing import make_tile
+    >>> tissue = make_tile((64, 64), n_nuclei=3)
+    >>> session = AnnotationSession(tissue.tile, ClassPalette.of_names(["nucleus", "tumour"]))
+
+    Three outlines are taken over; one gets a class, two become one, and that is taken back:
+
+    >>> session.adopt(Segmentation.from_labels(tissue.labels))
+    True
+    >>> session.set_class([1], 1), session.merge([2, 3])
+    (True, True)
+    >>> session.counts()
+    {1: 1, 0: 1}
+    >>> session.undo(), len(session.segmentation().table)
+    (True, 3)
+
+    A click goes through `hand`; any `Annotator` answers it, here one that needs no model:
+
+    >>> from napari_uninuc.testing import FakeAnnotator
+    >>> y, x = tissue.centres_yx[0]
+    >>> session.delete([1])
+    True
+    >>> draft = session.hand.click((y, x), inside=True)
+    >>> session.hand.show(draft.generation, FakeAnnotator().answer(session.tile, draft.prompt))
+    True
+    >>> session.hand.keep()
+    >>> session.segmentation().table["status"].tolist()
+    ['edited', 'edited', 'edited']
     """
 
     selection_changed = Signal(frozenset)
@@ -202,7 +235,13 @@ class AnnotationSession:
         return adoption.ready is None or self.steps.do_ready(adoption.ready)
 
     def paint(self, box_yxyx: tuple[int, int, int, int], after: npt.NDArray[np.int32]) -> bool:
-        """Take over what a brush left in a crop of the tile."""
+        """Take over what a brush left in a crop of the tile; False where nothing has changed.
+
+        Parameters
+        ----------
+        box_yxyx : half-open px of the tile
+        after : (h, w) ids, of the box's size; 0 background
+        """
         return self.do(verbs.paint(self.labels, box_yxyx, after))
 
     def _on(self, ids: Iterable[int], make: Callable[[LabelMap, list[int]], Edit | None]) -> bool:

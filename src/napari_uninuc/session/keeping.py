@@ -60,6 +60,33 @@ class Keeper:
     ------
     SessionError
         `folder` is no session, or one of another picture.
+
+    Examples
+    --------
+    >>> from contextlib import closing
+    >>> from pathlib import Path
+    >>> from napari_uninuc import Segmentation
+    >>> from napari_uninuc.core.classes import ClassPalette
+    >>> from napari_uninuc.session import AnnotationSession
+    >>> from napari_uninuc.session.keeping import Keeper, restore
+    >>> from napari_uninuc.testing import make_tile
+    >>> tissue = make_tile((64, 64), n_nuclei=3)
+    >>> session = AnnotationSession(tissue.tile, ClassPalette.of_names(["nucleus", "tumour"]))
+
+    >>> with closing(Keeper(session, root=Path("sessions"), on_problem=print)) as keeper:
+    ...     session.adopt(Segmentation.from_labels(tissue.labels))
+    True
+
+    Later, in another process, the work goes on where it was left:
+
+    >>> restored = restore(keeper.folder)
+    >>> restored.changes, restored.problem, len(restored.session.labels)
+    (1, None, 3)
+    >>> with closing(
+    ...     Keeper(restored.session, keeper.folder, root=Path("sessions"), on_problem=print)
+    ... ):
+    ...     restored.session.delete([2])
+    True
     """
 
     def __init__(
@@ -217,6 +244,29 @@ def restore(folder: Path, tile: Tile | None = None) -> Restored:
     SessionError
         No session folder, another picture's, one that holds links or folders, without a picture
         where none is given, or so damaged that there is no state to begin from.
+
+    Examples
+    --------
+    >>> from contextlib import closing
+    >>> from pathlib import Path
+    >>> from napari_uninuc import Segmentation
+    >>> from napari_uninuc.core.classes import ClassPalette
+    >>> from napari_uninuc.io.formats import write_segmentation
+    >>> from napari_uninuc.session import AnnotationSession
+    >>> from napari_uninuc.session.keeping import Keeper, restore
+    >>> from napari_uninuc.testing import make_tile
+    >>> tissue = make_tile((64, 64), n_nuclei=3)
+    >>> session = AnnotationSession(tissue.tile, ClassPalette.of_names(["nucleus", "tumour"]))
+
+    >>> with closing(Keeper(session, root=Path("sessions"), on_problem=print)) as keeper:
+    ...     session.adopt(Segmentation.from_labels(tissue.labels))
+    True
+
+    The folder has all that is needed to write the nuclei, or to correct them further:
+
+    >>> session = restore(keeper.folder).session
+    >>> write_segmentation(session.segmentation(), "nuclei.geojson", session.tile).name
+    'nuclei.geojson'
     """
     heading = read_heading(folder)
     if tile is None:

@@ -44,7 +44,10 @@ class LabelCanvas:
         return int(self._array.shape[0]), int(self._array.shape[1])
 
     def free(self, mask: InstanceMask) -> npt.NDArray[np.bool_]:
-        """Which pixels of a mask's crop belong to it and to no id yet; inside the canvas only."""
+        """Which pixels of a mask's crop belong to it and to no id yet: (h, w) bool, as the crop.
+
+        The crop must lie inside the canvas.
+        """
         free: npt.NDArray[np.bool_] = mask.mask.copy()
         for key, here, there in self._parts(mask):
             if key in self.painted:

@@ -213,7 +213,13 @@ def _touched(
 
 
 def carry_on(result: SlideResult) -> bool:
-    """Do `finish_merge` in a folder that is claimed: what is not ready is thrown away."""
+    """Do `finish_merge` in a folder that is claimed: what is not ready is thrown away.
+
+    Raises
+    ------
+    OutputError
+        The merge cannot be finished; it can be carried on later.
+    """
     beside = result.folder / _BESIDE
     if not (beside / _READY).exists():
         shutil.rmtree(beside, ignore_errors=True)

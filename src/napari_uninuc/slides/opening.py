@@ -42,6 +42,22 @@ def open_slide(path: str | os.PathLike[str], mpp: float | None = None) -> Slide:
     ImageError
         Missing, damaged, cut short, not 8-bit RGB, or without a plausible scale (0.05 to 5)
         where `mpp` gives none; or an `mpp` that is not plausible.
+
+    Examples
+    --------
+    >>> import tifffile
+    >>> from napari_uninuc.slides.opening import open_slide
+    >>> from napari_uninuc.testing import make_tile
+    >>> pixels = make_tile((512, 512)).tile.rgb
+    >>> with tifffile.TiffWriter("slide.tif") as file:
+    ...     file.write(pixels, tile=(256, 256), subifds=1, photometric="rgb")
+    ...     file.write(pixels[::2, ::2], tile=(256, 256), subfiletype=1, photometric="rgb")
+    >>> slide = open_slide("slide.tif", mpp=0.25)
+    >>> [level.shape for level in slide.levels], slide.mpp
+    ([(512, 512), (256, 256)], 0.25)
+    >>> slide.read(0, (100, 200, 164, 264)).shape
+    (64, 64, 3)
+    >>> slide.close()
     """
     source = Path(path)
     if mpp is not None:

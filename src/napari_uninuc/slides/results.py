@@ -80,7 +80,7 @@ class SlideResult:
         return [group[entry["path"]] for entry in described]
 
     def pixels(self, box_yxyx: Box) -> npt.NDArray[np.int32]:
-        """Read a box of the finest level, px of it."""
+        """Read a box of the finest level, half-open px of it: (h, w) int32, 0 background."""
         y0, x0, y1, x1 = box_yxyx
         return np.asarray(self.levels()[0][y0:y1, x0:x1]).astype(np.int32, copy=False)
 
@@ -97,7 +97,7 @@ class SlideResult:
         return rows.set_index("id", drop=False)
 
     def ids(self) -> npt.NDArray[np.int64]:
-        """Read the ids of all nuclei."""
+        """Read the ids of all N nuclei: (N,), in the order of the table."""
         column = pq.read_table(self.table_path, columns=["id"])["id"]
         return np.asarray(column.to_numpy(), np.int64)
 

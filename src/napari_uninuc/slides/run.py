@@ -78,6 +78,27 @@ def segment_slide(
         cannot be written.
     DeviceError, CheckpointError
         As the model and the runner do.
+
+    Examples
+    --------
+    A piece of tissue on glass, and an annotator that needs no model; `load_annotator` makes one of
+    a model:
+
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import tifffile
+    >>> from napari_uninuc.slides.opening import open_slide
+    >>> from napari_uninuc.slides.run import segment_slide
+    >>> from napari_uninuc.testing import FakeAnnotator, make_tile
+    >>> pixels = np.full((768, 768, 3), 244, np.uint8)
+    >>> pixels[128:640, 128:640] = make_tile((512, 512), n_nuclei=40).tile.rgb
+    >>> tifffile.imwrite("slide.tif", pixels, tile=(256, 256))
+    >>> slide = open_slide("slide.tif", mpp=0.25)
+    >>> folder = Path("result")
+    >>> summary = segment_slide(slide, FakeAnnotator, folder, outputs=["geojson", "parquet"])
+    >>> summary.count, sorted(path.name for path in folder.iterdir())
+    (40, ['nuclei.geojson.gz', 'nuclei.parquet', 'run.json'])
+    >>> slide.close()
     """
     with claimed(folder):
         began = perf_counter()

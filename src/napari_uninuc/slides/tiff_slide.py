@@ -88,7 +88,7 @@ class TiffSlide:
             raise _unreadable(path, problem) from None
 
     def read(self, level: int, box_yxyx: Box) -> npt.NDArray[np.uint8]:
-        """Read a part of a level; see `Slide`."""
+        """Read a box (y0, x0, y1, x1) of a level, px of it: (h, w, 3) uint8; see `Slide`."""
         require_inside(self.path, self.levels, level, box_yxyx)
         (y0, x0, _, _), stored = box_yxyx, self._levels[level]
         samples, missing = self._samples(level, box_yxyx)

@@ -101,7 +101,7 @@ class VendorSlide:
         self.mpp: float | None = _mpp(self._slide.properties) or mpp
 
     def read(self, level: int, box_yxyx: Box) -> npt.NDArray[np.uint8]:
-        """Read a part of a level; see `Slide`."""
+        """Read a box (y0, x0, y1, x1) of a level, px of it: (h, w, 3) uint8; see `Slide`."""
         require_inside(self.path, self.levels, level, box_yxyx)
         y0, x0, y1, x1 = box_yxyx
         step, (top, left) = self._steps[level], self.origin_yx

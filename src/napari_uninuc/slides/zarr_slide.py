@@ -60,7 +60,7 @@ class ZarrSlide:
             ) from None
 
     def read(self, level: int, box_yxyx: Box) -> npt.NDArray[np.uint8]:
-        """Read a part of a level; see `Slide`."""
+        """Read a box (y0, x0, y1, x1) of a level, px of it: (h, w, 3) uint8; see `Slide`."""
         require_inside(self.path, self.levels, level, box_yxyx)
         y0, x0, y1, x1 = box_yxyx
         where = {"y": slice(y0, y1), "x": slice(x0, x1), "c": slice(0, 3)}

@@ -120,7 +120,13 @@ class FakeAnnotator:
         return time.perf_counter() - began
 
     def segment_field(self, tile: Tile, field: Field, score_threshold: float) -> list[FoundNucleus]:
-        """Outline the blobs the field answers for, best score first."""
+        """Outline the blobs the field answers for, best score first.
+
+        Raises
+        ------
+        PromptError
+            A threshold outside [0, 1].
+        """
         if not 0 <= score_threshold <= 1:
             raise PromptError(f"score threshold must lie in 0..1, got {score_threshold}")
         self.encode(tile, field)

@@ -102,7 +102,13 @@ def box_prompt(boxes_xyxy: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def jitter_boxes(boxes_xyxy: Tensor, relative: float, generator: torch.Generator) -> Tensor:
-    """Move each edge by a normal error of ``relative`` times the side; sides stay positive."""
+    """Move each edge by a normal error of ``relative`` times the side, by twice that at most.
+
+    Shapes
+    ------
+    boxes_xyxy  (N, 4) px
+    returns     (N, 4) px; sides of 1 px or more
+    """
     size = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).repeat(1, 2)
     noise = torch.randn(boxes_xyxy.shape, generator=generator).to(boxes_xyxy.device)
     moved = boxes_xyxy + noise.clamp(-2, 2) * relative * size

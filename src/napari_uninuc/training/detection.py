@@ -98,7 +98,17 @@ def dense_loss(
     """Every cell inside a nucleus predicts its box; its score is taught IoU times depth.
 
     Depth (the normalised distance to the boundary) makes one peak a nucleus, which is what
-    becomes a query.
+    becomes a query. Crops that are not exhaustive teach nothing here.
+
+    Parameters
+    ----------
+    output : of B crops
+    crops : B of them
+    block : input px by which errors of boxes are divided
+
+    Returns
+    -------
+    loss : (), summed over crops and divided by their nuclei, plus one
     """
     logits, boxes = output.dense
     stride = output.stride
@@ -151,7 +161,16 @@ def _class_map(logits: Tensor, inside: Tensor, classes: Tensor, score: Tensor) -
 
 
 def maps_loss(auxiliary: Tensor, crops: Sequence[Crop]) -> Tensor:
-    """Deep supervision of F0: nucleus, distance, contact, at the logits' stride."""
+    """Deep supervision of F0: cross-entropy of all maps, and Dice of the first.
+
+    Crops that are not exhaustive teach nothing here.
+
+    Shapes
+    ------
+    auxiliary  (B, 3, h, w) logits of `DenseHead`: nucleus, distance, contact
+    crops      B of them
+    returns    () mean over crops
+    """
     total = auxiliary.new_zeros(())
     count = 0
     for index, crop in enumerate(crops):

@@ -64,7 +64,16 @@ def choose_targets(
     stride: int,
     generator: torch.Generator,
 ) -> list[Targets]:
-    """Draw nuclei of every crop and group them by the window they need."""
+    """Draw nuclei of every crop and group them by the window they need.
+
+    Parameters
+    ----------
+    crops : B, of one size
+    proposals : for each crop (n, 4) xyxy px, a box for each of its nuclei
+    sides : of windows, input px, ascending; a nucleus that fits into none is left out
+    stride : input px per coarse cell, to which windows are bound
+    generator : draws at most ``settings.nuclei_per_crop`` of each crop
+    """
     chosen: dict[int, list[tuple[int, int]]] = {side: [] for side in sides}
     for index, crop in enumerate(crops):
         n = len(crop.boxes_xyxy)
@@ -118,7 +127,19 @@ def interactive_loss(
     settings: PromptsSection,
     generator: torch.Generator,
 ) -> tuple[Tensor, dict[str, float]]:
-    """Loss of equation (1), mean over supervised passes and nuclei; and what to log."""
+    """Loss of equation (1), mean over supervised passes and nuclei; and what to log.
+
+    Parameters
+    ----------
+    embedding : of the crops that the targets lie in
+    targets : N nuclei of them, in windows of one size
+    generator : draws prompts, clicks, and how many passes there are
+
+    Returns
+    -------
+    loss, log
+        (), and mean IoU of the first and the last supervised pass.
+    """
     masks: Tensor | None = None
     if torch.rand(1, generator=generator).item() < settings.mask_start_share:
         points, labels, masks = mask_starts(targets, model.config.logit_stride, generator)
@@ -155,7 +176,12 @@ def interactive_loss(
 def first_prompts(
     targets: Targets, settings: PromptsSection, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """A box (true, jittered or proposed) or a point inside, for each nucleus."""
+    """A box (true, jittered or proposed) or a point inside, for each of N nuclei.
+
+    Shapes
+    ------
+    returns  points (N, 3, 2) xy px of the window, labels (N, 3), by_point (N,) bool
+    """
     n, device = len(targets.truth), targets.truth.device
     lot = torch.rand(n, generator=generator).to(device)
     boxes = targets.boxes_xyxy

@@ -85,6 +85,13 @@ def ia_bce(
 
 
 def quality_focal(logits: Tensor, target: Tensor, beta: float = 2.0) -> Tensor:
-    """Quality focal loss (Li et al. 2020) towards soft targets; summed."""
+    """Quality focal loss (Li et al. 2020) towards soft targets; summed over all entries.
+
+    Shapes
+    ------
+    logits   any
+    target   the same, in [0, 1]
+    returns  ()
+    """
     loss = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     return (loss * (torch.sigmoid(logits) - target).abs().pow(beta)).sum()

@@ -35,7 +35,16 @@ class WorkingCrop:
         self.rows: dict[int, Nucleus | None] = {}
 
     def window(self, box_yxyx: Box) -> npt.NDArray[np.int32]:
-        """View of `ids` in a box that lies inside the crop, px of the tile."""
+        """View of `ids` in a box.
+
+        Parameters
+        ----------
+        box_yxyx : half-open px of the tile, inside the crop
+
+        Returns
+        -------
+        window : (h, w) int32; writing into it writes into `ids`
+        """
         y, x = self._box[:2]
         y0, x0, y1, x1 = box_yxyx
         return self.ids[y0 - y : y1 - y, x0 - x : x1 - x]

@@ -18,7 +18,15 @@ __all__ = ["as_labels", "pieces", "read_mat", "read_npy", "read_picture", "read_
 
 
 def read_npy(path: Path, *, mapped: bool = False) -> np.ndarray[Any, Any]:
-    """Read a NumPy file; `mapped` leaves it on disk until it is indexed.
+    """Read a NumPy file.
+
+    Parameters
+    ----------
+    mapped : leave it on disk until it is indexed
+
+    Returns
+    -------
+    array : shape and dtype as stored
 
     Raises
     ------
@@ -33,9 +41,17 @@ def read_npy(path: Path, *, mapped: bool = False) -> np.ndarray[Any, Any]:
 
 
 def read_mat(path: Path, *names: str) -> dict[str, np.ndarray[Any, Any]]:
-    """Read arrays of a MATLAB file by name; those that are not in it are left out.
+    """Read arrays of a MATLAB file by name.
 
     Version 7.3 files are HDF5 and need the package h5py.
+
+    Parameters
+    ----------
+    names : the first must be in the file; others that are not in it are left out
+
+    Returns
+    -------
+    arrays : by name; shape and dtype as stored, sparse ones made full
 
     Raises
     ------

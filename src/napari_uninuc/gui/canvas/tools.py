@@ -30,19 +30,17 @@ _CLICK_PX = 4  # screen px the mouse may move between press and release of a cli
 
 
 class Shown(Protocol):
-    """What gestures need of the layers that show a session; `LayerBridge` is that.
-
-    Attributes
-    ----------
-    marks : what is drawn over the nuclei
-    layers : those of the session, none of which is made by asking
-    """
+    """What gestures need of the layers that show a session; `LayerBridge` is that."""
 
     @property
-    def marks(self) -> DraftMarks: ...
+    def marks(self) -> DraftMarks:
+        """What is drawn over the nuclei."""
+        ...
 
     @property
-    def layers(self) -> tuple[Labels, ...]: ...
+    def layers(self) -> tuple[Labels, ...]:
+        """Those of the session, none of which is made by asking."""
+        ...
 
     def to_tile(self, position: tuple[float, ...], dims_displayed: list[int]) -> Place | None:
         """Turn a position of a mouse event into tile px; None where it is not seen flat."""

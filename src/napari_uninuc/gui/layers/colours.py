@@ -103,7 +103,7 @@ class NucleusColormap(DirectLabelColormap):
         return True
 
     def set_slots(self, ids: npt.NDArray[np.integer[Any]], slots: npt.NDArray[Any]) -> None:
-        """Give many ids their slots."""
+        """Give many ids, (N,) integers, their slots, (N,)."""
         near = ids < _NEAR
         self._grow(int(ids[near].max(initial=0)))
         self._slots[ids[near]] = slots[near]
@@ -120,7 +120,7 @@ class NucleusColormap(DirectLabelColormap):
             self._slots = grown
 
     def map(self, values: Any) -> npt.NDArray[np.float32]:
-        """Return RGBA in 0..1 for one id or an array of ids."""
+        """Return RGBA in 0..1 for one id, (4,), or for ids of any shape, (..., 4) float32."""
         found: npt.NDArray[np.float32] = self._rgba[self.slots_of(np.asarray(values))]
         if self.use_selection:
             found = found * (np.asarray(values) == self.selection)[..., None]
@@ -135,7 +135,7 @@ class NucleusColormap(DirectLabelColormap):
         return found if isinstance(values, np.ndarray) else found[()]
 
     def slots_of(self, ids: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        """Slots of an array of ids."""
+        """Slots of ids of any shape: the same shape, uint8."""
         slots: npt.NDArray[np.uint8] = self._slots.take(ids, mode="clip")
         if len(self._far_ids) and ids.size and ids.max() >= _NEAR:
             far = ids >= _NEAR

@@ -91,7 +91,7 @@ class Placement:
                 setattr(layer, name, wanted)
 
     def to_tile(self, position_yx_image: npt.ArrayLike) -> tuple[float, float]:
-        """Turn image px, more axes in front allowed, into tile px."""
+        """Turn image px, (n,) of which the last two are y and x, into tile px."""
         y, x = np.asarray(position_yx_image, dtype=np.float64)[-2:]
         oy, ox = self.origin_yx_image
         return float((y - oy) / self.step), float((x - ox) / self.step)

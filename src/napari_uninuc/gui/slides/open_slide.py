@@ -84,7 +84,7 @@ class OpenSlide:
 
     @property
     def path(self) -> Path:
-        """Of the file."""
+        """The slide's file."""
         return self.pixels.slide.path
 
     @property
@@ -99,7 +99,13 @@ class OpenSlide:
 
     @property
     def slide(self) -> Slide:
-        """The slide, of which only levels and scale may be used here; see `reading`."""
+        """The slide, of which only levels and scale may be used here; see `reading`.
+
+        Raises
+        ------
+        ImageError
+            Nobody has said yet how large a pixel is.
+        """
         if self.mpp is None:
             raise ImageError(
                 f"{self.path.name} does not say how large a pixel is; enter its size under Picture"
