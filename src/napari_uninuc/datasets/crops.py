@@ -111,7 +111,7 @@ def finish_crop(
     min_area: int,
     classes: Mapping[int, int] | None = None,
 ) -> Crop:
-    """Renumber the labels, drop slivers, and derive boxes and maps.
+    """Renumber the labels (H, W), drop slivers, and derive boxes and maps; image (3, H, W).
 
     ``classes`` gives the class of an id, -1 or nothing where it is not known; None is one class.
     """

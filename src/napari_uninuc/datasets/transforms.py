@@ -111,7 +111,14 @@ def random_stain(
     rng: np.random.Generator,
     ihc_share: float = AS_A_RULE.ihc_share,
 ) -> Tensor:
-    """Vary stain amounts and vectors; now and then turn H&E into immunohistochemistry."""
+    """Vary stain amounts and vectors; now and then turn H&E into immunohistochemistry.
+
+    Shapes
+    ------
+    image    (3, H, W) float32 in [0, 1]
+    labels   (H, W) instance ids, 0 is background
+    returns  as image
+    """
     amounts = amounts_of(image)
     gain = torch.from_numpy(np.exp(rng.normal(0, 0.25, 3))).float()
     shift = torch.from_numpy(rng.normal(0, 0.02, 3)).float()
@@ -123,7 +130,7 @@ def random_stain(
 
 
 def random_light(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Vary gamma, contrast, brightness and colour balance; now and then drop colour."""
+    """Vary gamma, contrast, brightness, colour balance of (3, H, W); now and then drop colour."""
     image = image.clamp(1e-4, 1).pow(float(np.exp(rng.normal(0, 0.15))))
     mean = image.mean()
     image = (image - mean) * float(rng.uniform(0.75, 1.25)) + mean + float(rng.normal(0, 0.05))
@@ -135,7 +142,7 @@ def random_light(image: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def random_focus(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Blur, lose resolution, or add noise, each now and then."""
+    """Blur, lose resolution of, or add noise to (3, H, W), each now and then."""
     if rng.random() < 0.2:
         image = gaussian_blur(image, float(rng.uniform(0.4, 1.4)))
     if rng.random() < 0.1:

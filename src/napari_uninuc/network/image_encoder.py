@@ -49,16 +49,17 @@ class HieraEncoder(Sam2ImageEncoder):
         super().__init__(trunk=trunk, neck=neck, scalp=1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """F0, F1, F2 of a normalised image."""
         return tuple(super().forward(image)["backbone_fpn"])
 
     @staticmethod
     def detection_levels(features: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The maps a detector without its own backbone reads: F0, F1, F2."""
+        """The maps a detector without its own backbone reads: F0, F1, F2, strides 4, 8, 16."""
         return tuple(features[:3])
 
 
 class ConvBlock(nn.Module):
-    """Residual 3 x 3 convolution with batch norm."""
+    """Residual 3 x 3 convolution with batch norm; (B, width, H, W) -> the same."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -66,6 +67,7 @@ class ConvBlock(nn.Module):
         self.norm = nn.BatchNorm2d(width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Add what the convolution finds, and cut below 0."""
         return functional.relu(x + self.norm(self.conv(x)))
 
 
@@ -98,6 +100,7 @@ class PyramidEncoder(nn.Module):
         )
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """F0, F1, F2, F3 of a normalised image."""
         # On a CPU the gradient of a depthwise convolution is twice as slow in bfloat16.
         if self.training and image.device.type == "cpu":
             with torch.autocast("cpu", enabled=False):
@@ -118,7 +121,7 @@ class PyramidEncoder(nn.Module):
 
     @staticmethod
     def detection_levels(features: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The maps a detector without its own backbone reads: strides 4, 8, 16."""
+        """The maps a detector without its own backbone reads: F1, F2, F3, strides 4, 8, 16."""
         return tuple(features[1:4])
 
 
@@ -136,6 +139,7 @@ class DetectorBackbone(nn.Module):
         self.channels = tuple(self.body.feature_info.channels())
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Maps of strides 8, 16, 32 of a normalised image (B, 3, H, W)."""
         return tuple(self.body(image))
 
 
