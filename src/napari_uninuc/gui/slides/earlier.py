@@ -67,6 +67,6 @@ class EarlierRegions:
         self, slide: OpenSlide, name: str, found: FoundRegion, restored: Restored
     ) -> None:
         session = restored.session
-        self._slides.take(slide, name, session.tile, session, found.session.path)
+        self._slides.take(slide, name, found.place, session.tile, session, found.session.path)
         if restored.problem is not None:
             self._on_problem(SessionError(restored.problem))

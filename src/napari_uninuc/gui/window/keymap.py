@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
 
+from napari.qt import get_qapp
 from qtpy.QtCore import QObject, Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QShortcut, QWidget
@@ -228,7 +229,7 @@ class Keyboard(QObject):
             for action in handlers
             for sequence in key_of(action).keys
         ]
-        _application().focusChanged.connect(self._on_focus_changed)
+        get_qapp().focusChanged.connect(self._on_focus_changed)
         self._on_focus_changed(None, QApplication.focusWidget())
 
     def _shortcut(self, window: QWidget, sequence: str, key: Key) -> QShortcut:
@@ -263,7 +264,7 @@ class Keyboard(QObject):
             return
         self._closed = True
         self.set_armed(False)
-        _application().focusChanged.disconnect(self._on_focus_changed)
+        get_qapp().focusChanged.disconnect(self._on_focus_changed)
         self._watch.close()
         for _, shortcut in self._shortcuts:
             shortcut.deleteLater()
@@ -288,12 +289,6 @@ class Keyboard(QObject):
             if works:
                 on |= {code_of(sequence) for sequence in key.keys}
         self._watch.claim(on, from_field=self._field is Field.NUMBER)
-
-
-def _application() -> QApplication:
-    application = QApplication.instance()
-    assert isinstance(application, QApplication)  # there is a window
-    return application
 
 
 def _call(
