@@ -507,8 +507,8 @@ def test_the_next_time_the_slide_is_opened_all_regions_come_back(make_room, slid
     bench.slides.rename(bench.slides.region, "margin")
     bench.draw(B)
     room.outline()
-    room.until(lambda: room.bench.keeping.folder_of(bench.session) is not None)
-    kept = room.bench.keeping.folder_of(bench.session)
+    room.until(lambda: room.bench.sessions.folder_of(bench.session) is not None)
+    kept = room.bench.sessions.folder_of(bench.session)
     assert read_heading(kept).slide == bench.session.tile.place
     vars(bench).clear()
     room.close()

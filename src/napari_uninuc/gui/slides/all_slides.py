@@ -228,7 +228,7 @@ class Slides:
             for region in slide.regions:
                 desk = self._bench.desk_of(region.layer)
                 if region.layer is event.source and desk is not None:
-                    self._bench.keeping.rename(desk.session, slide.tile_name(region.name))
+                    self._bench.sessions.rename(desk.session, slide.tile_name(region.name))
                     desk.bridge.rename(f"{region.name}: ")
         self.refresh()
 

@@ -7,7 +7,7 @@ from napari_uninuc.gui.slides.open_slide import OpenSlide
 from napari_uninuc.gui.slides.shelf import Shelf
 from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.journal.listing import FoundRegion
-from napari_uninuc.session.keeping import Restored, restore
+from napari_uninuc.session.autosave import Restored, restore
 from napari_uninuc.slides.regions import read_region
 
 __all__ = ["EarlierRegions"]

@@ -1,4 +1,4 @@
-"""Keeping a session: every change is written down as it happens, and can be brought back."""
+"""Saving a session by itself: every change is written down at once, and can be brought back."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,16 +30,16 @@ from napari_uninuc.journal.replay import Replay
 from napari_uninuc.journal.snapshot import SessionState
 from napari_uninuc.journal.writer import SessionWriter
 from napari_uninuc.session.annotation import AnnotationSession
-from napari_uninuc.session.scribe import Scribe
+from napari_uninuc.session.background_writer import BackgroundWriter
 from napari_uninuc.session.steps import Filter
 
-__all__ = ["Actor", "Keeper", "Restored", "restore"]
+__all__ = ["Actor", "Autosave", "Restored", "restore"]
 
 _CLOSE_WITHIN_S = 10.0
 _FIRST = 1000  # of the listeners: records are in the order in which things happened
 
 
-class Keeper:
+class Autosave:
     """Writes everything that changes in a session into its folder, beside the work.
 
     Nothing is made on disk before the first change. What is written survives the end of the
@@ -77,7 +77,9 @@ class Keeper:
         self._noted_tile, self._noted_filter = session.tile, session.steps.filter
         self._noted_masks: dict[int, InstanceMask] = dict(session.candidates)
         self._actor: Actor | None = None
-        self._scribe: Scribe | None = Scribe(self._writer, session.tile, self._state(), on_problem)
+        self._background: BackgroundWriter | None = BackgroundWriter(
+            self._writer, session.tile, self._state(), on_problem
+        )
         session.labels.changed.connect(self._on_edit, priority=_FIRST)
         session.steps.filter_changed.connect(self._on_filter, priority=_FIRST)
         session.classes_changed.connect(self._on_classes, priority=_FIRST)
@@ -95,8 +97,8 @@ class Keeper:
         """Call the session's picture something else, here and on disk."""
         self._note_scale()
         self._session.tile = self._noted_tile = replace(self._session.tile, name=name)
-        if self._scribe is not None:
-            self._scribe.rename(name)
+        if self._background is not None:
+            self._background.rename(name)
 
     @contextmanager
     def by(self, actor: Actor) -> Iterator[None]:
@@ -114,14 +116,14 @@ class Keeper:
         -------
         done : False where the disk took longer than `timeout_s`
         """
-        scribe, self._scribe = self._scribe, None
-        if scribe is None:
+        background, self._background = self._background, None
+        if background is None:
             return True
         session = self._session
         session.labels.changed.disconnect(self._on_edit)
         session.steps.filter_changed.disconnect(self._on_filter)
         session.classes_changed.disconnect(self._on_classes)
-        return scribe.close(timeout_s, self._state() if scribe.is_broken else None)
+        return background.close(timeout_s, self._state() if background.is_broken else None)
 
     def _on_edit(self, edit: Edit) -> None:
         session = self._session
@@ -169,8 +171,9 @@ class Keeper:
             self._write(partial(pack_note, ScaleChanged(now(), mpp)))
 
     def _write(self, make: Callable[[], bytes]) -> None:
-        if self._scribe is not None:
-            self._scribe.write(make, self._state() if self._scribe.wants_state else None)
+        background = self._background
+        if background is not None:
+            background.write(make, self._state() if background.wants_state else None)
 
     def _state(self) -> SessionState:
         session = self._session

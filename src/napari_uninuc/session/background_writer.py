@@ -13,9 +13,9 @@ from napari_uninuc.journal.picture import write_picture
 from napari_uninuc.journal.records import Closed, Gap, now, pack_note
 from napari_uninuc.journal.snapshot import SessionState, write_snapshot
 from napari_uninuc.journal.writer import SessionWriter
-from napari_uninuc.session.lane import Lane
+from napari_uninuc.session.job_thread import JobThread
 
-__all__ = ["Scribe"]
+__all__ = ["BackgroundWriter"]
 
 _log = logging.getLogger("napari_uninuc")
 
@@ -28,15 +28,15 @@ _RETRY_AFTER_S = 1.0
 _MAX_RETRY_S = 60.0
 
 
-class Scribe:
-    """Lanes: one hands records over at once, one waits for the disk, one saves the picture.
+class BackgroundWriter:
+    """Three threads: one hands records over at once, one waits for the disk, one saves the picture.
 
     Parameters
     ----------
     writer : of the session's folder
     tile : the picture
     start : the state before the first record
-    on_problem : called once, in a lane, when writing begins to fail; and once more if it fails
+    on_problem : called once, in one of them, when writing begins to fail; and once more if it fails
         again after it had gone on
 
     Attributes
@@ -54,8 +54,8 @@ class Scribe:
         self._writer, self._tile, self._on_problem = writer, tile, on_problem
         self._at: SessionState | JournalWriter | None = start
         """What to begin a journal from, or the journal; None after a failure."""
-        self._writing, self._disk = Lane("uninuc journal"), Lane("uninuc disk")
-        self._picture = Lane("uninuc picture")
+        self._writing, self._disk = JobThread("uninuc journal"), JobThread("uninuc disk")
+        self._picture = JobThread("uninuc picture")
         self._closing = threading.Event()
         self._sync_planned = self._stalled = self._told = False
         self._telling = threading.Lock()
@@ -71,7 +71,7 @@ class Scribe:
 
         Parameters
         ----------
-        make : makes the record's payload, in the lane
+        make : makes the record's payload, in the thread that writes
         state : after this record; None unless `wants_state`
         """
         if not self._writing.busy:
@@ -102,12 +102,12 @@ class Scribe:
         self._closing.set()
         self._writing.put(partial(self._finish, state))
         done = self._writing.close(timeout_s)
-        for lane in (self._disk, self._picture):
-            done = lane.close(max(0.0, until - time.monotonic())) and done
+        for thread in (self._disk, self._picture):
+            done = thread.close(max(0.0, until - time.monotonic())) and done
         self._writer.release()
         return done
 
-    # -- in the lane that writes ------------------------------------------------------------
+    # -- in the thread that writes ----------------------------------------------------------
 
     def _write(self, make: Callable[[], bytes], state: SessionState | None) -> None:
         try:
@@ -171,7 +171,7 @@ class Scribe:
         except Exception as problem:  # a thread has nobody above it to tell
             self._fail(problem)
 
-    # -- in the lanes that wait for the disk ------------------------------------------------
+    # -- in the threads that wait for the disk ----------------------------------------------
 
     def _sync_soon(self, journal: JournalWriter) -> None:
         if not self._sync_planned:
@@ -213,5 +213,5 @@ class Scribe:
         told.__cause__ = problem
         try:
             self._on_problem(told)
-        except Exception:  # the lane must not end with it
+        except Exception:  # the thread must not end with it
             _log.exception("telling failed: %s", told)
