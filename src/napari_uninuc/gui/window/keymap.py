@@ -9,7 +9,7 @@ napari is changed then. While napari's own brush is in use only those stay on th
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import partial
+from functools import cache, partial
 
 from napari.qt import get_qapp
 from qtpy.QtCore import QObject, Qt
@@ -192,6 +192,9 @@ MOUSE: tuple[tuple[str, str], ...] = (
 
 _BY_ACTION = {key.action: key for key in KEYS}
 
+_application = cache(get_qapp)
+"""Asked once: each time, napari also sets IPython's event loop to what its settings say."""
+
 
 def key_of(action: str) -> Key:
     """Look up a row of the table; KeyError for an action it does not have."""
@@ -229,7 +232,7 @@ class Keyboard(QObject):
             for action in handlers
             for sequence in key_of(action).keys
         ]
-        get_qapp().focusChanged.connect(self._on_focus_changed)
+        _application().focusChanged.connect(self._on_focus_changed)
         self._on_focus_changed(None, QApplication.focusWidget())
 
     def _shortcut(self, window: QWidget, sequence: str, key: Key) -> QShortcut:
@@ -264,7 +267,7 @@ class Keyboard(QObject):
             return
         self._closed = True
         self.set_armed(False)
-        get_qapp().focusChanged.disconnect(self._on_focus_changed)
+        _application().focusChanged.disconnect(self._on_focus_changed)
         self._watch.close()
         for _, shortcut in self._shortcuts:
             shortcut.deleteLater()
