@@ -99,6 +99,15 @@ def test_the_whole_network_can_be_taught_on(finished, nuclei, tmp_path):
         )
 
 
+def test_a_correction_that_is_there_is_taught_on(finished, nuclei, tmp_path):
+    weights = export_model(finished) / "model.safetensors"
+    trainer = CorrectionTrainer(corrections_recipe(nuclei, tmp_path / "on", weights), SMALL, CPU)
+    for name, value in finished.learnt.correction.state_dict().items():
+        torch.testing.assert_close(
+            trainer.learnt.correction.state_dict()[name], value.half().float()
+        )
+
+
 def test_a_resumed_run_is_the_same_run(finished, nuclei, first_stage, tmp_path):
     recipe = corrections_recipe(nuclei, tmp_path / "again", first_stage, checkpoint_every=1)
     with pytest.raises(Interrupted):

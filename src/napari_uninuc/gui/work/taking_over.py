@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, partial
 
 from napari_uninuc.gui.layers.taking import NucleiSource, Taken
 from napari_uninuc.gui.work.jobs import Task, Worker
@@ -20,28 +20,26 @@ one piece, which keeps the window waiting but never fails to come.
 """
 
 
-@dataclass(eq=False)
+@dataclass(slots=True, eq=False)
 class _Order:
     """Nuclei to be taken over.
 
     Attributes
     ----------
+    name : of their layer
+    take : reads them, once: they stay as they were then, whatever becomes of the layer
     tries : how often they were made ready
     """
 
     session: AnnotationSession
-    source: NucleiSource
+    name: str
+    take: Callable[[], Taken]
     beside: bool
     on_done: Callable[[int], object]
     tries: int = 0
 
-    @cached_property
-    def taken(self) -> Taken:
-        """The nuclei, as they were when they were first read, whatever becomes of the layer."""
-        return self.source.read()
-
     def make_ready(self) -> Adoption:
-        return self.session.make_adoption(self.taken.nuclei, beside=self.beside)
+        return self.session.make_adoption(self.take().nuclei, beside=self.beside)
 
 
 class TakingOver:
@@ -78,7 +76,7 @@ class TakingOver:
             A small picture only: as `on_problem` is told else.
         """
         session.hand.keep()
-        order = _Order(session, source, beside, on_done)
+        order = _Order(session, source.name, cache(source.read), beside, on_done)
         if source.shape[0] * source.shape[1] <= _AT_ONCE_PX:
             self._do_now(order)
         else:
@@ -96,7 +94,7 @@ class TakingOver:
     def _submit(self, order: _Order) -> None:
         order.tries += 1
         self._orders[order] = self._worker.submit(
-            f"Taking over {order.source.name}",
+            f"Taking over {order.name}",
             order.make_ready,
             on_done=partial(self._ready, order),
             on_error=partial(self._failed, order),
@@ -109,7 +107,7 @@ class TakingOver:
             return
         if order.session.adopt_ready(adoption):
             del self._orders[order]
-            order.on_done(order.taken.left_out)
+            order.on_done(order.take().left_out)
         elif order.tries < _TRIES:
             self._submit(order)
         else:
@@ -117,7 +115,7 @@ class TakingOver:
 
     def _do_now(self, order: _Order) -> None:
         order.session.adopt_ready(order.make_ready())
-        order.on_done(order.taken.left_out)
+        order.on_done(order.take().left_out)
 
     def _failed(self, order: _Order, problem: Exception) -> None:
         if order in self._orders:
