@@ -177,7 +177,7 @@ def _make_sessions(folder: Path) -> None:
     """One session from nothing, one that began with nuclei, each closed and gone on with."""
     from napari_uninuc.core.classes import ClassPalette
     from napari_uninuc.session import AnnotationSession
-    from napari_uninuc.session.keeping import Actor, Keeper, restore
+    from napari_uninuc.session.autosave import Actor, Autosave, restore
 
     def fail(problem: Exception) -> None:
         raise problem
@@ -190,13 +190,15 @@ def _make_sessions(folder: Path) -> None:
             session.add_automatic(found, [None] * 3)
         kept: Path | None = None
         for turn in range(2):
-            with closing(Keeper(session, kept, root=folder / "root", on_problem=fail)) as keeper:
-                with keeper.by(Actor("uninuc-n", "ab" * 32, {"score_threshold": 0.4})):
+            with closing(
+                Autosave(session, kept, root=folder / "root", on_problem=fail)
+            ) as autosave:
+                with autosave.by(Actor("uninuc-n", "ab" * 32, {"score_threshold": 0.4})):
                     session.add_automatic(found, [None] * 3)
                 session.paint((2, 30, 7, 36), np.full((5, 6), session.labels.next_id, np.int32))
                 session.set_class(list(session.labels.nuclei)[:1], 1 - turn)
                 session.undo()
-            kept = keeper.folder
+            kept = autosave.folder
             assert kept is not None
             session = restore(kept, tile()).session
         shutil.copytree(kept, folder / name / tile().digest / "20260101T000000.000000Z")
@@ -234,7 +236,7 @@ def _read_session(root: Path) -> int:
     from napari_uninuc.journal.folder import read_heading
     from napari_uninuc.journal.listing import find_sessions
     from napari_uninuc.journal.story import tell_story
-    from napari_uninuc.session.keeping import restore
+    from napari_uninuc.session.autosave import restore
 
     find_sessions(tile().digest, root)
     folder = root / tile().digest / "20260101T000000.000000Z"

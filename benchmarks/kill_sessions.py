@@ -27,8 +27,8 @@ from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.labels import LabelMap
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.session import AnnotationSession, scribe
-from napari_uninuc.session.keeping import Actor, Keeper, restore
+from napari_uninuc.session import AnnotationSession, background_writer
+from napari_uninuc.session.autosave import Actor, Autosave, restore
 from napari_uninuc.testing import make_label_map, make_tile
 
 _SHAPE = (256, 256)
@@ -96,13 +96,13 @@ def work(session: AnnotationSession, seed: int, found: LabelMap, *, pauses: bool
 
 def child(tile: Tile, folder: Path | None, root: Path, seed: int, pipe: int) -> None:
     """Work until killed, telling every state."""
-    scribe._SNAPSHOT_AFTER_BYTES = _SNAPSHOT_AFTER_BYTES
+    background_writer._SNAPSHOT_AFTER_BYTES = _SNAPSHOT_AFTER_BYTES
     session = begin(tile, folder)
-    keeper = Keeper(session, folder, root=root, on_problem=lambda problem: os._exit(3))
+    autosave = Autosave(session, folder, root=root, on_problem=lambda problem: os._exit(3))
     session.labels.changed.connect(
-        lambda edit: os.write(pipe, f"{digest(session)} {keeper.folder}\n".encode())
+        lambda edit: os.write(pipe, f"{digest(session)} {autosave.folder}\n".encode())
     )
-    os.write(pipe, f"{digest(session)} {keeper.folder}\n".encode())
+    os.write(pipe, f"{digest(session)} {autosave.folder}\n".encode())
     for _ in work(session, seed, make_label_map(_SHAPE, 120), pauses=True):
         pass
 
@@ -143,7 +143,7 @@ def kill_one(tile: Tile, folder: Path | None, root: Path, seed: int) -> list[tup
 
 
 def state_after(tile: Tile, session: AnnotationSession, seed: int, edits: int) -> str:
-    """Do what the child did, without a keeper, up to a number of edits."""
+    """Do what the child did, without an autosave, up to a number of edits."""
     states: list[str] = []
     session.labels.changed.connect(lambda edit: states.append(digest(session)))
     for _ in work(session, seed, make_label_map(_SHAPE, 120), pauses=False):

@@ -18,7 +18,7 @@ from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.journal.listing import find_sessions
 from napari_uninuc.session import AnnotationSession
-from napari_uninuc.session.keeping import Actor, Keeper, restore
+from napari_uninuc.session.autosave import Actor, Autosave, restore
 from napari_uninuc.testing import make_label_map, make_tile
 
 _MODEL = Actor("made-up", "0" * 64, {"score_threshold": 0.5})
@@ -26,7 +26,7 @@ _PAUSE_S = 0.02
 
 
 class Watch:
-    """Time that the editing thread spends in the keeper's listener, edit by edit."""
+    """Time that the editing thread spends in the autosave's listener, edit by edit."""
 
     def __init__(self, session: AnnotationSession) -> None:
         self.spent_s: list[float] = []
@@ -83,37 +83,37 @@ def main(nuclei: int, side: int, edits: int) -> None:
         root = Path(name)
         for portion in (len(masks), 64):
             session = AnnotationSession(tile, ClassPalette.of_names(["nucleus"]))
-            keeper, watch = Keeper(session, root=root, on_problem=print), Watch(session)
-            keeper.begin_run(_MODEL)
-            with keeper.by(_MODEL):
+            autosave, watch = Autosave(session, root=root, on_problem=print), Watch(session)
+            autosave.begin_run(_MODEL)
+            with autosave.by(_MODEL):
                 session.begin_automatic()
                 for start in range(0, len(masks), portion):
                     part = slice(start, start + portion)
                     session.add_automatic(masks[part], boxes[part])
             watch.tell(f"automatic run in portions of {portion}")
-            keeper._scribe._writing.drain(60)
-            before = kept_bytes(keeper.folder)
+            autosave._background._writing.drain(60)
+            before = kept_bytes(autosave.folder)
             print(f"  {before / len(masks):.0f} bytes a nucleus")
             if portion != 64:
-                keeper.close()
+                autosave.close()
         move(session, edits, 0.0)
         watch.tell("moved without a pause")
         move(session, 200, _PAUSE_S)
         watch.tell("moved by a person")
-        keeper._scribe._writing.drain(60)
-        print(f"  {(kept_bytes(keeper.folder) - before) / (edits + 200):.0f} bytes a record")
+        autosave._background._writing.drain(60)
+        print(f"  {(kept_bytes(autosave.folder) - before) / (edits + 200):.0f} bytes a record")
         begun = time.perf_counter()
-        keeper.close()
+        autosave.close()
         print(f"close: {time.perf_counter() - begun:.2f} s")
         for given, said in ((tile, "picture given"), (None, "picture read")):
             begun = time.perf_counter()
-            back = restore(keeper.folder, given)
+            back = restore(autosave.folder, given)
             print(f"restore, {said}: {time.perf_counter() - begun:.2f} s, {back.changes} changes")
         assert (back.session.labels.pixels == session.labels.pixels).all()
         begun = time.perf_counter()
         find_sessions(tile.digest, root)
         print(f"find 2 sessions: {1e3 * (time.perf_counter() - begun):.0f} ms")
-        snapshots = sorted(keeper.folder.glob("snapshot-*"))
+        snapshots = sorted(autosave.folder.glob("snapshot-*"))
         print(f"{len(snapshots)} snapshots, last of {snapshots[-1].stat().st_size} bytes")
 
 

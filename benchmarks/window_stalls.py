@@ -180,8 +180,8 @@ def _many(room: Room, parts: tuple[str, ...]) -> dict[str, dict[str, float]]:
         room.viewer.layers.clear()
         again = room.show(rgb, prepare=False)
         session = room.desk_of(again).session
-        room.until(lambda: bench.keeping.earlier(session))
-        (earlier,) = bench.keeping.earlier(session)
+        room.until(lambda: bench.sessions.earlier(session))
+        (earlier,) = bench.sessions.earlier(session)
         found["back"] = room.measure(
             lambda: bench.go_on_with(earlier),
             lambda: bench.desk is not None and len(bench.desk.session.labels) == count,

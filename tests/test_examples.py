@@ -61,7 +61,7 @@ WITH_EXAMPLES = {
     "io.tiff": ["write_ome_tiff", "write_tiff"],
     "journal.listing": ["find_sessions"],
     "session.annotation": ["AnnotationSession"],
-    "session.keeping": ["Keeper", "restore"],
+    "session.autosave": ["Autosave", "restore"],
     "slides.opening": ["open_slide"],
     "slides.run": ["segment_slide"],
 }

@@ -7,7 +7,7 @@ from PIL import Image
 from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.session import AnnotationSession
-from napari_uninuc.session.keeping import Keeper
+from napari_uninuc.session.autosave import Autosave
 
 
 def fails(problem):
@@ -22,13 +22,13 @@ def session(tmp_path):
     made = AnnotationSession(
         Tile.from_array(rgb, 0.5), ClassPalette.of_names(["nucleus", "tumour"])
     )
-    keeper = Keeper(made, root=tmp_path / "sessions", on_problem=fails)
+    autosave = Autosave(made, root=tmp_path / "sessions", on_problem=fails)
     for id_, y in ((1, 3), (2, 20)):
         made.paint((y, 3, y + 4, 9), np.full((4, 6), id_, np.int32))
     made.review([1])
     made.set_class([2], 1)
-    keeper.close()
-    return keeper.folder
+    autosave.close()
+    return autosave.folder
 
 
 def test_nuclei_and_report_at_once(uninuc, session, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_uninuc import Tile, load_predictor
-from napari_uninuc.engine.proposers import PeakProposer, Scaled, proposers_of
+from napari_uninuc.engine.proposers import PeakProposer, ScaledProposer, proposers_of
 from napari_uninuc.errors import PromptError
 
 
@@ -73,7 +73,7 @@ def test_margin_grows_the_prompt_and_not_the_box_told(predictor, discs, monkeypa
 def test_scaled_scores_keep_boxes(predictor, discs):
     embedding = _embedded(predictor, discs)
     peaks = PeakProposer()
-    plain, scaled = peaks.propose(embedding), Scaled(peaks, 0.5).propose(embedding)
+    plain, scaled = peaks.propose(embedding), ScaledProposer(peaks, 0.5).propose(embedding)
     assert len(plain) >= 12
     assert np.array_equal(plain.boxes_yxyx, scaled.boxes_yxyx)
     assert np.allclose(scaled.scores, plain.scores / 2)

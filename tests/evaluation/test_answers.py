@@ -75,7 +75,7 @@ def test_only_predictors_that_can_are_asked_for_crops(predictor):
 def test_masks_end_at_the_border_of_the_image(predictor, labelled):
     predictor.set_image(labelled.tile.rgb)
     boxes = PromptBatch.of_boxes(np.array([[0, 80, 11, 101], [188, 0, 200, 23]], np.float32))
-    crops, logits, ious = ask(predictor, boxes, None, (200, 180), candidates=False)
+    crops, logits, ious = ask(predictor, boxes, (200, 180), candidates=False)
     assert ious.shape == (2,)
     assert ((ious > 0) & (ious <= 1)).all()
     for crop in crops:

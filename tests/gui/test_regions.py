@@ -507,8 +507,8 @@ def test_the_next_time_the_slide_is_opened_all_regions_come_back(make_room, slid
     bench.slides.rename(bench.slides.region, "margin")
     bench.draw(B)
     room.outline()
-    room.until(lambda: room.bench.keeping.folder_of(bench.session) is not None)
-    kept = room.bench.keeping.folder_of(bench.session)
+    room.until(lambda: room.bench.sessions.folder_of(bench.session) is not None)
+    kept = room.bench.sessions.folder_of(bench.session)
     assert read_heading(kept).slide == bench.session.tile.place
     vars(bench).clear()
     room.close()
@@ -592,11 +592,11 @@ def test_a_result_is_corrected_in_a_region_and_merged_back(
 
 def test_regions_drawn_before_the_first_is_read_have_names_of_their_own(bench, said):
     for box in ((40, 60, 240, 300), (300, 100, 480, 300)):
-        bench.slides.drawing.add(0, box)
+        bench.slides.drawing.add(bench.slide, 0, box)
     bench.room.idle()
     assert [row.name for row in bench.slide.regions] == ["Region 1", "Region 2"]
     assert not bench.slide.coming
-    bench.slides.drawing.add(0, (0, 0, 10**6, 10**6))  # cannot be read
+    bench.slides.drawing.add(bench.slide, 0, (0, 0, 10**6, 10**6))  # cannot be read
     bench.room.idle()
     assert "must lie in" in said[-1]
     assert bench.slide.free_name() == "Region 3"

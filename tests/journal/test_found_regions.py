@@ -11,7 +11,7 @@ from napari_uninuc.errors import SessionError
 from napari_uninuc.journal.folder import read_heading
 from napari_uninuc.journal.listing import find_regions, find_sessions
 from napari_uninuc.session import AnnotationSession
-from napari_uninuc.session.keeping import Keeper, restore
+from napari_uninuc.session.autosave import Autosave, restore
 
 PRINT = "0123456789abcdef" * 2
 
@@ -19,14 +19,14 @@ PRINT = "0123456789abcdef" * 2
 def kept(tile, root, name=None):
     """Draw one nucleus, keep it; its folder."""
     session = AnnotationSession(tile, ClassPalette.of_names(["nucleus"]))
-    keeper = Keeper(session, root=root, on_problem=pytest.fail)
+    autosave = Autosave(session, root=root, on_problem=pytest.fail)
     pixels = session.labels.pixels[:5, :5].copy()
     pixels[1:4, 1:4] = 1
     session.paint((0, 0, 5, 5), pixels)
     if name is not None:
-        keeper.rename(name)
-    assert keeper.close()
-    return keeper.folder
+        autosave.rename(name)
+    assert autosave.close()
+    return autosave.folder
 
 
 def placed(tile, y=0, **other):

@@ -17,7 +17,7 @@ from napari_uninuc.errors import OutputError
 from napari_uninuc.journal.folder import read_heading
 from napari_uninuc.journal.report import write_report
 from napari_uninuc.session import AnnotationSession
-from napari_uninuc.session.keeping import Actor, Keeper
+from napari_uninuc.session.autosave import Actor, Autosave
 
 EVIL = "<script>alert('x')</script> | [a](b) `c`"
 MODEL = Actor("uninuc-n", "ab" * 32, {"score_threshold": 0.4, "device": "<b>"})
@@ -33,10 +33,10 @@ def kept(tmp_path_factory):
     rgb = np.random.default_rng(0).integers(0, 256, (60, 70, 3), dtype=np.uint8)
     tile = Tile.from_array(rgb, 0.25, name=EVIL)
     session = AnnotationSession(tile, ClassPalette.of_names(["nucleus", EVIL]))
-    keeper = Keeper(session, root=tmp_path_factory.mktemp("sessions"), on_problem=fails)
-    keeper.begin_run(MODEL)
+    autosave = Autosave(session, root=tmp_path_factory.mktemp("sessions"), on_problem=fails)
+    autosave.begin_run(MODEL)
     square = np.ones((8, 8), bool)
-    with keeper.by(MODEL):
+    with autosave.by(MODEL):
         found = [
             InstanceMask((5, 5), square, 0.9, 0, 0.8),
             InstanceMask((30, 30), square, 0.8, 1, 0.8),
@@ -46,8 +46,8 @@ def kept(tmp_path_factory):
     session.undo()
     session.paint((50, 50, 56, 56), np.full((6, 6), 9, np.int32))
     session.review([2])
-    keeper.close()
-    return keeper.folder, tile
+    autosave.close()
+    return autosave.folder, tile
 
 
 class Tags(HTMLParser):

@@ -173,6 +173,14 @@ def test_only_clicks_on_an_outline_are_corrected_and_all_are_obeyed(model: UniNu
 
 
 @torch.inference_mode()
+def test_weights_without_a_correction_keep_their_answer() -> None:
+    model = build_model(configured("uninuc-n", ["nucleus"]), seed=0).eval()
+    prompts = prompts_of(torch.tensor([[POSITIVE]]), torch.randn(1, 1, 32, 32))
+    single = torch.randn(1, 1, 32, 32)
+    assert torch.equal(model.correct(single, torch.randn(1, 1, 32, 32), prompts), single)
+
+
+@torch.inference_mode()
 def test_prompts_do_not_touch_each_other(model: UniNuc) -> None:
     embedding = model.encode(torch.rand(1, 3, 64, 64), detection=False)
     labels = torch.tensor([[POSITIVE, PADDING], [NEGATIVE, POSITIVE]])

@@ -157,5 +157,5 @@ def test_groups_do_not_see_each_other(name: str, tiny_config: ModelConfig) -> No
 @torch.no_grad()
 def test_detection_is_made_only_when_asked_for(tiny_config: ModelConfig) -> None:
     model = build_model(tiny_config, seed=0).eval()
-    assert _encoded(model, detection=False).detection is None
+    assert _encoded(model, detection=False).detection == ()
     assert len(_encoded(model).detection) == 3

@@ -99,12 +99,21 @@ def test_the_whole_network_can_be_taught_on(finished, nuclei, tmp_path):
         )
 
 
+def test_a_correction_that_is_there_is_taught_on(finished, nuclei, tmp_path):
+    weights = export_model(finished) / "model.safetensors"
+    trainer = CorrectionTrainer(corrections_recipe(nuclei, tmp_path / "on", weights), SMALL, CPU)
+    for name, value in finished.learnt.correction.state_dict().items():
+        torch.testing.assert_close(
+            trainer.learnt.correction.state_dict()[name], value.half().float()
+        )
+
+
 def test_a_resumed_run_is_the_same_run(finished, nuclei, first_stage, tmp_path):
     recipe = corrections_recipe(nuclei, tmp_path / "again", first_stage, checkpoint_every=1)
     with pytest.raises(Interrupted):
-        CorrectionTrainer(recipe, CPU).run(stop_after(3))
+        CorrectionTrainer(recipe, SMALL, CPU).run(stop_after(3))
     torch.rand(100)
-    resumed = CorrectionTrainer(recipe, CPU, resume=True)
+    resumed = CorrectionTrainer(recipe, SMALL, CPU, resume=True)
     assert resumed.step == 3
     resumed.run()
     for name, value in finished.learnt.correction.state_dict().items():
@@ -116,7 +125,7 @@ def test_a_checkpoint_of_another_kind(nuclei, first_stage, tmp_path, finished):
     Trainer(recipe, CPU).run()
     other = corrections_recipe(nuclei, tmp_path / "whole", first_stage)
     with pytest.raises(CheckpointError, match="no checkpoint of this recipe"):
-        CorrectionTrainer(other, CPU, resume=True)
+        CorrectionTrainer(other, SMALL, CPU, resume=True)
 
 
 def test_nothing_to_click_on(first_stage, tmp_path):
@@ -126,7 +135,7 @@ def test_nothing_to_click_on(first_stage, tmp_path):
     Image.new("L", (100, 100), 0).save(tmp_path / "glass/labels/a.png")
     recipe = corrections_recipe(tmp_path / "glass", tmp_path / "run", first_stage)
     with pytest.raises(RecipeError, match="expected nuclei to click on"):
-        CorrectionTrainer(recipe, CPU).run()
+        CorrectionTrainer(recipe, SMALL, CPU).run()
 
 
 def test_recipes_that_cannot_be(nuclei, tmp_path):
@@ -136,7 +145,7 @@ def test_recipes_that_cannot_be(nuclei, tmp_path):
         CorrectionsSection(centre=0, inside=0, tight_box=0, loose_box=0, outline=0)
     recipe = recipe_of(nuclei, tmp_path / "b", architecture="uninuc-s", corrections=SMALL)
     with pytest.raises(RecipeError, match="draws clicks"):
-        CorrectionTrainer(recipe, CPU)
+        CorrectionTrainer(recipe, SMALL, CPU)
 
 
 def rows_of(n: int) -> Rows:

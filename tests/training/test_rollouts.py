@@ -30,10 +30,10 @@ class Answers:
         n = len(prompts.points_xy)
         return self.logits.expand(n, -1, -1, -1), self.quality.expand(n, -1)
 
-    def correct(self, single, _prompts):
+    def correct(self, single, _before, _prompts):
         return single if self.corrected is None else self.corrected.expand_as(single)
 
-    def describe(self, single, _prompts):
+    def describe(self, single, _before, _prompts):
         h, w = single.shape[-2:]
         grid = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
         return torch.stack(grid, dim=-1).expand(len(single), -1, -1, -1)
@@ -166,7 +166,7 @@ def test_rows_are_of_cells_near_outlines_and_clicks(label):
     rollouts = Rollouts(model, 1, True, 2000, 0.0, torch.no_grad, torch.Generator().manual_seed(0))
     truth = torch.zeros(1, SIDE, SIDE)
     truth[0, :, :32] = 1
-    rows = rollouts._sample(answer, prompts, truth)
+    rows = rollouts._sample(answer, before, prompts, truth)
     drawn = set(map(tuple, rows.features.int().tolist()))
     centre = (torch.arange(CELLS) + 0.5) * STRIDE
     click = torch.hypot(centre[:, None] - 44.5, centre[None] - 46.5) < 10

@@ -19,8 +19,8 @@ from napari_uninuc.network.checkpoint import save_model
 from napari_uninuc.network.config import configured
 from napari_uninuc.training.corrections import CorrectionTrainer
 from napari_uninuc.training.export import export_model
-from napari_uninuc.training.loop import Trainer
 from napari_uninuc.training.recipe import CorrectionsSection, LanguageSection, LossesSection
+from napari_uninuc.training.run import begin
 from napari_uninuc.training.tuning import DECODED, TUNED, kept_from, with_tuning
 
 CPU = torch.device("cpu")
@@ -55,8 +55,8 @@ def tuned(tmp_path_factory):
     return folder / "model.safetensors"
 
 
-def taught(nuclei, output, kind=Trainer, **changes):
-    run = kind(recipe_of(nuclei, output, steps=1, **changes), CPU)
+def taught(nuclei, output, **changes):
+    run = begin(recipe_of(nuclei, output, steps=1, **changes), CPU)
     run.run()
     return run, read_card(export_model(run))
 
@@ -82,7 +82,7 @@ def test_where_all_is_taught_values_stay_to_start_from_and_the_card_says_so(
 
 
 def test_where_the_correction_alone_is_taught_all_else_stays(nuclei, tuned, tmp_path):
-    run, card = taught(nuclei, tmp_path / "mine", CorrectionTrainer, initial=tuned, corrections=FEW)
+    run, card = taught(nuclei, tmp_path / "mine", initial=tuned, corrections=FEW)
     first = read_card(tuned)
     assert values(card) == values(first)
     for name in ("mpp", "decoding", "classes", "language", "mean", "std"):
@@ -115,7 +115,7 @@ def test_a_correction_is_taught_at_the_shift_that_the_recipe_says(nuclei, tuned,
 def test_a_correction_brings_no_classes_and_no_words(nuclei, tuned, tmp_path, changes, told):
     recipe = recipe_of(nuclei, tmp_path / "run", initial=tuned, corrections=FEW, **changes)
     with pytest.raises(RecipeError, match=told):
-        CorrectionTrainer(recipe, CPU)
+        CorrectionTrainer(recipe, FEW, CPU)
 
 
 def test_masks_that_were_not_taught_are_decoded_as_before(nuclei, tuned, tmp_path):

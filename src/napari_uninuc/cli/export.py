@@ -17,7 +17,7 @@ from napari_uninuc.errors import OutputError
 
 if TYPE_CHECKING:
     from napari_uninuc.io.formats import QuPathObjects
-    from napari_uninuc.session.keeping import Restored
+    from napari_uninuc.session.autosave import Restored
 
 
 @click.command(short_help="Export a saved correction session, or report on it.")
@@ -94,7 +94,7 @@ def _export(
 ) -> None:
     _plan(session, output, report)
     from napari_uninuc.io.images import read_image
-    from napari_uninuc.session.keeping import restore
+    from napari_uninuc.session.autosave import restore
 
     restored = restore(session, None if like is None else read_image(like))
     if restored.problem is not None:
@@ -129,7 +129,7 @@ def _plan(session: Path, output: Path | None, report: Path | None) -> None:
 
 def _write_training_set(sessions: tuple[Path, ...], folder: Path) -> None:
     from napari_uninuc.io.training_set import write_training_set
-    from napari_uninuc.session.keeping import restore
+    from napari_uninuc.session.autosave import restore
 
     require_place(folder / "card.toml")
     pictures = []

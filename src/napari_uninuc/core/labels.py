@@ -18,7 +18,6 @@ from napari_uninuc.core.extents import (
     join_boxes,
     pad_box,
     slices,
-    tight_box,
 )
 from napari_uninuc.core.geometry import label_boxes
 from napari_uninuc.core.instances import InstanceMask
@@ -329,15 +328,12 @@ class LabelMap:
                 del self._areas[id_], self._boxes[id_]
                 continue
             self._areas[id_] = area
-            self._boxes[id_] = self._box_after(id_, within.get(id_), edit.box_yxyx)
+            self._boxes[id_] = self._box_after(id_, within, edit.box_yxyx)
 
-    def _box_after(self, id_: int, within: Box | None, crop: Box) -> Box:
-        """Find a nucleus' box from that inside the edit's crop and from what sticks out of it."""
+    def _box_after(self, id_: int, within: Mapping[int, Box], crop: Box) -> Box:
+        """Find a nucleus' box from those inside the edit's crop and from what sticks out of it."""
         known = self._boxes.get(id_)
-        if within is not None and (known is None or holds(crop, known)):
-            return within
-        assert known is not None  # it has pixels, and none of them is in the crop
-        reach = known if within is None else join_boxes(known, within)
-        tight = tight_box(self._pixels[slices(reach)] == id_, reach[:2])
-        assert tight is not None
-        return tight
+        if known is None or holds(crop, known):
+            return within[id_]
+        reach = join_boxes(known, within.get(id_, known))
+        return crop_boxes(self._pixels[slices(reach)], reach[:2], frozenset([id_]))[id_]

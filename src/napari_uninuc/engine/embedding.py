@@ -34,5 +34,5 @@ class TileEmbedding:
     def nbytes(self) -> int:
         """Bytes of the features."""
         parts = self.embedding
-        tensors = [*parts.maps, *(parts.detection or ()), parts.auxiliary]
+        tensors = [*parts.maps, *parts.detection, parts.auxiliary]
         return sum(tensor.nbytes for tensor in tensors if tensor is not None)

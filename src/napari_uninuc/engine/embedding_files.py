@@ -44,7 +44,7 @@ def read_embedding(
         levels = [level.float() for level in levels]
     parts = Embedding(
         maps,
-        tuple(levels) or None,
+        tuple(levels),
         None if auxiliary is None else _map(auxiliary, device),
         frame.input_hw,
     )
@@ -57,7 +57,7 @@ def write_embedding(store: EmbeddingStore | None, made: TileEmbedding) -> None:
         return
     parts = made.embedding
     tensors = dict(parts.maps._asdict())
-    tensors.update({f"level{k}": level for k, level in enumerate(parts.detection or ())})
+    tensors.update({f"level{k}": level for k, level in enumerate(parts.detection)})
     if parts.auxiliary is not None:
         tensors["auxiliary"] = parts.auxiliary
     with _lock:

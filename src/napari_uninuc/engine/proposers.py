@@ -15,7 +15,7 @@ from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.errors import PromptError
 from napari_uninuc.network.card import PROPOSERS
 
-__all__ = ["PeakProposer", "Scaled", "proposers_of"]
+__all__ = ["PeakProposer", "ScaledProposer", "proposers_of"]
 
 _TRUST = 0.6
 """Peaks beside the detector: a box of theirs is taken where the detector has nothing like it."""
@@ -55,7 +55,7 @@ class PeakProposer:
         return Detections(boxes.astype(np.float32), basins.scores, classes)
 
 
-class Scaled:
+class ScaledProposer:
     """Another proposer's boxes, with scores times a factor in [0, 1]."""
 
     def __init__(self, proposer: Proposer, factor: float) -> None:
@@ -85,5 +85,5 @@ def proposers_of(engine: TorchEngine, name: str) -> tuple[Proposer, ...]:
     if name == "peaks":
         return (PeakProposer(),)
     if name == "both":
-        return engine, Scaled(PeakProposer(), _TRUST)
+        return engine, ScaledProposer(PeakProposer(), _TRUST)
     raise PromptError(f"proposer must be one of {', '.join(PROPOSERS)}, got {name!r}; correct it")

@@ -236,7 +236,7 @@ class TorchEngine:
     def _with_detection(self, embedding: TileEmbedding) -> Embedding:
         """The features with what the detector reads; its own backbone runs when first asked."""
         backbone, parts = self.model.detector_backbone, embedding.embedding
-        if parts.detection is not None or backbone is None:
+        if parts.detection or backbone is None:
             return parts
 
         def run() -> tuple[Tensor, ...]:

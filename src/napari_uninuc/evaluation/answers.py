@@ -7,7 +7,7 @@ and a grid of logits as large as the image of each nucleus, which costs more tha
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -16,15 +16,12 @@ from napari_uninuc.core.prompts import LOGIT_LIMIT
 from napari_uninuc.engine.requests import DecodedMasks, MaskWindows, PromptBatch
 from napari_uninuc.evaluation.crops import Crop, crop_of
 
-Logits = np.ndarray | MaskWindows
-"""What is fed back: (B, 1, h, w) logits of `predict`, or windows of them."""
-
 
 class Asked(NamedTuple):
     """Answers to B prompts: masks cut to the image, what to feed back, (B,) predicted IoU."""
 
     crops: list[Crop]
-    logits: Logits
+    logits: MaskWindows
     ious: np.ndarray
 
 
@@ -67,7 +64,6 @@ class CroppingPredictor(Protocol):
 def ask(
     predictor: InteractivePredictor,
     prompts: PromptBatch,
-    previous: Logits | None,
     shape: tuple[int, int],
     *,
     candidates: bool,
@@ -77,8 +73,7 @@ def ask(
     Parameters
     ----------
     predictor : asked in crops if it can, see `CroppingPredictor`
-    prompts : points and boxes in image px; no masks
-    previous : logits of the last answers, or None
+    prompts : points and boxes in image px; as masks the logits of the last answers, or none
     shape : (H, W) of the image the predictor holds
     candidates : let it choose among several masks a prompt
 
@@ -87,22 +82,20 @@ def ask(
     asked : see `Asked`
     """
     if not isinstance(predictor, CroppingPredictor):
-        return _ask_images(predictor, prompts, previous, candidates)
-    assert previous is None or isinstance(previous, MaskWindows)
-    batch = PromptBatch(prompts.points_yx, prompts.labels, prompts.boxes_yxyx, previous)
+        return _ask_images(predictor, prompts, candidates)
     crops: dict[int, Crop] = {}
     logits: dict[int, np.ndarray] = {}
-    ious = np.zeros(len(batch))
-    corners = np.zeros((len(batch), 2), np.int64)
-    for rows, answers in predictor.answer(batch, candidates=candidates):
+    ious = np.zeros(len(prompts))
+    corners = np.zeros((len(prompts), 2), np.int64)
+    for rows, answers in predictor.answer(prompts, candidates=candidates):
         corners[rows] = answers.low_res_corners_yx
         for k, (row, best) in enumerate(zip(rows.tolist(), answers.ious.argmax(1), strict=True)):
             crops[row] = _inside(answers.logits[k, best] > 0, answers.origins_yx[k], shape)
             ious[row] = answers.ious[k, best]
             logits[row] = answers.low_res[k, best].clip(-LOGIT_LIMIT, LOGIT_LIMIT)
-    in_order = range(len(batch))
+    in_order = range(len(prompts))
     windows = MaskWindows(
-        tuple(logits[row] for row in in_order), corners, predictor.logit_grid(batch)
+        tuple(logits[row] for row in in_order), corners, predictor.logit_grid(prompts)
     )
     return Asked([crops[row] for row in in_order], windows, ious)
 
@@ -116,17 +109,15 @@ def _inside(mask: np.ndarray, origin_yx: np.ndarray, shape: tuple[int, int]) -> 
     )
 
 
-def _ask_images(
-    predictor: InteractivePredictor, prompts: PromptBatch, previous: Any, candidates: bool
-) -> Asked:
+def _ask_images(predictor: InteractivePredictor, prompts: PromptBatch, candidates: bool) -> Asked:
     clicked = prompts.points_yx.shape[1] > 0
-    boxes = prompts.boxes_yxyx
+    boxes, previous = prompts.boxes_yxyx, prompts.previous
     answer = predictor.predict(
         # torch takes no arrays with negative strides
         point_coords=np.ascontiguousarray(prompts.points_yx[..., ::-1]) if clicked else None,
         point_labels=prompts.labels if clicked else None,
         box=None if boxes is None else xyxy_from_yxyx(boxes),
-        mask_input=previous,
+        mask_input=None if previous is None else np.stack(previous.logits)[:, None],
         multimask_output=candidates,
     )
     masks, ious, logits = (np.asarray(part) for part in answer)
@@ -135,4 +126,4 @@ def _ask_images(
     best = ious.argmax(axis=1).tolist()
     crops = [crop_of(mask[k].astype(bool, copy=False)) for mask, k in zip(masks, best, strict=True)]
     rows = np.arange(len(masks))
-    return Asked(crops, logits[rows, best][:, None], ious[rows, best])
+    return Asked(crops, MaskWindows.of_grids(logits[rows, best]), ious[rows, best])

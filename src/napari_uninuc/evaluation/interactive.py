@@ -17,9 +17,9 @@ import numpy as np
 
 from napari_uninuc.core.geometry import label_boxes
 from napari_uninuc.datasets.folder import LabelledImage, LabelledTile
-from napari_uninuc.engine.requests import PromptBatch
+from napari_uninuc.engine.requests import MaskWindows, PromptBatch
 from napari_uninuc.errors import RecipeError
-from napari_uninuc.evaluation.answers import InteractivePredictor, Logits, ask
+from napari_uninuc.evaluation.answers import InteractivePredictor, ask
 from napari_uninuc.evaluation.calibration import Reliability
 from napari_uninuc.evaluation.clicks import centre_click, correction_clicks
 from napari_uninuc.evaluation.crops import Crop, crop_iou, targets_of
@@ -210,18 +210,17 @@ def _correct_chunk(
 ) -> None:
     """Prompt B nuclei, then correct them round by round; adds to `rounds`."""
     prompts = _first_prompts(targets, protocol)
-    logits: Logits | None = None
     for iteration, part in enumerate(rounds):
         start = time.perf_counter()
         candidates = protocol.multimask and protocol.prompt == "point" and iteration == 0
-        crops, answered, expected = ask(predictor, prompts, logits, shape, candidates=candidates)
+        crops, logits, expected = ask(predictor, prompts, shape, candidates=candidates)
         part.seconds += time.perf_counter() - start
         part.crops += crops
         part.expected += expected.tolist()
         part.ious += [crop_iou(target, crop) for target, crop in zip(targets, crops, strict=True)]
         if iteration < len(rounds) - 1:
-            logits = answered if protocol.with_mask else None
-            prompts = _more_clicks(prompts, targets, crops, shape, rng)
+            fed_back = logits if protocol.with_mask else None
+            prompts = _more_clicks(prompts, fed_back, targets, crops, shape, rng)
 
 
 def _first_prompts(targets: Sequence[Crop], protocol: InteractiveProtocol) -> PromptBatch:
@@ -233,6 +232,7 @@ def _first_prompts(targets: Sequence[Crop], protocol: InteractiveProtocol) -> Pr
 
 def _more_clicks(
     prompts: PromptBatch,
+    logits: MaskWindows | None,
     targets: Sequence[Crop],
     crops: Sequence[Crop],
     shape: tuple[int, int],
@@ -249,6 +249,7 @@ def _more_clicks(
         np.concatenate([prompts.points_yx, points_yx], axis=1),
         np.concatenate([prompts.labels, labels], axis=1),
         prompts.boxes_yxyx,
+        logits,
     )
 
 

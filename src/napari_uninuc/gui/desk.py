@@ -23,7 +23,9 @@ __all__ = ["Desk"]
 
 
 class Desk:
-    """Everything that belongs to one picture; several can lie there, one is worked at.
+    """One picture open for correction, and all that belongs to it: session, layers, tools, keys.
+
+    Several can be open, like the tabs of an editor; the one whose picture is seen is active.
 
     Parameters
     ----------
@@ -80,14 +82,14 @@ class Desk:
             **self._more,
         }
 
-    def sit_down(self) -> None:
-        """Begin to work here: nuclei are shown, the tool is armed, the keys are on."""
+    def activate(self) -> None:
+        """Make this the picture worked at: nuclei are shown, the tool is armed, the keys are on."""
         if self._keyboard is None:
             self._keyboard = Keyboard(self._window, self.actions)
         self.bridge.show()
         self.tools.arm(self.tools.tool)
 
-    def get_up(self) -> None:
+    def deactivate(self) -> None:
         """Stop working here; what is in hand is made final, and nothing is lost."""
         self.session.hand.keep()
         self.tools.disarm()
@@ -133,7 +135,7 @@ class Desk:
         """
         nuclei = self.bridge.nuclei_if_there
         seen = nuclei is not None and nuclei.visible
-        self.get_up()
+        self.deactivate()
         if nuclei is not None:
             nuclei.visible = seen
         self.tools.changed.disconnect(self._on_tools, missing_ok=True)

@@ -24,15 +24,15 @@ from napari_uninuc.gui.layers.placement import Placement
 from napari_uninuc.gui.layers.taking import nuclei_source
 from napari_uninuc.gui.window.preferences import preferences
 from napari_uninuc.gui.work.jobs import Task, Worker
-from napari_uninuc.gui.work.keeping import Keeping
 from napari_uninuc.gui.work.model_slot import Loader, ModelSlot
 from napari_uninuc.gui.work.outlining import Outlining, RunState
+from napari_uninuc.gui.work.saved_sessions import SavedSessions
 from napari_uninuc.gui.work.taking_over import TakingOver
 from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.training_set import write_training_set
 from napari_uninuc.journal.listing import FoundSession
 from napari_uninuc.session import AnnotationSession
-from napari_uninuc.session.keeping import Restored
+from napari_uninuc.session.autosave import Restored
 
 __all__ = ["Workbench"]
 
@@ -80,9 +80,9 @@ class Workbench:
         self._is_slide = is_slide
         self.worker = Worker()
         self.models = ModelSlot(self.worker, load, on_problem=on_problem)
-        self.keeping = Keeping(self.worker, on_problem=on_problem)
+        self.sessions = SavedSessions(self.worker, on_problem=on_problem)
         self._outlining = Outlining(
-            self.worker, self.models.require, self.keeping, on_problem=on_problem
+            self.worker, self.models.require, self.sessions, on_problem=on_problem
         )
         self.run_changed = self._outlining.changed
         self._taking = TakingOver(self.worker, on_problem=on_problem)
@@ -157,7 +157,7 @@ class Workbench:
             self._go_to(None)
             self.slide_asked.emit(layer)
         elif place in self._desks and layer not in self._repainted:
-            self._sit_at_picture()
+            self._go_to_picture()
         else:
             self._go_to(None)
             self._read(layer, place, mpp)
@@ -197,11 +197,11 @@ class Workbench:
             self._repainted.discard(place[0])
             before = self._desks.get(place)
             if before is not None and before.session.tile.digest == tile.digest:
-                self._sit_at_picture()
+                self._go_to_picture()
                 return
             self._put_away_all(place[0])
         session = self._new_session(tile)
-        self.keeping.begin(session)
+        self.sessions.begin(session)
         self._set_up(place, session, source.placement)
 
     def rescale(self, mpp: float) -> None:
@@ -223,13 +223,13 @@ class Workbench:
         Parameters
         ----------
         session : of that tile; None begins one
-        folder : where the session was kept before, see `Keeping.begin`
+        folder : where the session was kept before, see `SavedSessions.begin`
         """
         begun = self._new_session(tile) if session is None else session
         self._stop_opening()
         self.pictures.choose(layer)
         self._asked = layer
-        self.keeping.begin(begun, folder)
+        self.sessions.begin(begun, folder)
         self._set_up((layer, ()), begun, Placement.of(layer))
 
     def desk_of(self, layer: Image) -> Desk | None:
@@ -256,7 +256,7 @@ class Workbench:
         """Bring earlier work on the picture back in the place of what is there now."""
         desk = self._desk
         if desk is not None:
-            self.keeping.bring_back(
+            self.sessions.bring_back(
                 found, desk.session.tile, lambda restored: self._brought_back(desk, found, restored)
             )
 
@@ -268,7 +268,7 @@ class Workbench:
         if desk is self._desk:
             self._go_to(None)
         self._close_desk(self._desks.pop(place), remove_layers=True)
-        self.keeping.begin(restored.session, found.path)
+        self.sessions.begin(restored.session, found.path)
         self._set_up(place, restored.session, desk.placement)
         if restored.problem is not None:
             self._on_problem(SessionError(restored.problem))
@@ -287,7 +287,7 @@ class Workbench:
             on_problem=self._on_problem,
         )
         self._desks[place] = desk
-        self._sit_at_picture()
+        self._go_to_picture()
         if desk is not self._desk:  # hidden, or another plane is shown by now
             desk.bridge.hide(marks_only=desk.lies_beside)
         self._prepare(desk)
@@ -296,10 +296,10 @@ class Workbench:
         if desk is self._desk:
             return
         if self._desk is not None:
-            self._desk.get_up()
+            self._desk.deactivate()
         self._desk = desk
         if desk is not None:
-            desk.sit_down()
+            desk.activate()
         self.desk_changed.emit()
 
     def _prepare(self, desk: Desk) -> None:
@@ -343,10 +343,10 @@ class Workbench:
             if picture is not None and not any(layer is picture for layer, _ in self._desks):
                 self._open(picture)
                 return
-        self._sit_at_picture()
+        self._go_to_picture()
         self.picture_changed.emit()
 
-    def _sit_at_picture(self) -> None:
+    def _go_to_picture(self) -> None:
         """Work at the plane of the picture that is shown, where it was opened."""
         picture = self.picture
         desk = None
@@ -358,7 +358,7 @@ class Workbench:
 
     def _on_plane(self, _event: Any) -> None:
         """Put the tool away when another plane is shown, take it up again on the way back."""
-        self._sit_at_picture()
+        self._go_to_picture()
         self.picture_changed.emit()
 
     def _on_repainted(self, layer: Image) -> None:
@@ -395,7 +395,7 @@ class Workbench:
     def _put_away_all(self, layer: Image) -> None:
         for place in [each for each in self._desks if each[0] is layer]:
             desk = self._desks.pop(place)
-            kept = self.keeping.folder_of(desk.session) is not None
+            kept = self.sessions.folder_of(desk.session) is not None
             self._put_away(desk, remove_layers=kept)
 
     def _put_away(self, desk: Desk, *, remove_layers: bool = False) -> None:
@@ -525,7 +525,7 @@ class Workbench:
             told.disconnect()
         self.pictures.fall_silent()
         self._gone.clear()
-        self.keeping.close()
+        self.sessions.close()
         self.worker.close()
 
     def _close_desk(self, desk: Desk, *, remove_layers: bool = False) -> None:
@@ -545,4 +545,4 @@ class Workbench:
     def _end(self, desk: Desk) -> None:
         self._leaving.remove(desk)
         desk.forget_answers()
-        self.keeping.end(desk.session)
+        self.sessions.end(desk.session)

@@ -190,7 +190,7 @@ class _Reader:
         if not polygons:
             return
         self._finds_nuclei |= kind in NUCLEI
-        crops = self._crops(polygons, sure)
+        crops = self._crops(polygons, painting.shape, sure)
         if crops is None:
             self._regions += 1
             return
@@ -223,14 +223,12 @@ class _Reader:
             self._left_out["object on another plane"] += 1
         return []
 
-    def _crops(self, polygons: list[Any], sure: bool) -> list[Crop] | None:
+    def _crops(self, polygons: list[Any], shape: tuple[int, int], sure: bool) -> list[Crop] | None:
         """Fill polygons; None for what can be a region only."""
         if self._finds_nuclei and not sure:
             return None
-        y, x = self._origin_yx or (0, 0)
-        assert self._painting is not None
         try:
-            filled = [fill_polygon(each, self._painting.shape, (y, x)) for each in polygons]
+            filled = [fill_polygon(each, shape, self._origin_yx or (0, 0)) for each in polygons]
         except OversizedError:
             if sure:
                 raise

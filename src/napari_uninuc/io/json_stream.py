@@ -88,7 +88,7 @@ class _Parser:
             self._refuse("text after the end")
 
     def _members(self, streamed: Collection[str]) -> Iterator[tuple[str, Any]]:
-        for _ in self._between("{", "}"):
+        for _ in self._between("}"):
             name = self._value()
             if not isinstance(name, str) or self._peek() != ":":
                 self._refuse("a member without name")
@@ -99,12 +99,11 @@ class _Parser:
                 yield name, self._value()
 
     def _elements(self) -> Iterator[Any]:
-        for _ in self._between("[", "]"):
+        for _ in self._between("]"):
             yield self._value()
 
-    def _between(self, opening: str, closing: str) -> Iterator[None]:
-        """Step over brackets and commas; the caller reads what is between them."""
-        assert self._peek() == opening
+    def _between(self, closing: str) -> Iterator[None]:
+        """Step over the bracket here, commas and `closing`; the caller reads what is between."""
         self._at += 1
         if self._peek() == closing:
             self._at += 1

@@ -59,6 +59,11 @@ class JournalWriter:
         self._check = carries_on_from
 
     @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    @property
     def check(self) -> bytes:
         """Check value of the last record, 8 bytes."""
         return self._check

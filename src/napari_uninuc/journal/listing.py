@@ -113,12 +113,12 @@ def find_sessions(
     >>> from napari_uninuc.core.classes import ClassPalette
     >>> from napari_uninuc.journal.listing import find_sessions
     >>> from napari_uninuc.session import AnnotationSession
-    >>> from napari_uninuc.session.keeping import Keeper
+    >>> from napari_uninuc.session.autosave import Autosave
     >>> from napari_uninuc.testing import make_tile
     >>> tissue = make_tile((64, 64), n_nuclei=3)
     >>> session = AnnotationSession(tissue.tile, ClassPalette.of_names(["nucleus", "tumour"]))
 
-    >>> with closing(Keeper(session, root=Path("sessions"), on_problem=print)):
+    >>> with closing(Autosave(session, root=Path("sessions"), on_problem=print)):
     ...     session.adopt(Segmentation.from_labels(tissue.labels))
     True
     >>> [found] = find_sessions(tissue.tile.digest, root=Path("sessions"))

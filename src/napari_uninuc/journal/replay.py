@@ -61,18 +61,18 @@ class Replay:
     >>> from napari_uninuc.journal.folder import read_heading
     >>> from napari_uninuc.journal.replay import Replay
     >>> from napari_uninuc.session import AnnotationSession
-    >>> from napari_uninuc.session.keeping import Keeper
+    >>> from napari_uninuc.session.autosave import Autosave
     >>> from napari_uninuc.testing import make_tile
     >>> tissue = make_tile((64, 64), n_nuclei=3)
     >>> session = AnnotationSession(tissue.tile, ClassPalette.of_names(["nucleus", "tumour"]))
 
-    >>> with closing(Keeper(session, root=Path("sessions"), on_problem=print)) as keeper:
+    >>> with closing(Autosave(session, root=Path("sessions"), on_problem=print)) as autosave:
     ...     session.adopt(Segmentation.from_labels(tissue.labels)), session.delete([2])
     (True, True)
 
     What was done, one record after the other, and what there was after each:
 
-    >>> replay = Replay(keeper.folder, read_heading(keeper.folder))
+    >>> replay = Replay(autosave.folder, read_heading(keeper.folder))
     >>> for step in replay.steps():
     ...     if step.edit is not None:
     ...         print(sorted(step.edit.ids), len(replay.labels))

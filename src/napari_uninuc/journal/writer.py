@@ -47,7 +47,6 @@ class SessionWriter:
         self._tile, self._root = tile, root
         self._lock: FileLock | None = None
         self._path: Path | None = None
-        self._journal: JournalWriter | None = None
         self._number = 0
         if folder is not None:
             self._take_over(folder)
@@ -73,13 +72,7 @@ class SessionWriter:
         """The folder; None before a new one is made."""
         return self._path
 
-    @property
-    def journal(self) -> JournalWriter:
-        """The journal that is being written; only after `begin`."""
-        assert self._journal is not None
-        return self._journal
-
-    def begin(self, state: SessionState) -> None:
+    def begin(self, state: SessionState) -> JournalWriter:
         """Start a journal that needs nothing before it, from a snapshot of the state now.
 
         Raises
@@ -91,8 +84,9 @@ class SessionWriter:
             self._path = self._new_folder(state)
         number = self._number + 1
         write_snapshot(state, snapshot_path(self._path, number))
-        self._journal = JournalWriter(journal_path(self._path, number))
+        journal = JournalWriter(journal_path(self._path, number))
         self._number = number
+        return journal
 
     def _new_folder(self, state: SessionState) -> Path:
         tile = self._tile
@@ -119,24 +113,23 @@ class SessionWriter:
         if self._path is not None:
             write_heading(self._path, replace(read_heading(self._path), name=name))
 
-    def go_on(self) -> Path:
-        """Start a journal that carries on from this one; OSError where the system refuses.
+    def go_on(self, journal: JournalWriter) -> tuple[JournalWriter, Path]:
+        """Start a journal that carries on from another; OSError where the system refuses.
+
+        Parameters
+        ----------
+        journal : the last one that `begin` or this has given
 
         Returns
         -------
+        journal : the new one
         snapshot : where a snapshot of the state now belongs; reading gets slower, and nothing is
             lost, while there is none
         """
-        assert self._path is not None
-        number = self._number + 1
-        self._journal = JournalWriter(journal_path(self._path, number), self.journal.check)
+        folder, number = journal.path.parent, self._number + 1
+        following = JournalWriter(journal_path(folder, number), journal.check)
         self._number = number
-        return snapshot_path(self._path, number)
-
-    def leave_journal(self) -> JournalWriter | None:
-        """Give away the journal that was being written, if any; `begin` starts another."""
-        journal, self._journal = self._journal, None
-        return journal
+        return following, snapshot_path(folder, number)
 
     def release(self) -> None:
         """Let others write to the folder."""

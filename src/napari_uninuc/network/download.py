@@ -86,7 +86,7 @@ def _append(url: str, partial: Path, done: int, progress: Progress | None) -> bo
 def _open(url: str, done: int) -> HTTPResponse | None:
     request = Request(url, headers={"Range": f"bytes={done}-"} if done else {})
     try:
-        response = urlopen(request, timeout=TIMEOUT_S)
+        response: HTTPResponse = urlopen(request, timeout=TIMEOUT_S)
     except HTTPError as error:
         error.close()
         if error.code == 416 and done:
@@ -101,7 +101,6 @@ def _open(url: str, done: int) -> HTTPResponse | None:
             f"{url}: not reachable ({' '.join(str(reason).split())}); "
             "check the network and proxy, or set UNINUC_MIRROR to a mirror or folder"
         ) from error
-    assert isinstance(response, HTTPResponse)
     return response
 
 

@@ -22,13 +22,13 @@ from napari_uninuc.network.windows import cut_windows
 class Embedding:
     """All that is computed once per image.
 
-    ``maps`` feed the mask decoder, ``detection`` the detector (None when not asked for),
+    ``maps`` feed the mask decoder, ``detection`` the detector (empty when not asked for),
     ``auxiliary`` are the dense maps of `DenseHead` (None without one), ``size_hw`` is the
     input's size in input pixels.
     """
 
     maps: WindowFeatures
-    detection: tuple[Tensor, ...] | None
+    detection: tuple[Tensor, ...]
     auxiliary: Tensor | None
     size_hw: tuple[int, int]
 
@@ -113,7 +113,7 @@ class UniNuc(nn.Module):
         if self.no_mem_embed is not None:
             coarse = coarse + self.no_mem_embed.reshape(1, -1, 1, 1)
         maps = self.sam_mask_decoder.project(features[0], features[1], coarse)
-        levels = None
+        levels: tuple[Tensor, ...] = ()
         if detection and self.detector_backbone is not None:
             levels = self.detector_backbone(image)
         elif detection:
@@ -128,7 +128,6 @@ class UniNuc(nn.Module):
 
         ``text`` (T, text_dim) stands in for the language prior of the weights.
         """
-        assert embedding.detection is not None
         return self.detector(embedding.detection, text, groups)
 
     def decode(
@@ -143,7 +142,7 @@ class UniNuc(nn.Module):
         """
         logits, quality = self.decode_uncorrected(embedding, prompts, logit_shift)
         if self.correction is not None and prompts.masks is not None:
-            single = self.correct(logits[:, :1], prompts)
+            single = self.correct(logits[:, :1], prompts.masks, prompts)
             logits = torch.cat([single, logits[:, 1:]], dim=1)
         return logits, quality
 
@@ -183,32 +182,28 @@ class UniNuc(nn.Module):
             logits = obey_clicks(logits, prompts.points_xy, prompts.labels, stride // 4)
         return logits, quality
 
-    def correct(self, single: Tensor, prompts: WindowPrompts) -> Tensor:
+    def correct(self, single: Tensor, before: Tensor, prompts: WindowPrompts) -> Tensor:
         """What clicks make of the answer before them, given the answer to them; obeys clicks.
-
-        Only for weights with a correction, and prompts with masks.
 
         Shapes
         ------
         single   (N, 1, 4 h, 4 w) logits of `decode_uncorrected`
-        returns  the same; prompts without a click keep their answer
+        before   (N, 1, 4 h, 4 w) logits, the masks of the prompts
+        returns  the same; without a click, or a correction in the weights, it is ``single``
         """
-        assert self.correction is not None
-        assert prompts.masks is not None
         correcting = has_click(prompts.labels)
-        if not correcting.any():
+        if self.correction is None or not correcting.any():
             return single
-        before = prompts.masks.float()
-        features = self.describe(single, prompts)
+        before = before.float()
+        features = self.describe(single, before, prompts)
         corrected = self.correction(features, before[:, 0], single[:, 0])[:, None]
         corrected = obey_clicks(
             corrected, prompts.points_xy, prompts.labels, self.config.logit_stride
         )
         return torch.where(correcting[:, None, None, None], corrected, single)
 
-    def describe(self, single: Tensor, prompts: WindowPrompts) -> Tensor:
+    def describe(self, single: Tensor, before: Tensor, prompts: WindowPrompts) -> Tensor:
         """What the correction reads of each pixel: (N, 4 h, 4 w, FEATURES); see `correct`."""
-        assert prompts.masks is not None
         stride, points, labels = self.config.logit_stride, prompts.points_xy, prompts.labels
         box = draw_box(points, labels, (single.shape[2], single.shape[3]), stride)
-        return describe_pixels(prompts.masks, single, points, labels, box, prompts.tight, stride)
+        return describe_pixels(before, single, points, labels, box, prompts.tight, stride)

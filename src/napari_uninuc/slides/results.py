@@ -175,9 +175,8 @@ def open_result(
         No finished run, without labels or table, or of another slide.
     """
     stored = _stored(folder)
-    settings = stored.get("settings")
+    settings: Any = stored.get("settings")
     try:
-        assert isinstance(settings, Mapping)
         values = {
             each.name: settings[each.name]
             for each in fields(SlidePlan)
@@ -188,7 +187,7 @@ def open_result(
             **{**values, "shape": shape, "classes": classes, "fields": (), "tiles": ()},
             origin_yx=origin_of(settings),
         )
-    except (AssertionError, KeyError, TypeError, ValueError) as problem:
+    except (KeyError, TypeError, ValueError) as problem:
         raise OutputError(
             f"{folder / STATE}: expected the settings of a run, got damage ({problem}); choose "
             "another folder"

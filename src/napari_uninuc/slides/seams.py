@@ -89,7 +89,6 @@ def settle(
                 canvas.paint(kept, count)
                 settled.append(Settled(count, one.tile, kept, one.found.box_yxyx))
         yield sorted(settled, key=lambda each: (each.tile, each.id))
-    assert not waiting
 
 
 def _waiting_of(result: TileResult, shape: tuple[int, int]) -> list[_Waiting]:

@@ -55,29 +55,29 @@ class ChunkGaps:
 
     def boxes(self, box_yxyx: Box) -> Iterator[tuple[slice, slice]]:
         """Parts of a box, px from its first, of which some colour is missing."""
-        if self.there is None:
+        there = self.there
+        if there is None:
             return
+        name = self.array.metadata.encode_chunk_key
         sides = dict(zip(self.axes, _sides(self.array), strict=True))
         (y0, x0, y1, x1), height, width = box_yxyx, sides["y"], sides["x"]
         for row in range(y0 // height, -(-y1 // height)):
             for column in range(x0 // width, -(-x1 // width)):
-                if not self._is_there(row, column):
+                if not all(name(place) in there for place in self._places(row, column)):
                     top, left = row * height - y0, column * width - x0
                     yield (
                         slice(max(top, 0), top + height),
                         slice(max(left, 0), left + width),
                     )
 
-    def _is_there(self, row: int, column: int) -> bool:
-        """Whether every file of a place is."""
+    def _places(self, row: int, column: int) -> Iterator[tuple[int, ...]]:
+        """The files of a row and column, one a colour."""
         fixed = {"y": [row], "x": [column]}
         ways = (
             fixed.get(axis, range(count))
             for axis, count in zip(self.axes, self.counts, strict=True)
         )
-        name = self.array.metadata.encode_chunk_key
-        assert self.there is not None
-        return all(name(place) in self.there for place in itertools.product(*ways))
+        return itertools.product(*ways)
 
 
 def _sides(array: Any) -> tuple[int, ...]:

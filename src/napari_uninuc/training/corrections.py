@@ -39,6 +39,10 @@ _WARMUP_SHARE = 0.1
 class CorrectionTrainer:
     """A `napari_uninuc.training.run.TrainingRun` of a recipe with ``corrections``.
 
+    Parameters
+    ----------
+    settings : the recipe's ``corrections``
+
     Raises
     ------
     RecipeError
@@ -48,14 +52,13 @@ class CorrectionTrainer:
     def __init__(
         self,
         recipe: TrainRecipe,
+        settings: CorrectionsSection,
         device: torch.device,
         *,
         resume: bool = False,
         smoke: bool = False,
     ) -> None:
-        assert recipe.corrections is not None
-        self.recipe, self.device, self.smoke = recipe, device, smoke
-        self.settings: CorrectionsSection = recipe.corrections
+        self.recipe, self.settings, self.device, self.smoke = recipe, settings, device, smoke
         if preset(recipe.architecture).mask.refine_width is None:
             raise RecipeError(
                 f"corrections: expected an architecture that draws clicks (uninuc-n), got "
@@ -63,6 +66,7 @@ class CorrectionTrainer:
             )
         self.began = starting_model(recipe)
         self.model = self.began.model
+        self.model.correction = self.correction = self.model.correction or Correction()
         self.logit_shift = logit_shift_of(recipe, self.began.earlier)
         self.model.to(memory_format=torch.channels_last).to(device)
         self.model.eval().requires_grad_(False)
@@ -148,24 +152,23 @@ class CorrectionTrainer:
     def _fit(self) -> float:
         """Teach the correction anew; its mean binary cross-entropy on held-out rows."""
         rows = Rows.join(self._rows)
-        self.model.correction, loss = fit_correction(
+        self.correction, loss = fit_correction(
             Rows.join([self._earlier, rows]),
             self.settings,
             self.recipe.optimiser,
             self.device,
             self.generator,
         )
-        self.model.correction.eval().requires_grad_(False)
+        self.model.correction = self.correction.eval().requires_grad_(False)
         self._earlier, self._rows = rows, []
         return loss
 
     def _save(self) -> None:
-        assert self.model.correction is not None
         self._rows = [Rows.join(self._rows)]
         state = {
             "step": self.step,
             "seconds": self.seconds,
-            "correction": self.model.correction.state_dict(),
+            "correction": self.correction.state_dict(),
             "rows": tuple(self._rows[0]),
             "earlier": tuple(self._earlier),
             "generator": self.generator.get_state(),
@@ -173,10 +176,9 @@ class CorrectionTrainer:
         save_state(self.output, state)
 
     def _resume(self) -> None:
-        assert self.model.correction is not None
         with resuming(self.output, self.device, self.recipe.steps) as state:
             self.step, self.seconds = checked_time(state["step"], state["seconds"])
-            self.model.correction.load_state_dict(state["correction"])
+            self.correction.load_state_dict(state["correction"])
             self._rows = [Rows(*(column.cpu() for column in state["rows"]))]
             self._earlier = Rows(*(column.cpu() for column in state["earlier"]))
             self.generator.set_state(state["generator"].cpu())

@@ -67,7 +67,7 @@ def starting_model(recipe: TrainRecipe) -> Beginning:
         note, vectors, shape = prior.note, prior.vectors, prior.shape
     elif note is not None:
         shape = len(note.texts), note.dim
-    correction = recipe.corrections is not None or _has_correction(recipe.initial)
+    correction = _has_correction(recipe.initial)
     torch.manual_seed(recipe.seed)
     model = build_model(configured(recipe.architecture, classes, shape, correction=correction))
     start = initialise(model, recipe.initial)

@@ -123,8 +123,8 @@ class Rollouts:
                 best = quality[:, 1:].argmax(dim=1) + 1
                 single = answer.gather(1, best[:, None, None, None].expand_as(single))
             if masks is not None:
-                gathered.append(self._sample(single, prompts, targets.truth))
-                single = self.model.correct(single, prompts)
+                gathered.append(self._sample(single, masks, prompts, targets.truth))
+                single = self.model.correct(single, masks, prompts)
             shown = upsample(single, targets.side)[:, 0]
             name = "iou_first" if step == 0 else "iou_last"
             log[name] = float(mask_iou(shown, targets.truth).mean())
@@ -183,9 +183,8 @@ class Rollouts:
             single = functional.avg_pool2d(shown[:, None], self.model.config.logit_stride)
         return single.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
 
-    def _sample(self, single: Tensor, prompts: WindowPrompts, truth: Tensor) -> Rows:
-        assert prompts.masks is not None
-        before = prompts.masks.float()
+    def _sample(self, single: Tensor, masks: Tensor, prompts: WindowPrompts, truth: Tensor) -> Rows:
+        before = masks.float()
         stride = self.model.config.logit_stride
         clicked = (prompts.labels == POSITIVE) | (prompts.labels == NEGATIVE)
         squared = click_distances(
@@ -197,7 +196,7 @@ class Rollouts:
         count = min(self.cells, near[0].numel())
         lot, index = (noise * near).flatten(1).topk(count, dim=1)
         chosen = lot > 0
-        features = self.model.describe(single, prompts).flatten(1, 2)  # (N, h w, FEATURES)
+        features = self.model.describe(single, before, prompts).flatten(1, 2)  # (N, h w, FEATURES)
         cover = functional.avg_pool2d(truth[:, None], stride)
 
         def taken(values: Tensor) -> Tensor:

@@ -81,4 +81,4 @@ def begin(
         raise RecipeError(
             f"corrections: expected one process, got {ranks.count}; run it without torchrun"
         )
-    return CorrectionTrainer(recipe, device, resume=resume, smoke=smoke)
+    return CorrectionTrainer(recipe, recipe.corrections, device, resume=resume, smoke=smoke)

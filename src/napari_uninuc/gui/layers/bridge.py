@@ -144,10 +144,7 @@ class LayerBridge:
     @property
     def nuclei(self) -> Labels:
         """The nuclei layer; made again if it was deleted."""
-        if self._nuclei is None:
-            self._make_nuclei_layer()
-        assert self._nuclei is not None
-        return self._nuclei.layer
+        return (self._nuclei or self._make_nuclei_layer()).layer
 
     @property
     def nuclei_if_there(self) -> Labels | None:
@@ -260,8 +257,8 @@ class LayerBridge:
 
     # -- layers that come and go ------------------------------------------------------------
 
-    def _make_nuclei_layer(self) -> None:
-        self._nuclei = NucleiLayer(
+    def _make_nuclei_layer(self) -> NucleiLayer:
+        self._nuclei = made = NucleiLayer(
             self._session,
             self._colours,
             self._placement,
@@ -269,9 +266,10 @@ class LayerBridge:
             self._on_problem,
             self._prefix,
         )
-        self._insert(self._nuclei.layer, self._image)
+        self._insert(made.layer, self._image)
         self._features.flush()
         self._publish_classes()
+        return made
 
     def _make_marks_layer(
         self, array: npt.NDArray[np.uint8], colormap: DirectLabelColormap
@@ -314,14 +312,12 @@ class LayerBridge:
                 getattr(image.events, name).disconnect(self._on_image_moved)
             image.events.data.disconnect(self._on_image_data)
 
-    def _on_image_moved(self, _event: Any) -> None:
+    def _on_image_moved(self, event: Any) -> None:
         """Follow the image, whatever of its place was changed."""
-        assert self._image is not None
         old = self._placement
-        self._placement = Placement.of(self._image, old.origin_yx_image, old.step)
-        for layer in (self._nuclei.layer if self._nuclei else None, self._marks.layer):
-            if layer is not None:
-                self._placement.apply_to(layer)
+        self._placement = Placement.of(event.source, old.origin_yx_image, old.step)
+        for layer in self.layers:
+            self._placement.apply_to(layer)
 
     def _on_image_data(self, _event: Any) -> None:
         self.image_lost.emit()

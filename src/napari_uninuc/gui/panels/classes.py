@@ -4,6 +4,7 @@ from psygnal import SignalInstance
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
+from napari_uninuc.core.classes import NucleusClass
 from napari_uninuc.errors import UniNucError
 from napari_uninuc.gui.desk import Desk
 from napari_uninuc.gui.layers.colours import ColourBy
@@ -19,7 +20,7 @@ class ClassesPanel(Panel):
     def __init__(self) -> None:
         super().__init__("Classes")
         self.buttons: list[QPushButton] = []
-        self._names: tuple[str, ...] = ()
+        self._classes: tuple[NucleusClass, ...] = ()
         self._holder = QWidget()
         self._list = QVBoxLayout(self._holder)
         self._list.setContentsMargins(0, 0, 0, 0)
@@ -50,9 +51,9 @@ class ClassesPanel(Panel):
 
     def refresh(self) -> None:
         """Make the buttons anew where classes changed."""
-        names = () if self.desk is None else self.desk.session.classes.names
-        if names != self._names:
-            self._names = names
+        classes = () if self.desk is None else self.desk.session.classes.classes
+        if classes != self._classes:
+            self._classes = classes
             self._make_buttons()
             self.refresh_later()
 
@@ -61,13 +62,12 @@ class ClassesPanel(Panel):
             self._list.removeWidget(old)
             old.setParent(None)  # gone with its last name, even where no event loop runs
         self.buttons = []
-        for class_id in range(len(self._names)):
+        for class_id, each in enumerate(self._classes):
             made = button(
                 "", "Give this class to what is in hand or selected; else to nuclei added next."
             )
             made.setStyleSheet("text-align: left; padding: 3px 6px;")
-            assert self.desk is not None
-            made.setIcon(_swatch(self.desk.session.classes.colour_of(class_id)))
+            made.setIcon(_swatch(each.colour))
             made.clicked.connect(lambda _=False, class_id=class_id: self._on_class(class_id))
             self._list.addWidget(made)
             self.buttons.append(made)

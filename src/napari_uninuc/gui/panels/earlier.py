@@ -32,11 +32,11 @@ class EarlierPanel(Panel):
 
     def signals(self, desk: Desk) -> list[SignalInstance]:
         """Earlier work found, or dismissed."""
-        return [self._workbench.keeping.changed]
+        return [self._workbench.sessions.changed]
 
     def refresh(self) -> None:
         """List what there is, the newest first."""
-        found = [] if self.desk is None else self._workbench.keeping.earlier(self.desk.session)
+        found = [] if self.desk is None else self._workbench.sessions.earlier(self.desk.session)
         if found != self._shown:
             self._shown = list(found)
             self.choice.clear()
@@ -53,7 +53,7 @@ class EarlierPanel(Panel):
 
     def _on_begin_anew(self) -> None:
         if self.desk is not None:
-            self._workbench.keeping.dismiss(self.desk.session)
+            self._workbench.sessions.dismiss(self.desk.session)
 
 
 def _when(found: FoundSession) -> str:

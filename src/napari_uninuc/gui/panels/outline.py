@@ -7,6 +7,7 @@ from psygnal import SignalInstance
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QLabel, QProgressBar, QSlider
 
+from napari_uninuc.core.tile import Tile
 from napari_uninuc.gui.desk import Desk
 from napari_uninuc.gui.panels.frame import Panel, button, row
 from napari_uninuc.gui.work.outlining import RunState
@@ -74,7 +75,7 @@ class OutlinePanel(Panel):
         wanted = self.desk.session.steps.filter
         for slider, value in (
             (self.certainty, round(wanted.threshold * 100)),
-            (self.area, round(wanted.min_area_px * self._um2_per_px())),
+            (self.area, round(wanted.min_area_px * self._um2_per_px(self.desk.session.tile))),
         ):
             if not slider.isSliderDown():
                 slider.blockSignals(True)
@@ -82,10 +83,9 @@ class OutlinePanel(Panel):
                 slider.blockSignals(False)
         self._show_values()
 
-    def _um2_per_px(self) -> float:
-        assert self.desk is not None
+    def _um2_per_px(self, tile: Tile) -> float:
         annotator = self._workbench.models.annotator
-        mpp = self.desk.session.tile.mpp or (annotator.card.mpp if annotator else None) or 0.25
+        mpp = tile.mpp or (annotator.card.mpp if annotator else None) or 0.25
         return float(mpp) ** 2
 
     def _on_slider(self) -> None:
@@ -99,7 +99,7 @@ class OutlinePanel(Panel):
     def _filter(self) -> None:
         if self.desk is not None:
             began = perf_counter()
-            area_px = int(self.area.value() / self._um2_per_px())
+            area_px = int(self.area.value() / self._um2_per_px(self.desk.session.tile))
             self.desk.session.set_filter(self.certainty.value() / 100, area_px)
             self._seconds = perf_counter() - began
 

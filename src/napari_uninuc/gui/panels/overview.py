@@ -83,13 +83,13 @@ class Overview(QWidget):
         if self._picture is None:
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "looking at the slide ...")
             return
-        frame = self._frame()
+        frame = self._frame(self._picture)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.drawPixmap(frame, self._picture, QRectF(self._picture.rect()))
         for edges, current in self._regions:
-            self._draw(painter, edges, _CURRENT if current else _REGION)
+            _draw(painter, frame, edges, _CURRENT if current else _REGION)
         if self._view is not None:
-            self._draw(painter, self._view, _VIEW)
+            _draw(painter, frame, self._view, _VIEW)
 
     def mousePressEvent(self, event: QMouseEvent | None) -> None:
         """Go there; called by Qt."""
@@ -104,31 +104,28 @@ class Overview(QWidget):
             return
         if not event.buttons() & Qt.MouseButton.LeftButton:
             return
-        frame, at = self._frame(), event.position()
+        frame, at = self._frame(self._picture), event.position()
         y = (at.y() - frame.top()) / max(frame.height(), 1.0)
         x = (at.x() - frame.left()) / max(frame.width(), 1.0)
         self.pressed.emit(min(max(y, 0.0), 1.0), min(max(x, 0.0), 1.0))
 
-    def _frame(self) -> QRectF:
+    def _frame(self, picture: QPixmap) -> QRectF:
         """Where the picture lies in the widget, px of it."""
-        assert self._picture is not None
-        scale = min(
-            self.width() / self._picture.width(), max(self.height(), 1) / self._picture.height()
-        )
-        width, height = self._picture.width() * scale, self._picture.height() * scale
+        scale = min(self.width() / picture.width(), max(self.height(), 1) / picture.height())
+        width, height = picture.width() * scale, picture.height() * scale
         return QRectF((self.width() - width) / 2, 0, width, height)
 
-    def _draw(self, painter: QPainter, edges: Edges, colour: str) -> None:
-        frame = self._frame()
-        y0, x0, y1, x1 = (min(max(edge, 0.0), 1.0) for edge in edges)
-        box = QRectF(
-            frame.left() + x0 * frame.width(),
-            frame.top() + y0 * frame.height(),
-            max((x1 - x0) * frame.width(), _LEAST_PX),
-            max((y1 - y0) * frame.height(), _LEAST_PX),
-        )
-        painter.setPen(QPen(QColor(colour), 2))
-        painter.drawRect(box.intersected(frame))
+
+def _draw(painter: QPainter, frame: QRectF, edges: Edges, colour: str) -> None:
+    y0, x0, y1, x1 = (min(max(edge, 0.0), 1.0) for edge in edges)
+    box = QRectF(
+        frame.left() + x0 * frame.width(),
+        frame.top() + y0 * frame.height(),
+        max((x1 - x0) * frame.width(), _LEAST_PX),
+        max((y1 - y0) * frame.height(), _LEAST_PX),
+    )
+    painter.setPen(QPen(QColor(colour), 2))
+    painter.drawRect(box.intersected(frame))
 
 
 def _with_outline(tissue: Tissue) -> npt.NDArray[np.uint8]:

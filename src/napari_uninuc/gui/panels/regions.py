@@ -39,7 +39,7 @@ class RegionsPanel(Panel):
         self._viewer, self._window, self._workbench = viewer, window, workbench
         self._slides = slides
         self._shown_survey: object = None
-        self._listed: list[Region] = []
+        self._rows: dict[Region, QTreeWidgetItem] = {}
         self._chosen_for: Region | None = None
         self.hint = QLabel()
         self.hint.setWordWrap(True)
@@ -113,7 +113,7 @@ class RegionsPanel(Panel):
         self.setEnabled(True)
         self.setVisible(slide is not None)
         if slide is None:
-            self._listed, self._shown_survey = [], None
+            self._rows, self._shown_survey = {}, None
             self.list.clear()
             return
         if slide.survey is not self._shown_survey:
@@ -130,8 +130,8 @@ class RegionsPanel(Panel):
     def refresh_later(self) -> None:
         """Show the counts."""
         slide = self._slides.current
-        if slide is not None and self.list.topLevelItemCount() == len(slide.regions):
-            self._write_counts(slide)
+        if slide is not None and list(self._rows) == slide.regions:
+            self._write_counts()
 
     def _advice(self, slide: OpenSlide) -> str:
         if slide.mpp is None:
@@ -164,14 +164,12 @@ class RegionsPanel(Panel):
         """Bring the list up to date; rows stay where they can, for one may be being renamed."""
         here = self._slides.region
         self.list.blockSignals(True)
-        if self._listed != slide.regions:
-            self._listed = list(slide.regions)
+        if list(self._rows) != slide.regions:
+            self._rows = {region: self._row(slide, region) for region in slide.regions}
             self.list.clear()
-            self.list.addTopLevelItems([self._row(slide, region) for region in self._listed])
+            self.list.addTopLevelItems(list(self._rows.values()))
             self._chosen_for = None
-        for place, region in enumerate(self._listed):
-            item = self.list.topLevelItem(place)
-            assert item is not None
+        for region, item in self._rows.items():
             item.setText(0, region.name)
             font = item.font(0)
             font.setBold(region is here)
@@ -184,7 +182,7 @@ class RegionsPanel(Panel):
         self.list.setVisible(bool(slide.regions))
         rows = min(len(slide.regions), _MOST_ROWS) + 1.5
         self.list.setFixedHeight(round(rows * self.list.fontMetrics().height() * 1.35))
-        self._write_counts(slide)
+        self._write_counts()
         self._enable()
 
     def _row(self, slide: OpenSlide, region: Region) -> QTreeWidgetItem:
@@ -198,11 +196,11 @@ class RegionsPanel(Panel):
             item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight)
         return item
 
-    def _write_counts(self, slide: OpenSlide) -> None:
+    def _write_counts(self) -> None:
         self.list.blockSignals(True)
-        for place, region in enumerate(slide.regions):
-            session, item = self._slides.session_of(region), self.list.topLevelItem(place)
-            if session is None or item is None:
+        for region, item in self._rows.items():
+            session = self._slides.session_of(region)
+            if session is None:
                 continue
             state = session.queue.progress
             item.setText(2, f"{len(session.labels):,}")
@@ -283,20 +281,21 @@ def _short_button(word: str, action: str) -> QPushButton:
 
 def _list() -> QTreeWidget:
     made = QTreeWidget()
-    made.setHeaderLabels(list(_COLUMNS))
     made.setRootIsDecorated(False)
     made.setUniformRowHeights(True)
     made.setEditTriggers(QAbstractItemView.EditTrigger.EditKeyPressed)
     made.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
     made.setToolTip("Double-click a region to go to it.")
-    header = made.header()
-    assert header is not None
+    titles = QTreeWidgetItem(list(_COLUMNS))
+    titles.setToolTip(3, "How many of its nuclei are reviewed.")
+    made.setHeaderItem(titles)
+    header = QHeaderView(Qt.Orientation.Horizontal)
+    made.setHeader(header)
+    header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    header.setSectionsMovable(True)
     header.setStretchLastSection(False)
     header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
     header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-    item = made.headerItem()
-    assert item is not None
-    item.setToolTip(3, "How many of its nuclei are reviewed.")
     return made
 
 

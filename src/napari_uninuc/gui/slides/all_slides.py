@@ -8,6 +8,7 @@ from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtWidgets import QWidget
 
+from napari_uninuc.core.place import SlidePlace
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import ImageError
 from napari_uninuc.gui.layers.placement import Placement
@@ -107,9 +108,7 @@ class Slides:
         """Make a slide the current one; looks for its tissue and for earlier regions once."""
         slide = next((each for each in self._slides if each.layer is layer), None)
         if slide is None:
-            pixels = slide_pixels_of(layer)
-            assert pixels is not None
-            slide = OpenSlide(layer, pixels)
+            slide = OpenSlide(layer, slide_pixels_of(layer))
             self._slides.append(slide)
         self._make_current(slide)
         self._look(slide)
@@ -186,6 +185,7 @@ class Slides:
         self,
         slide: OpenSlide,
         name: str,
+        place: SlidePlace,
         tile: Tile,
         session: AnnotationSession | None = None,
         kept_in: Path | None = None,
@@ -194,23 +194,23 @@ class Slides:
 
         Parameters
         ----------
+        place : of the tile
         session : with the nuclei it begins with; None for none
         kept_in : where that session is on disk; None for a new one
         """
         if slide in self._slides and slide.layer in self._viewer.layers:
-            layer = self._lay(slide, name, tile)
+            layer = self._lay(slide, name, place, tile)
             self._bench.take(layer, tile, session, kept_in)
             self.refresh()
 
-    def _lay(self, slide: OpenSlide, name: str, tile: Tile) -> Image:
+    def _lay(self, slide: OpenSlide, name: str, place: SlidePlace, tile: Tile) -> Image:
         """Lay a region's pixels exactly over the slide."""
-        assert tile.place is not None
-        step, (y, x) = tile.downsample, tile.origin_yx_slide
+        step, (y, x) = place.downsample, tile.origin_yx_slide
         first = ((y + 0.5) * step - 0.5, (x + 0.5) * step - 0.5)
         placed = Placement.of(slide.layer, first, step).keywords()
         layer = Image(tile.rgb, rgb=True, name=name, **placed)
         height, width = tile.shape
-        slide.regions.append(Region(tile.place, (y, x, y + height, x + width), layer))
+        slide.regions.append(Region(place, (y, x, y + height, x + width), layer))
         layers, below = self._viewer.layers, [slide.layer, slide.result_layer]
         below += [each.layer for each in slide.regions[:-1]]
         layers.insert(max(layers.index(each) for each in below if each in layers) + 1, layer)
@@ -228,7 +228,7 @@ class Slides:
             for region in slide.regions:
                 desk = self._bench.desk_of(region.layer)
                 if region.layer is event.source and desk is not None:
-                    self._bench.keeping.rename(desk.session, slide.tile_name(region.name))
+                    self._bench.sessions.rename(desk.session, slide.tile_name(region.name))
                     desk.bridge.rename(f"{region.name}: ")
         self.refresh()
 

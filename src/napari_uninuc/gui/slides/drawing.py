@@ -1,10 +1,11 @@
 """Regions drawn on the current slide: the tool, what a drag means, and reading the pixels."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from qtpy.QtWidgets import QWidget
 
+from napari_uninuc.core.place import SlidePlace
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import ImageError
 from napari_uninuc.gui.slides.open_slide import OpenSlide
@@ -69,7 +70,7 @@ class RegionDrawing:
         if self._bench.desk is not None:
             self._bench.desk.session.hand.keep()
             self._bench.desk.tools.disarm()
-        self.tool.arm()
+        self.tool.arm(slide)
 
     def _on_tool(self) -> None:
         """Give the canvas back to the tools of the region worked at."""
@@ -78,54 +79,48 @@ class RegionDrawing:
             desk.tools.arm(desk.tools.tool)
         self._slides.changed.emit()
 
-    def _box_between(self, first: World, last: World) -> tuple[int, Box]:
+    def _box_between(self, slide: OpenSlide, first: World, last: World) -> tuple[int, Box]:
         """Level and box, px of it, of a rectangle between two places of mouse events."""
-        assert self._slides.current is not None
-        return box_between(self._slides.current, first, last, self._model_mpp(self._slides.current))
-
-    def _model_mpp(self, slide: OpenSlide) -> float:
         annotator = self._bench.models.annotator
-        if annotator is None:
-            return _USUAL_MPP
-        return annotator.card.mpp or cast(float, slide.mpp)
+        mpp = _USUAL_MPP if annotator is None else annotator.card.mpp or slide.slide.mpp
+        return box_between(slide, first, last, mpp)
 
-    def _words_for_drag(self, first: World, last: World) -> tuple[str, bool]:
-        assert self._slides.current is not None
-        return words_for(self._slides.current, *self._box_between(first, last))
+    def _words_for_drag(self, slide: OpenSlide, first: World, last: World) -> tuple[str, bool]:
+        return words_for(slide, *self._box_between(slide, first, last))
 
-    def _drawn(self, first: World, last: World) -> None:
+    def _drawn(self, slide: OpenSlide, first: World, last: World) -> None:
         try:
-            level, box = self._box_between(first, last)
+            level, box = self._box_between(slide, first, last)
             require_fitting(box)
         except ImageError as problem:
             self._on_problem(problem)  # the tool stays, for the next try
             return
         self.tool.disarm()
-        self.add(level, box)
+        self.add(slide, level, box)
 
-    def add(self, level: int, box_yxyx: Box) -> None:
+    def add(self, slide: OpenSlide, level: int, box_yxyx: Box) -> None:
         """Read a region in the worker and go to work on it.
 
         Parameters
         ----------
-        level, box_yxyx : of the current slide; px of that level
+        level, box_yxyx : of the slide; px of that level
         """
-        slide = self._slides.current
-        assert slide is not None
         name = slide.free_name()
         slide.coming.add(name)
         tile_name = slide.tile_name(name)
         result = slide.result if self.begins_with_result else None
 
-        def read() -> tuple[Tile, AnnotationSession | None]:
+        def read() -> tuple[SlidePlace, Tile, AnnotationSession | None]:
             fingerprint = slide.require_survey().fingerprint
             with slide.reading() as source:
                 place = place_of(source, fingerprint, level, box_yxyx)
                 tile = read_region(source, box_yxyx, place, tile_name)
-            session = None if result is None else begin_with(result, tile)
-            return (tile if session is None else session.tile), session
+            if result is None:
+                return place, tile, None
+            place, session = begin_with(result, place, tile)
+            return place, session.tile, session
 
-        def take(found: tuple[Tile, AnnotationSession | None]) -> None:
+        def take(found: tuple[SlidePlace, Tile, AnnotationSession | None]) -> None:
             slide.coming.discard(name)
             self._slides.take(slide, name, *found)
 

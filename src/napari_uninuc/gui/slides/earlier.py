@@ -7,7 +7,7 @@ from napari_uninuc.gui.slides.open_slide import OpenSlide
 from napari_uninuc.gui.slides.shelf import Shelf
 from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.journal.listing import FoundRegion
-from napari_uninuc.session.keeping import Restored, restore
+from napari_uninuc.session.autosave import Restored, restore
 from napari_uninuc.slides.regions import read_region
 
 __all__ = ["EarlierRegions"]
@@ -67,6 +67,6 @@ class EarlierRegions:
         self, slide: OpenSlide, name: str, found: FoundRegion, restored: Restored
     ) -> None:
         session = restored.session
-        self._slides.take(slide, name, session.tile, session, found.session.path)
+        self._slides.take(slide, name, found.place, session.tile, session, found.session.path)
         if restored.problem is not None:
             self._on_problem(SessionError(restored.problem))

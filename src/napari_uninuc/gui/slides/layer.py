@@ -53,14 +53,12 @@ def scaled_in_um(mpp: float) -> dict[str, Any]:
     return {"scale": (mpp, mpp), "units": ("micrometer", "micrometer")}
 
 
-def slide_pixels_of(layer: "Layer") -> SlidePixels | None:
-    """Find the slide that a layer shows; None for every other layer."""
-    if not getattr(layer, "multiscale", False):
-        return None
-    finest = layer.data[0]
-    return finest.pixels if isinstance(finest, SlideLevel) else None
+def slide_pixels_of(layer: "Layer") -> SlidePixels:
+    """What a layer shows that `is_slide`."""
+    finest: SlideLevel = layer.data[0]
+    return finest.pixels
 
 
 def is_slide(layer: "Layer") -> bool:
     """Whether a layer shows a slide."""
-    return slide_pixels_of(layer) is not None
+    return bool(getattr(layer, "multiscale", False)) and isinstance(layer.data[0], SlideLevel)

@@ -52,13 +52,15 @@ class RegionMarks:
         if tuple(regions) == self._shown and (self._layer is not None) == bool(regions):
             return
         self._shown = tuple(regions)
-        if regions and self._layer is None:
-            self._make()
+        layer = self._layer
+        if layer is None:
+            if regions:
+                self._make()
         elif regions:
-            self._update()
-        elif self._layer is not None:
-            gone, self._layer = self._layer, None
-            self._viewer.layers.remove(gone)
+            self._update(layer)
+        else:
+            self._layer = None
+            self._viewer.layers.remove(layer)
 
     def close(self) -> None:
         """Take the layer away."""
@@ -66,13 +68,12 @@ class RegionMarks:
         self._camera.events.zoom.disconnect(self._on_zoom)
         self.show(())
 
-    def _update(self) -> None:
-        assert self._layer is not None
-        self._layer.data = [(_corners(box), "rectangle") for _, box, _ in self._shown]
-        self._layer.features = self._features()
-        self._layer.edge_color = self._colours()
-        self._layer.face_color = "transparent"
-        self._layer.refresh_text()
+    def _update(self, layer: Shapes) -> None:
+        layer.data = [(_corners(box), "rectangle") for _, box, _ in self._shown]
+        layer.features = self._features()
+        layer.edge_color = self._colours()
+        layer.face_color = "transparent"
+        layer.refresh_text()
         self._follow_zoom()
 
     def _colours(self) -> list[str]:

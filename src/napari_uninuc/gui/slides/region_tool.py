@@ -1,6 +1,7 @@
 """The tool that draws a region: a rectangle dragged on the canvas at any zoom."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from psygnal import Signal
@@ -10,6 +11,7 @@ from qtpy.QtWidgets import QLabel, QRubberBand, QWidget
 
 from napari_uninuc.gui.canvas.canvas_watch import CanvasWatch
 from napari_uninuc.gui.canvas.tool_acts import LEFT
+from napari_uninuc.gui.slides.open_slide import OpenSlide
 from napari_uninuc.gui.window.keymap import Keyboard
 
 __all__ = ["RegionTool"]
@@ -28,8 +30,8 @@ class RegionTool:
     Parameters
     ----------
     viewer, window : napari's viewer and its main window
-    on_drawn : given the world places of press and release; not called for a click
-    words_for : given the same two places, says how large the rectangle is and whether it may be
+    on_drawn : given the slide and the world places of press and release; not called for a click
+    words_for : given the same, says how large the rectangle is and whether it may be
 
     Attributes
     ----------
@@ -43,15 +45,14 @@ class RegionTool:
         viewer: Any,
         window: QWidget,
         *,
-        on_drawn: Callable[[World, World], None],
-        words_for: Callable[[World, World], tuple[str, bool]],
+        on_drawn: Callable[[OpenSlide, World, World], None],
+        words_for: Callable[[OpenSlide, World, World], tuple[str, bool]],
     ) -> None:
         self._viewer = viewer
         self._on_drawn, self._words_for = on_drawn, words_for
         self._watch = CanvasWatch(window, _nothing)
         self._keyboard = Keyboard(window, {"drop": self.disarm})
-        self._number = 0
-        self._armed = False
+        self._follow: Callable[[Any, Any], Iterator[None]] | None = None
         (canvas,) = window.findChildren(QOpenGLWidget)
         self._band = QRubberBand(QRubberBand.Shape.Rectangle, canvas)
         self._label = QLabel(canvas)
@@ -59,29 +60,27 @@ class RegionTool:
     @property
     def armed(self) -> bool:
         """The next drag draws a region."""
-        return self._armed
+        return self._follow is not None
 
-    def arm(self) -> None:
-        """Take the tool; a drawing mode of the active layer is put away."""
-        if self._armed:
-            return
-        self._armed = True
+    def arm(self, slide: OpenSlide) -> None:
+        """Take the tool, to draw on a slide; a drawing mode of the active layer is put away."""
+        self.disarm()
+        self._follow = partial(self._on_press, slide)
         active = self._viewer.layers.selection.active
         if active is not None:
             active.mode = "pan_zoom"
-        self._viewer.mouse_drag_callbacks.insert(0, self._on_press)
+        self._viewer.mouse_drag_callbacks.insert(0, self._follow)
         self._keyboard.set_armed(True)
         self._viewer.cursor.style = "crosshair"
         self.changed.emit()
 
     def disarm(self) -> None:
         """Put it away; a drag under way is forgotten."""
-        if not self._armed:
+        follow, self._follow = self._follow, None
+        if follow is None:
             return
-        self._armed = False
-        self._number += 1
         self._hide()
-        self._viewer.mouse_drag_callbacks.remove(self._on_press)
+        self._viewer.mouse_drag_callbacks.remove(follow)
         self._keyboard.set_armed(False)
         self._viewer.cursor.style = "standard"
         self.changed.emit()
@@ -94,24 +93,25 @@ class RegionTool:
         for part in (self._band, self._label):
             part.deleteLater()
 
-    def _on_press(self, _viewer: Any, event: Any) -> Iterator[None]:
+    def _on_press(self, slide: OpenSlide, _viewer: Any, event: Any) -> Iterator[None]:
         """Follow one press to its release; a generator, as napari wants it."""
         if event.button != LEFT or self._watch.space_held:
             return
         event.handled = True
-        first, corner, number = tuple(event.position), _point(event), self._number
+        first, corner, follow = tuple(event.position), _point(event), self._follow
         moved = False
         yield
         while event.type == "mouse_move":
             moved = moved or (_point(event) - corner).manhattanLength() > _CLICK_PX
-            if moved and number == self._number:
-                self._show(corner, _point(event), *self._words_for(first, tuple(event.position)))
+            if moved and follow is self._follow:
+                words, fits = self._words_for(slide, first, tuple(event.position))
+                self._show(corner, _point(event), words, fits)
             event.handled = True
             yield
         self._hide()
         moved = moved or (_point(event) - corner).manhattanLength() > _CLICK_PX
-        if moved and number == self._number:
-            self._on_drawn(first, tuple(event.position))
+        if moved and follow is self._follow:
+            self._on_drawn(slide, first, tuple(event.position))
 
     def _show(self, corner: QPoint, now: QPoint, words: str, fits: bool) -> None:
         span = now - corner

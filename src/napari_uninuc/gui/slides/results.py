@@ -8,6 +8,7 @@ from typing import Any
 from napari.layers import Labels
 from psygnal import Signal
 
+from napari_uninuc.core.place import SlidePlace
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
 from napari_uninuc.gui.layers.placement import Placement
@@ -136,22 +137,28 @@ class SlideResults:
         self.changed.emit()
 
 
-def begin_with(result: SlideResult, tile: Tile) -> AnnotationSession:
+def begin_with(
+    result: SlideResult, place: SlidePlace, tile: Tile
+) -> tuple[SlidePlace, AnnotationSession]:
     """Begin a session of a region with what the result has there; slow, touches no window.
+
+    Returns
+    -------
+    place, session
+        The place of the tile, which names the result now.
 
     Raises
     ------
     OutputError
         The result is damaged.
     """
-    assert tile.place is not None
     y, x = tile.origin_yx_slide
     part = result.part((y, x, y + tile.shape[0], x + tile.shape[1]))
-    place = replace(tile.place, result=result.key, own_from=part.labels.next_id)
+    place = replace(place, result=result.key, own_from=part.labels.next_id)
     session = AnnotationSession(replace(tile, place=place), part.classes, part.labels)
     session.candidates = part.candidates
     session.steps.filter = Filter(result.plan.score_threshold, 0)
-    return session
+    return place, session
 
 
 def correction_of(region: Region, session: AnnotationSession, result: SlideResult) -> Correction:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from psygnal import SignalInstance
 
+from napari_uninuc.core.place import SlidePlace
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.gui.slides.open_slide import OpenSlide, Region
 from napari_uninuc.session import AnnotationSession
@@ -34,6 +35,7 @@ class Shelf(Protocol):
         self,
         slide: OpenSlide,
         name: str,
+        place: SlidePlace,
         tile: Tile,
         session: AnnotationSession | None = None,
         kept_in: Path | None = None,

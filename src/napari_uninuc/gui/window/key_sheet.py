@@ -26,6 +26,7 @@ class KeySheet(QLabel):
 
     def __init__(self, window: QWidget) -> None:
         super().__init__(window)
+        self._window = window
         self.setTextFormat(Qt.TextFormat.RichText)
         self.setStyleSheet(_STYLE)
         self.setText(_table())
@@ -36,10 +37,8 @@ class KeySheet(QLabel):
         if self.isVisible():
             self.hide()
             return
-        window = self.parentWidget()
-        assert window is not None
         self.adjustSize()
-        middle = window.rect().center() - self.rect().center()
+        middle = self._window.rect().center() - self.rect().center()
         self.move(max(middle.x(), 0), max(middle.y(), 0))
         self.raise_()
         self.show()

@@ -9,8 +9,9 @@ napari is changed then. While napari's own brush is in use only those stay on th
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import partial
+from functools import cache, partial
 
+from napari.qt import get_qapp
 from qtpy.QtCore import QObject, Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QShortcut, QWidget
@@ -191,6 +192,9 @@ MOUSE: tuple[tuple[str, str], ...] = (
 
 _BY_ACTION = {key.action: key for key in KEYS}
 
+_application = cache(get_qapp)
+"""Asked once: each time, napari also sets IPython's event loop to what its settings say."""
+
 
 def key_of(action: str) -> Key:
     """Look up a row of the table; KeyError for an action it does not have."""
@@ -288,12 +292,6 @@ class Keyboard(QObject):
             if works:
                 on |= {code_of(sequence) for sequence in key.keys}
         self._watch.claim(on, from_field=self._field is Field.NUMBER)
-
-
-def _application() -> QApplication:
-    application = QApplication.instance()
-    assert isinstance(application, QApplication)  # there is a window
-    return application
 
 
 def _call(

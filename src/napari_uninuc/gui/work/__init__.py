@@ -1,1 +1,1 @@
-"""What is asked of the worker: answers, outlining, reading, keeping, the model."""
+"""What is asked of the worker: answers, outlining, reading, saving, the model."""

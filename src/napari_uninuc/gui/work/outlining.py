@@ -9,9 +9,9 @@ from psygnal import Signal
 from napari_uninuc.engine.protocol import Annotator, FoundNucleus
 from napari_uninuc.gui.window.idle import IdleQueue
 from napari_uninuc.gui.work.jobs import Task, Worker
-from napari_uninuc.gui.work.keeping import Keeping, actor_of
+from napari_uninuc.gui.work.saved_sessions import SavedSessions, actor_of
 from napari_uninuc.session import AnnotationSession
-from napari_uninuc.session.keeping import Actor
+from napari_uninuc.session.autosave import Actor
 
 __all__ = ["Outlining", "RunState"]
 
@@ -45,7 +45,7 @@ class Outlining:
     ----------
     worker : where the model runs
     annotator : gives the model, called in the worker's thread
-    keeping : is told what the model did
+    sessions : are told what the model did
     on_problem : told what the model raised; what has arrived stays
 
     Attributes
@@ -60,12 +60,12 @@ class Outlining:
         self,
         worker: Worker,
         annotator: Callable[[], Annotator],
-        keeping: Keeping,
+        sessions: SavedSessions,
         *,
         on_problem: Callable[[Exception], None],
     ) -> None:
         self._worker, self._annotator = worker, annotator
-        self._keeping, self._on_problem = keeping, on_problem
+        self._sessions, self._on_problem = sessions, on_problem
         self._running: Task | None = None
         self._run = 0
         self._idle = IdleQueue()
@@ -131,7 +131,7 @@ class Outlining:
             return  # a step on the way, or of a run that was cancelled
         actor, done, total, found = part
         if done == 1:
-            self._keeping.begin_run(session, actor)
+            self._sessions.begin_run(session, actor)
             self._idle.add(partial(self._by, session, actor, session.begin_automatic))
         for start in range(0, len(found), _ADDED_AT_ONCE):
             some = found[start : start + _ADDED_AT_ONCE]
@@ -142,7 +142,7 @@ class Outlining:
 
     def _by(self, session: AnnotationSession, actor: Actor, change: Callable[[], object]) -> None:
         """Make a change that is the model's."""
-        with self._keeping.by(session, actor):
+        with self._sessions.by(session, actor):
             change()
 
     def _failed(self, run: int, problem: Exception) -> None:

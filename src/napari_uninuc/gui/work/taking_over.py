@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 from napari_uninuc.gui.layers.taking import NucleiSource, Taken
 from napari_uninuc.gui.work.jobs import Task, Worker
@@ -26,22 +26,20 @@ class _Order:
 
     Attributes
     ----------
-    taken : the nuclei, once they were read; as they were then, whatever becomes of the layer
+    name : of their layer
+    take : reads them, once: they stay as they were then, whatever becomes of the layer
     tries : how often they were made ready
     """
 
     session: AnnotationSession
-    source: NucleiSource
+    name: str
+    take: Callable[[], Taken]
     beside: bool
     on_done: Callable[[int], object]
-    taken: Taken | None = None
     tries: int = 0
-    task: Task | None = None
 
     def make_ready(self) -> Adoption:
-        if self.taken is None:
-            self.taken = self.source.read()
-        return self.session.make_adoption(self.taken.nuclei, beside=self.beside)
+        return self.session.make_adoption(self.take().nuclei, beside=self.beside)
 
 
 class TakingOver:
@@ -55,7 +53,7 @@ class TakingOver:
 
     def __init__(self, worker: Worker, *, on_problem: Callable[[Exception], None]) -> None:
         self._worker, self._on_problem = worker, on_problem
-        self._orders: list[_Order] = []
+        self._orders: dict[_Order, Task] = {}
 
     def start(
         self,
@@ -78,19 +76,16 @@ class TakingOver:
             A small picture only: as `on_problem` is told else.
         """
         session.hand.keep()
-        order = _Order(session, source, beside, on_done)
+        order = _Order(session, source.name, cache(source.read), beside, on_done)
         if source.shape[0] * source.shape[1] <= _AT_ONCE_PX:
             self._do_now(order)
         else:
-            self._orders.append(order)
             self._submit(order)
 
     def flush(self, session: AnnotationSession | None = None) -> None:
         """Do now what was ordered, for one session or for all."""
         for order in [each for each in self._orders if session in (None, each.session)]:
-            self._orders.remove(order)
-            assert order.task is not None
-            order.task.cancel()
+            self._orders.pop(order).cancel()
             try:
                 self._do_now(order)
             except Exception as problem:  # told, like one of the worker
@@ -98,8 +93,8 @@ class TakingOver:
 
     def _submit(self, order: _Order) -> None:
         order.tries += 1
-        order.task = self._worker.submit(
-            f"Taking over {order.source.name}",
+        self._orders[order] = self._worker.submit(
+            f"Taking over {order.name}",
             order.make_ready,
             on_done=partial(self._ready, order),
             on_error=partial(self._failed, order),
@@ -111,7 +106,8 @@ class TakingOver:
         if order not in self._orders:
             return
         if order.session.adopt_ready(adoption):
-            self._end(order)
+            del self._orders[order]
+            order.on_done(order.take().left_out)
         elif order.tries < _TRIES:
             self._submit(order)
         else:
@@ -119,15 +115,9 @@ class TakingOver:
 
     def _do_now(self, order: _Order) -> None:
         order.session.adopt_ready(order.make_ready())
-        assert order.taken is not None
-        order.on_done(order.taken.left_out)
-
-    def _end(self, order: _Order) -> None:
-        self._orders.remove(order)
-        assert order.taken is not None
-        order.on_done(order.taken.left_out)
+        order.on_done(order.take().left_out)
 
     def _failed(self, order: _Order, problem: Exception) -> None:
         if order in self._orders:
-            self._orders.remove(order)
+            del self._orders[order]
             self._on_problem(problem)

@@ -1,4 +1,4 @@
-"""Keeping a session: every change is written down as it happens, and can be brought back."""
+"""Saving a session by itself: every change is written down at once, and can be brought back."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,16 +30,16 @@ from napari_uninuc.journal.replay import Replay
 from napari_uninuc.journal.snapshot import SessionState
 from napari_uninuc.journal.writer import SessionWriter
 from napari_uninuc.session.annotation import AnnotationSession
-from napari_uninuc.session.scribe import Scribe
+from napari_uninuc.session.background_writer import BackgroundWriter
 from napari_uninuc.session.steps import Filter
 
-__all__ = ["Actor", "Keeper", "Restored", "restore"]
+__all__ = ["Actor", "Autosave", "Restored", "restore"]
 
 _CLOSE_WITHIN_S = 10.0
 _FIRST = 1000  # of the listeners: records are in the order in which things happened
 
 
-class Keeper:
+class Autosave:
     """Writes everything that changes in a session into its folder, beside the work.
 
     Nothing is made on disk before the first change. What is written survives the end of the
@@ -68,22 +68,22 @@ class Keeper:
     >>> from napari_uninuc import Segmentation
     >>> from napari_uninuc.core.classes import ClassPalette
     >>> from napari_uninuc.session import AnnotationSession
-    >>> from napari_uninuc.session.keeping import Keeper, restore
+    >>> from napari_uninuc.session.autosave import Autosave, restore
     >>> from napari_uninuc.testing import make_tile
     >>> tissue = make_tile((64, 64), n_nuclei=3)
     >>> session = AnnotationSession(tissue.tile, ClassPalette.of_names(["nucleus", "tumour"]))
 
-    >>> with closing(Keeper(session, root=Path("sessions"), on_problem=print)) as keeper:
+    >>> with closing(Autosave(session, root=Path("sessions"), on_problem=print)) as autosave:
     ...     session.adopt(Segmentation.from_labels(tissue.labels))
     True
 
     Later, in another process, the work goes on where it was left:
 
-    >>> restored = restore(keeper.folder)
+    >>> restored = restore(autosave.folder)
     >>> restored.changes, restored.problem, len(restored.session.labels)
     (1, None, 3)
     >>> with closing(
-    ...     Keeper(restored.session, keeper.folder, root=Path("sessions"), on_problem=print)
+    ...     Autosave(restored.session, autosave.folder, root=Path("sessions"), on_problem=print)
     ... ):
     ...     restored.session.delete([2])
     True
@@ -104,7 +104,9 @@ class Keeper:
         self._noted_tile, self._noted_filter = session.tile, session.steps.filter
         self._noted_masks: dict[int, InstanceMask] = dict(session.candidates)
         self._actor: Actor | None = None
-        self._scribe: Scribe | None = Scribe(self._writer, session.tile, self._state(), on_problem)
+        self._background: BackgroundWriter | None = BackgroundWriter(
+            self._writer, session.tile, self._state(), on_problem
+        )
         session.labels.changed.connect(self._on_edit, priority=_FIRST)
         session.steps.filter_changed.connect(self._on_filter, priority=_FIRST)
         session.classes_changed.connect(self._on_classes, priority=_FIRST)
@@ -122,8 +124,8 @@ class Keeper:
         """Call the session's picture something else, here and on disk."""
         self._note_scale()
         self._session.tile = self._noted_tile = replace(self._session.tile, name=name)
-        if self._scribe is not None:
-            self._scribe.rename(name)
+        if self._background is not None:
+            self._background.rename(name)
 
     @contextmanager
     def by(self, actor: Actor) -> Iterator[None]:
@@ -141,14 +143,14 @@ class Keeper:
         -------
         done : False where the disk took longer than `timeout_s`
         """
-        scribe, self._scribe = self._scribe, None
-        if scribe is None:
+        background, self._background = self._background, None
+        if background is None:
             return True
         session = self._session
         session.labels.changed.disconnect(self._on_edit)
         session.steps.filter_changed.disconnect(self._on_filter)
         session.classes_changed.disconnect(self._on_classes)
-        return scribe.close(timeout_s, self._state() if scribe.is_broken else None)
+        return background.close(timeout_s, self._state() if background.is_broken else None)
 
     def _on_edit(self, edit: Edit) -> None:
         session = self._session
@@ -196,8 +198,9 @@ class Keeper:
             self._write(partial(pack_note, ScaleChanged(now(), mpp)))
 
     def _write(self, make: Callable[[], bytes]) -> None:
-        if self._scribe is not None:
-            self._scribe.write(make, self._state() if self._scribe.wants_state else None)
+        background = self._background
+        if background is not None:
+            background.write(make, self._state() if background.wants_state else None)
 
     def _state(self) -> SessionState:
         session = self._session
@@ -253,18 +256,18 @@ def restore(folder: Path, tile: Tile | None = None) -> Restored:
     >>> from napari_uninuc.core.classes import ClassPalette
     >>> from napari_uninuc.io.formats import write_segmentation
     >>> from napari_uninuc.session import AnnotationSession
-    >>> from napari_uninuc.session.keeping import Keeper, restore
+    >>> from napari_uninuc.session.autosave import Autosave, restore
     >>> from napari_uninuc.testing import make_tile
     >>> tissue = make_tile((64, 64), n_nuclei=3)
     >>> session = AnnotationSession(tissue.tile, ClassPalette.of_names(["nucleus", "tumour"]))
 
-    >>> with closing(Keeper(session, root=Path("sessions"), on_problem=print)) as keeper:
+    >>> with closing(Autosave(session, root=Path("sessions"), on_problem=print)) as autosave:
     ...     session.adopt(Segmentation.from_labels(tissue.labels))
     True
 
     The folder has all that is needed to write the nuclei, or to correct them further:
 
-    >>> session = restore(keeper.folder).session
+    >>> session = restore(autosave.folder).session
     >>> write_segmentation(session.segmentation(), "nuclei.geojson", session.tile).name
     'nuclei.geojson'
     """

@@ -4,10 +4,10 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-__all__ = ["Lane"]
+__all__ = ["JobThread"]
 
 
-class Lane:
+class JobThread:
     """Jobs that never raise, done one after the other beside the thread that gives them.
 
     The thread begins with the first job, and does not keep the program from ending.

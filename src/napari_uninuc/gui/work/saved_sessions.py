@@ -16,15 +16,15 @@ from napari_uninuc.gui.window.preferences import preferences
 from napari_uninuc.gui.work.jobs import Worker
 from napari_uninuc.journal.listing import FoundSession, find_sessions
 from napari_uninuc.session import AnnotationSession
-from napari_uninuc.session.keeping import Actor, Keeper, Restored, restore
+from napari_uninuc.session.autosave import Actor, Autosave, Restored, restore
 
-__all__ = ["Keeping", "actor_of"]
+__all__ = ["SavedSessions", "actor_of"]
 
-_open: "weakref.WeakSet[Keeping]" = weakref.WeakSet()
+_open: "weakref.WeakSet[SavedSessions]" = weakref.WeakSet()
 
 
-class Keeping:
-    """One keeper for every session that is open, and the earlier sessions of its picture.
+class SavedSessions:
+    """The autosave of every session that is open, and the earlier sessions of its picture.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Keeping:
 
     def __init__(self, worker: Worker, *, on_problem: Callable[[Exception], None]) -> None:
         self._worker, self._on_problem = worker, on_problem
-        self._keepers: dict[AnnotationSession, Keeper] = {}
+        self._autosaves: dict[AnnotationSession, Autosave] = {}
         self._earlier: dict[AnnotationSession, list[FoundSession]] = {}
         _open.add(self)
 
@@ -61,16 +61,16 @@ class Keeping:
             )
         if preferences().keep:
             try:
-                self._keepers[session] = Keeper(session, folder, on_problem=self._tell)
+                self._autosaves[session] = Autosave(session, folder, on_problem=self._tell)
             except SessionError as problem:
                 self._on_problem(problem)
 
     def end(self, session: AnnotationSession) -> None:
         """Write what waits and let go of a session."""
         self._earlier.pop(session, None)
-        keeper = self._keepers.pop(session, None)
-        if keeper is not None:
-            keeper.close()
+        autosave = self._autosaves.pop(session, None)
+        if autosave is not None:
+            autosave.close()
 
     def close(self) -> None:
         """Let go of all sessions."""
@@ -79,16 +79,16 @@ class Keeping:
 
     def rename(self, session: AnnotationSession, name: str) -> None:
         """Call a session's picture something else."""
-        keeper = self._keepers.get(session)
-        if keeper is None:
+        autosave = self._autosaves.get(session)
+        if autosave is None:
             session.tile = replace(session.tile, name=name)
         else:
-            keeper.rename(name)
+            autosave.rename(name)
 
     def folder_of(self, session: AnnotationSession) -> Path | None:
         """Where a session is kept; None where it is not, or nothing has changed yet."""
-        keeper = self._keepers.get(session)
-        return None if keeper is None else keeper.folder
+        autosave = self._autosaves.get(session)
+        return None if autosave is None else autosave.folder
 
     def earlier(self, session: AnnotationSession) -> list[FoundSession]:
         """Earlier sessions of the same picture, the newest first."""
@@ -112,17 +112,17 @@ class Keeping:
 
     def begin_run(self, session: AnnotationSession, actor: Actor) -> None:
         """Note in a session's record that a model begins to outline the picture."""
-        if session in self._keepers:
-            self._keepers[session].begin_run(actor)
+        if session in self._autosaves:
+            self._autosaves[session].begin_run(actor)
 
     @contextmanager
     def by(self, session: AnnotationSession, actor: Actor) -> Iterator[None]:
         """Note in a session's record that the model does what happens inside."""
-        keeper = self._keepers.get(session)
-        if keeper is None:
+        autosave = self._autosaves.get(session)
+        if autosave is None:
             yield
         else:
-            with keeper.by(actor):
+            with autosave.by(actor):
                 yield
 
     def _found(self, session: AnnotationSession, found: list[FoundSession]) -> None:
@@ -138,8 +138,8 @@ class Keeping:
 @atexit.register
 def _close_all() -> None:
     """Close all sessions in good order, for closing napari's last window ends Python."""
-    for keeping in list(_open):
-        keeping.close()
+    for sessions in list(_open):
+        sessions.close()
 
 
 def actor_of(annotator: Annotator, lowest_score: float) -> Actor:

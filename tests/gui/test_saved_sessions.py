@@ -6,12 +6,12 @@ from qtpy.QtCore import Qt
 from napari_uninuc.gui.window import preferences as chosen
 from napari_uninuc.gui.window.preferences import Preferences
 from napari_uninuc.journal.listing import find_sessions
-from napari_uninuc.session.keeping import restore
+from napari_uninuc.session.autosave import restore
 
 
 def kept(room):
     """Wait for what waits to be written, and list the sessions of the picture."""
-    room.bench.keeping.end(room.session)
+    room.bench.sessions.end(room.session)
     return find_sessions(room.session.tile.digest)
 
 
@@ -91,9 +91,9 @@ def test_begin_anew_leaves_it_on_disk(make_room):
 
 
 def test_nothing_is_kept_where_that_was_chosen(room, monkeypatch):
-    from napari_uninuc.gui.work import keeping
+    from napari_uninuc.gui.work import saved_sessions
 
-    monkeypatch.setattr(keeping, "preferences", lambda: Preferences(keep=False))
+    monkeypatch.setattr(saved_sessions, "preferences", lambda: Preferences(keep=False))
     assert chosen.preferences().keep
     room.open(n_nuclei=5)
     room.outline()
@@ -123,7 +123,7 @@ def test_the_record_is_closed_in_good_order(room):
     room.open(n_nuclei=5)
     room.outline()
     digest = room.session.tile.digest
-    room.bench.keeping.close()  # as when the window is gone, and at the end of Python
+    room.bench.sessions.close()  # as when the window is gone, and at the end of Python
     (found,) = find_sessions(digest)
     assert found.closed
     assert not found.in_use

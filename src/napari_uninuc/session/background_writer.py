@@ -13,9 +13,9 @@ from napari_uninuc.journal.picture import write_picture
 from napari_uninuc.journal.records import Closed, Gap, now, pack_note
 from napari_uninuc.journal.snapshot import SessionState, write_snapshot
 from napari_uninuc.journal.writer import SessionWriter
-from napari_uninuc.session.lane import Lane
+from napari_uninuc.session.job_thread import JobThread
 
-__all__ = ["Scribe"]
+__all__ = ["BackgroundWriter"]
 
 _log = logging.getLogger("napari_uninuc")
 
@@ -28,15 +28,15 @@ _RETRY_AFTER_S = 1.0
 _MAX_RETRY_S = 60.0
 
 
-class Scribe:
-    """Lanes: one hands records over at once, one waits for the disk, one saves the picture.
+class BackgroundWriter:
+    """Three threads: one hands records over at once, one waits for the disk, one saves the picture.
 
     Parameters
     ----------
     writer : of the session's folder
     tile : the picture
     start : the state before the first record
-    on_problem : called once, in a lane, when writing begins to fail; and once more if it fails
+    on_problem : called once, in one of them, when writing begins to fail; and once more if it fails
         again after it had gone on
 
     Attributes
@@ -52,11 +52,12 @@ class Scribe:
         on_problem: Callable[[Exception], None],
     ) -> None:
         self._writer, self._tile, self._on_problem = writer, tile, on_problem
-        self._start: SessionState | None = start
-        self._writing, self._disk = Lane("uninuc journal"), Lane("uninuc disk")
-        self._picture = Lane("uninuc picture")
+        self._at: SessionState | JournalWriter | None = start
+        """What to begin a journal from, or the journal; None after a failure."""
+        self._writing, self._disk = JobThread("uninuc journal"), JobThread("uninuc disk")
+        self._picture = JobThread("uninuc picture")
         self._closing = threading.Event()
-        self._sync_planned = self._stalled = self._broken = self._told = False
+        self._sync_planned = self._stalled = self._told = False
         self._telling = threading.Lock()
         self._missing = 0
         self._retry_s, self._retry_at = _RETRY_AFTER_S, 0.0
@@ -70,7 +71,7 @@ class Scribe:
 
         Parameters
         ----------
-        make : makes the record's payload, in the lane
+        make : makes the record's payload, in the thread that writes
         state : after this record; None unless `wants_state`
         """
         if not self._writing.busy:
@@ -88,7 +89,7 @@ class Scribe:
     @property
     def is_broken(self) -> bool:
         """Whether records are not being written at present."""
-        return self._broken
+        return self._at is None
 
     def close(self, timeout_s: float, state: SessionState | None = None) -> bool:
         """Write what waits, wait for the disk, let go of the folder; False if it takes longer.
@@ -101,39 +102,39 @@ class Scribe:
         self._closing.set()
         self._writing.put(partial(self._finish, state))
         done = self._writing.close(timeout_s)
-        for lane in (self._disk, self._picture):
-            done = lane.close(max(0.0, until - time.monotonic())) and done
+        for thread in (self._disk, self._picture):
+            done = thread.close(max(0.0, until - time.monotonic())) and done
         self._writer.release()
         return done
 
-    # -- in the lane that writes ------------------------------------------------------------
+    # -- in the thread that writes ----------------------------------------------------------
 
     def _write(self, make: Callable[[], bytes], state: SessionState | None) -> None:
         try:
-            if self._broken:
+            if self._at is None:
                 self._resume(state)
-            else:
-                self._begin_once()
-                self._writer.journal.append(make())
-                self._follow_up(state)
+                return
+            journal = self._begun(self._at)
+            journal.append(make())
+            self._follow_up(journal, state)
         except Exception as problem:  # a thread has nobody above it to tell
             self._fail(problem)
 
-    def _begin_once(self) -> None:
-        if self._start is not None:
-            self._writer.begin(self._start)
-            self._start = None
-            self._save_picture()
+    def _begun(self, at: SessionState | JournalWriter) -> JournalWriter:
+        if isinstance(at, SessionState):
+            self._at = at = self._writer.begin(at)
+            self._save_picture(at)
+        return at
 
-    def _follow_up(self, state: SessionState | None) -> None:
-        journal = self._writer.journal
+    def _follow_up(self, journal: JournalWriter, state: SessionState | None) -> None:
         if state is not None:
-            path = self._writer.go_on()
+            following, snapshot = self._writer.go_on(journal)
             self._retire(journal)
-            self._later(partial(write_snapshot, state, path))
+            self._later(partial(write_snapshot, state, snapshot))
+            self._at = journal = following
         elif journal.size > self._snapshot_after:
             self.wants_state = True
-        self._sync_soon()
+        self._sync_soon(journal)
 
     def _resume(self, state: SessionState | None) -> None:
         """Go on after a failure, where the state is known; else count one more that is missed."""
@@ -144,39 +145,38 @@ class Scribe:
         self._begin_anew(state, self._missing + 1)
 
     def _begin_anew(self, state: SessionState, missing: int) -> None:
-        self._writer.begin(state)
-        self._writer.journal.append(pack_note(Gap(now(), missing)))
-        self._missing, self._broken, self._told = 0, False, False
-        self._save_picture()
-        self._sync_soon()
+        self._at = journal = self._writer.begin(state)
+        journal.append(pack_note(Gap(now(), missing)))
+        self._missing, self._told = 0, False
+        self._save_picture(journal)
+        self._sync_soon(journal)
 
     def _fail(self, problem: Exception) -> None:
-        self._broken, self._start = True, None
+        journal, self._at = self._at, None
         self._missing += 1
         self._retry_at = time.monotonic() + self._retry_s
         self._retry_s = min(2 * self._retry_s, _MAX_RETRY_S)
-        journal = self._writer.leave_journal()
-        if journal is not None:
+        if isinstance(journal, JournalWriter):
             self._retire(journal)
         self._tell(problem)
 
     def _finish(self, state: SessionState | None) -> None:
         try:
-            if self._broken and state is not None:
+            if self._at is None and state is not None:
                 self._begin_anew(state, self._missing)
-            if self._start is None and not self._broken:
-                self._writer.journal.append(pack_note(Closed(now())))
-                self._save_picture()
-                self._retire(self._writer.journal)
+            if isinstance(self._at, JournalWriter):
+                self._at.append(pack_note(Closed(now())))
+                self._save_picture(self._at)
+                self._retire(self._at)
         except Exception as problem:  # a thread has nobody above it to tell
             self._fail(problem)
 
-    # -- in the lanes that wait for the disk ------------------------------------------------
+    # -- in the threads that wait for the disk ----------------------------------------------
 
-    def _sync_soon(self) -> None:
+    def _sync_soon(self, journal: JournalWriter) -> None:
         if not self._sync_planned:
             self._sync_planned = True
-            self._later(partial(self._sync, self._writer.journal))
+            self._later(partial(self._sync, journal))
 
     def _sync(self, journal: JournalWriter) -> None:
         self._closing.wait(_SYNC_EVERY_S)
@@ -187,10 +187,8 @@ class Scribe:
         self._later(journal.sync)
         self._later(journal.close)
 
-    def _save_picture(self) -> None:
-        path = self._writer.path
-        assert path is not None
-        save = partial(write_picture, path, self._tile.rgb)
+    def _save_picture(self, journal: JournalWriter) -> None:
+        save = partial(write_picture, journal.path.parent, self._tile.rgb)
         self._picture.put(partial(self._guarded, save))
 
     def _later(self, job: Callable[[], None]) -> None:
@@ -215,5 +213,5 @@ class Scribe:
         told.__cause__ = problem
         try:
             self._on_problem(told)
-        except Exception:  # the lane must not end with it
+        except Exception:  # the thread must not end with it
             _log.exception("telling failed: %s", told)

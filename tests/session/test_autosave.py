@@ -21,8 +21,8 @@ from napari_uninuc.journal.folder import journals_in, read_heading, snapshots_in
 from napari_uninuc.journal.framing import JournalReader, JournalWriter
 from napari_uninuc.journal.listing import find_sessions
 from napari_uninuc.journal.records import Gap, Record, RunStarted, ScaleChanged
-from napari_uninuc.session import AnnotationSession, scribe
-from napari_uninuc.session.keeping import Actor, Keeper, restore
+from napari_uninuc.session import AnnotationSession, background_writer
+from napari_uninuc.session.autosave import Actor, Autosave, restore
 
 SHAPE = (40, 48)
 PALETTE = ClassPalette.of_names(["nucleus", "tumour"])
@@ -69,7 +69,7 @@ def fails(problem):
 
 
 def keep(session, root, folder=None, on_problem=fails):
-    return Keeper(session, folder, root=root, on_problem=on_problem)
+    return Autosave(session, folder, root=root, on_problem=on_problem)
 
 
 # -- what is kept comes back ------------------------------------------------------------------
@@ -138,19 +138,19 @@ class Scene:
 def test_whatever_is_done_comes_back(tmp_path_factory, data, gestures, small):
     root = tmp_path_factory.mktemp("sessions")
     scene = Scene(data.draw)
-    keeper = keep(scene.session, root)
+    autosave = keep(scene.session, root)
     if small:  # a snapshot after almost every change
-        keeper._scribe._snapshot_after = 100
+        autosave._background._snapshot_after = 100
     edits = []
     scene.session.labels.changed.connect(edits.append)
-    with closing(keeper):  # hypothesis may break off in the middle
+    with closing(autosave):  # hypothesis may break off in the middle
         for _ in range(gestures):
             scene.act()
-        assert keeper.close()
-    if keeper.folder is None:
+        assert autosave.close()
+    if autosave.folder is None:
         assert not edits
         return
-    back = restore(keeper.folder)
+    back = restore(autosave.folder)
     assert back.problem is None
     assert back.changes == len(edits)
     assert state(back.session) == state(scene.session)
@@ -163,40 +163,40 @@ def test_whatever_is_done_comes_back(tmp_path_factory, data, gestures, small):
 
 
 def test_nothing_is_made_before_something_changes(tmp_path):
-    keeper = keep(new_session(), tmp_path)
-    assert keeper.close()
-    assert keeper.folder is None
+    autosave = keep(new_session(), tmp_path)
+    assert autosave.close()
+    assert autosave.folder is None
     assert list(tmp_path.iterdir()) == []
-    assert keeper.close()
+    assert autosave.close()
 
 
 def test_what_is_there_at_the_start_is_kept_too(tmp_path):
     session = new_session()
     paint(session, 3, 3)
-    keeper = keep(session, tmp_path)
+    autosave = keep(session, tmp_path)
     paint(session, 20, 20)
-    keeper.close()
-    assert state(restore(keeper.folder).session) == state(session)
-    assert restore(keeper.folder).changes == 1
+    autosave.close()
+    assert state(restore(autosave.folder).session) == state(session)
+    assert restore(autosave.folder).changes == 1
 
 
 def test_after_closing_nothing_is_recorded(tmp_path):
     session = new_session()
-    keeper = keep(session, tmp_path)
+    autosave = keep(session, tmp_path)
     paint(session, 3, 3)
-    keeper.close()
+    autosave.close()
     before = state(session)
     paint(session, 20, 20)
-    keeper.begin_run(MODEL)
-    assert state(restore(keeper.folder).session) == before
+    autosave.begin_run(MODEL)
+    assert state(restore(autosave.folder).session) == before
 
 
 def test_a_copied_folder_is_complete(tmp_path):
     session = new_session()
-    keeper = keep(session, tmp_path / "here")
+    autosave = keep(session, tmp_path / "here")
     paint(session, 3, 3)
-    keeper.close()
-    shutil.copytree(keeper.folder, tmp_path / "there")
+    autosave.close()
+    shutil.copytree(autosave.folder, tmp_path / "there")
     shutil.rmtree(tmp_path / "here")
     back = restore(tmp_path / "there").session
     assert state(back) == state(session)
@@ -207,48 +207,48 @@ def test_a_copied_folder_is_complete(tmp_path):
 
 def test_a_session_goes_on_in_its_folder_and_keeps_its_ids(tmp_path):
     session = new_session()
-    keeper = keep(session, tmp_path)
+    autosave = keep(session, tmp_path)
     for x in (1, 9, 17):
         last = paint(session, 3, x)
     session.delete([last])
-    keeper.close()
-    back = restore(keeper.folder).session
-    again = keep(back, tmp_path, keeper.folder)
-    assert again.folder == keeper.folder
+    autosave.close()
+    back = restore(autosave.folder).session
+    again = keep(back, tmp_path, autosave.folder)
+    assert again.folder == autosave.folder
     assert paint(back, 30, 30) == last + 1
     again.close()
-    third = restore(keeper.folder)
+    third = restore(autosave.folder)
     assert third.changes == 5
     assert state(third.session) == state(back)
-    assert list(journals_in(keeper.folder)) == [1, 2]
+    assert list(journals_in(autosave.folder)) == [1, 2]
 
 
 def test_a_new_scale_is_kept(tmp_path):
     session = new_session()
-    keeper = keep(session, tmp_path)
+    autosave = keep(session, tmp_path)
     paint(session, 3, 3)
     session.tile = replace(session.tile, mpp=0.5)
     paint(session, 20, 3)
-    keeper.close()
-    assert restore(keeper.folder).session.tile.mpp == 0.5
-    assert ScaleChanged in {type(head) for head in heads(keeper.folder)}
+    autosave.close()
+    assert restore(autosave.folder).session.tile.mpp == 0.5
+    assert ScaleChanged in {type(head) for head in heads(autosave.folder)}
 
 
 def test_numbers_of_numpy_are_kept_like_others(tmp_path):
     session = new_session()
-    keeper = keep(session, tmp_path)
-    keeper.begin_run(Actor("uninuc-n", "", {"score": np.float32(0.5), "tries": np.int64(3)}))
+    autosave = keep(session, tmp_path)
+    autosave.begin_run(Actor("uninuc-n", "", {"score": np.float32(0.5), "tries": np.int64(3)}))
     session.add_automatic([block(3, 3), block(3, 20, score=np.float32(0.3))], [None, None])
     y, x = np.array([20, 5])
     paint(session, y, x, np.int64(4))
     session.set_filter(np.float32(0.25), np.int64(2))
     session.tile = replace(session.tile, mpp=np.float64(0.5))
     session.set_filter(np.float32(0.125), np.int64(2))
-    keeper.close()
-    back = restore(keeper.folder)
+    autosave.close()
+    back = restore(autosave.folder)
     assert back.problem is None
     assert state(back.session) == state(session)
-    assert heads(keeper.folder)[0].by.settings == {"score": 0.5, "tries": 3}
+    assert heads(autosave.folder)[0].by.settings == {"score": 0.5, "tries": 3}
 
 
 # -- the audit trail --------------------------------------------------------------------------
@@ -264,16 +264,16 @@ def heads(folder):
 
 def test_records_say_who_did_what_and_how(tmp_path):
     session = new_session()
-    keeper = keep(session, tmp_path)
-    keeper.begin_run(MODEL)
-    with keeper.by(MODEL):
+    autosave = keep(session, tmp_path)
+    autosave.begin_run(MODEL)
+    with autosave.by(MODEL):
         session.begin_automatic()
         session.add_automatic([block(3, 3), block(20, 20)], [None, None])
     session.delete([1])
     session.undo()
     session.redo()
-    keeper.close()
-    run, *edits, _ = heads(keeper.folder)
+    autosave.close()
+    run, *edits, _ = heads(autosave.folder)
     assert isinstance(run, RunStarted)
     assert run.by == MODEL
     told = [(edit.by, edit.move, edit.verb, edit.nuclei) for edit in edits]
@@ -283,22 +283,22 @@ def test_records_say_who_did_what_and_how(tmp_path):
         (None, "undo", "delete", 2),
         (None, "redo", "delete", 1),
     ]
-    moments = [head.at for head in heads(keeper.folder)]
+    moments = [head.at for head in heads(autosave.folder)]
     assert moments == sorted(moments)
     assert moments[0].utcoffset().total_seconds() == 0
 
 
 def test_snapshots_remove_no_record(tmp_path):
     session = new_session()
-    keeper = keep(session, tmp_path)
-    keeper._scribe._snapshot_after = 1
+    autosave = keep(session, tmp_path)
+    autosave._background._snapshot_after = 1
     for x in range(0, 30, 6):
         paint(session, 3, x)
-        keeper._scribe._writing.drain(5)
-    keeper.close()
-    assert len(journals_in(keeper.folder)) > 2
-    assert list(snapshots_in(keeper.folder)) == list(journals_in(keeper.folder))
-    assert sum(head.what == "edit" for head in heads(keeper.folder)) == 5
+        autosave._background._writing.drain(5)
+    autosave.close()
+    assert len(journals_in(autosave.folder)) > 2
+    assert list(snapshots_in(autosave.folder)) == list(journals_in(autosave.folder))
+    assert sum(head.what == "edit" for head in heads(autosave.folder)) == 5
 
 
 # -- damage -----------------------------------------------------------------------------------
@@ -308,15 +308,15 @@ def test_snapshots_remove_no_record(tmp_path):
 def kept(tmp_path):
     """A folder of four edits in one journal, and the states after each."""
     session = new_session()
-    keeper = keep(session, tmp_path)
+    autosave = keep(session, tmp_path)
     states = [state(session)]
     session.labels.changed.connect(lambda edit: states.append(state(session)))
     session.add_automatic([block(3, 3), block(3, 20, score=0.3)], [None, None])
     paint(session, 20, 3)
     session.set_class([1], 1)
     session.delete([1])
-    keeper.close()
-    return keeper.folder, states
+    autosave.close()
+    return autosave.folder, states
 
 
 def test_cut_or_flipped_at_any_byte_everything_before_is_there(kept):
@@ -351,9 +351,9 @@ def test_a_damaged_session_goes_on_without_touching_what_is_damaged(kept, tmp_pa
     damaged = path.read_bytes()
     back = restore(folder)
     assert back.problem is not None
-    keeper = keep(back.session, tmp_path, folder)
+    autosave = keep(back.session, tmp_path, folder)
     paint(back.session, 30, 30)
-    keeper.close()
+    autosave.close()
     assert path.read_bytes() == damaged
     again = restore(folder)
     assert again.problem is None  # all that there is follows from the newer snapshot
@@ -362,39 +362,39 @@ def test_a_damaged_session_goes_on_without_touching_what_is_damaged(kept, tmp_pa
 
 def test_a_damaged_snapshot_is_made_up_for_by_the_journals(tmp_path):
     session = new_session()
-    keeper = keep(session, tmp_path)
-    keeper._scribe._snapshot_after = 1
+    autosave = keep(session, tmp_path)
+    autosave._background._snapshot_after = 1
     for x in range(0, 30, 6):
         paint(session, 3, x)
-        keeper._scribe._writing.drain(5)
-    keeper.close()
-    for path in snapshots_in(keeper.folder).values():
+        autosave._background._writing.drain(5)
+    autosave.close()
+    for path in snapshots_in(autosave.folder).values():
         raw = bytearray(path.read_bytes())
         raw[len(raw) // 2] ^= 4
         path.write_bytes(raw)
-    back = restore(keeper.folder)
+    back = restore(autosave.folder)
     assert back.problem is None
     assert state(back.session) == state(session)
 
 
 def test_a_journal_that_lost_its_end_between_two_is_told(tmp_path):
     session = new_session()
-    keeper = keep(session, tmp_path)
-    keeper._scribe._snapshot_after = 1
+    autosave = keep(session, tmp_path)
+    autosave._background._snapshot_after = 1
     for x in range(0, 30, 6):
         paint(session, 3, x)
-        keeper._scribe._writing.drain(5)
-    keeper.close()
-    for path in snapshots_in(keeper.folder).values():
+        autosave._background._writing.drain(5)
+    autosave.close()
+    for path in snapshots_in(autosave.folder).values():
         path.unlink()
-    first = journals_in(keeper.folder)[1]
+    first = journals_in(autosave.folder)[1]
     records = list(JournalReader(first).records())
     first.unlink()
     writer = JournalWriter(first)
     for payload in records[:-1]:
         writer.append(payload)
     writer.close()
-    back = restore(keeper.folder)
+    back = restore(autosave.folder)
     assert back.changes == len(records) - 1
     assert "journal-0002 has lost its end" in back.problem
 
@@ -402,12 +402,12 @@ def test_a_journal_that_lost_its_end_between_two_is_told(tmp_path):
 def test_without_any_state_to_begin_from_it_says_so(tmp_path):
     session = new_session()
     paint(session, 3, 3)
-    keeper = keep(session, tmp_path)
+    autosave = keep(session, tmp_path)
     paint(session, 20, 3)
-    keeper.close()
-    (keeper.folder / "snapshot-0001").unlink()
+    autosave.close()
+    (autosave.folder / "snapshot-0001").unlink()
     with pytest.raises(SessionError, match="backup"):
-        restore(keeper.folder)
+        restore(autosave.folder)
 
 
 # -- refusals ---------------------------------------------------------------------------------
@@ -510,11 +510,11 @@ def test_a_hostile_journal_is_refused_or_read_but_nothing_else(kept_once, data):
 @pytest.fixture(scope="module")
 def kept_once(tmp_path_factory):
     session = new_session()
-    keeper = keep(session, tmp_path_factory.mktemp("sessions"))
+    autosave = keep(session, tmp_path_factory.mktemp("sessions"))
     session.add_automatic([block(3, 3), block(3, 20, score=0.3)], [None, None])
     paint(session, 20, 3)
-    keeper.close()
-    return keeper.folder, list(JournalReader(keeper.folder / "journal-0001").records())
+    autosave.close()
+    return autosave.folder, list(JournalReader(autosave.folder / "journal-0001").records())
 
 
 # -- two windows ------------------------------------------------------------------------------
@@ -525,14 +525,14 @@ def test_a_second_window_begins_its_own_folder(tmp_path):
     one, two = keep(first, tmp_path), keep(second, tmp_path)
     paint(first, 3, 3)
     paint(second, 20, 20)
-    one._scribe._writing.drain(5)
-    two._scribe._writing.drain(5)
+    one._background._writing.drain(5)
+    two._background._writing.drain(5)
     assert one.folder != two.folder
     third = keep(restore(one.folder, TILE).session, tmp_path, one.folder)
     assert third.folder is None  # the first still writes there
     paint(third._session, 30, 3)
-    for keeper in (one, two, third):
-        keeper.close()
+    for autosave in (one, two, third):
+        autosave.close()
     assert len({one.folder, two.folder, third.folder}) == 3
     assert restore(third.folder).session.labels.at((5, 5))
     fourth = keep(restore(one.folder).session, tmp_path, one.folder)
@@ -546,31 +546,31 @@ def test_a_second_window_begins_its_own_folder(tmp_path):
 def test_sessions_of_a_picture_are_found_newest_first(tmp_path, monkeypatch):
     monkeypatch.setenv("UNINUC_SESSIONS", str(tmp_path))
     assert find_sessions(TILE.digest) == []
-    keepers = []
+    autosaves = []
     for count in (1, 3):
         session = new_session()
-        keepers.append(Keeper(session, on_problem=fails))
+        autosaves.append(Autosave(session, on_problem=fails))
         for x in range(count):
             paint(session, 3, 7 * x)
-        keepers[-1].close()
+        autosaves[-1].close()
     other = new_session(make_tile(1))
-    elsewhere = Keeper(other, on_problem=fails)
+    elsewhere = Autosave(other, on_problem=fails)
     paint(other, 3, 3)
     open_ = new_session()
-    keeper = Keeper(open_, on_problem=fails)
+    autosave = Autosave(open_, on_problem=fails)
     paint(open_, 3, 3)
-    keeper._scribe._writing.drain(5)
-    broken = keepers[0].folder / "journal-0001"
+    autosave._background._writing.drain(5)
+    broken = autosaves[0].folder / "journal-0001"
     broken.write_bytes(broken.read_bytes()[:-9])
     found = find_sessions(TILE.digest)
-    assert [each.path for each in found] == [keeper.folder, *(k.folder for k in keepers[::-1])]
+    assert [each.path for each in found] == [autosave.folder, *(k.folder for k in autosaves[::-1])]
     assert [(each.nuclei, each.changes) for each in found] == [(1, 1), (3, 3), (1, 1)]
     assert [each.in_use for each in found] == [True, False, False]
     assert [each.closed for each in found] == [False, True, False]
     assert [each.problem is None for each in found] == [True, True, False]
     assert "cut short" in found[2].problem
     assert {each.name for each in found} == {TILE.name}
-    keeper.close()
+    autosave.close()
     elsewhere.close()
 
 
@@ -604,10 +604,10 @@ class Told(list):
 def test_a_place_where_nobody_may_write_is_told_once_and_work_goes_on(tmp_path):
     (tmp_path / "root").write_text("a file in the folder's place")
     told, session = Told(), new_session()
-    keeper = keep(session, tmp_path / "root", on_problem=told)
+    autosave = keep(session, tmp_path / "root", on_problem=told)
     for x in range(0, 30, 6):
         paint(session, 3, x)
-    keeper.close()
+    autosave.close()
     assert len(session.labels) == 5
     assert len(told) == 1
     assert isinstance(told[0], UniNucError)
@@ -629,29 +629,29 @@ def test_a_disk_that_fills_up_is_told_once_and_saving_goes_on_when_there_is_room
 
     for module in (writer, snapshot):
         monkeypatch.setattr(module.JournalWriter, "append", refusing)
-    monkeypatch.setattr(scribe, "_RETRY_AFTER_S", 0.0)
+    monkeypatch.setattr(background_writer, "_RETRY_AFTER_S", 0.0)
     told, session = Told(), new_session()
-    keeper = keep(session, tmp_path, on_problem=told)
+    autosave = keep(session, tmp_path, on_problem=told)
     paint(session, 3, 0)
-    keeper._scribe._writing.drain(5)
+    autosave._background._writing.drain(5)
     full = True
     for x in (6, 12, 18):
         paint(session, 3, x)
-        keeper._scribe._writing.drain(5)
-    kept = restore(keeper.folder, TILE)
+        autosave._background._writing.drain(5)
+    kept = restore(autosave.folder, TILE)
     assert (kept.changes, kept.problem) == (1, None)
     full = False
     for x in (24, 30):
         paint(session, 3, x)
-        keeper._scribe._writing.drain(5)
-    keeper.close()
+        autosave._background._writing.drain(5)
+    autosave.close()
     assert len(told) == 1
     assert "No space left" in str(told[0])
-    back = restore(keeper.folder)
+    back = restore(autosave.folder)
     assert back.problem is None
     assert state(back.session) == state(session)
-    gaps = [head.missing for head in heads(keeper.folder) if isinstance(head, Gap)]
-    assert sum(gaps) + sum(head.what == "edit" for head in heads(keeper.folder)) == 6
+    gaps = [head.missing for head in heads(autosave.folder) if isinstance(head, Gap)]
+    assert sum(gaps) + sum(head.what == "edit" for head in heads(autosave.folder)) == 6
     assert len(gaps) == 1
 
 
@@ -659,26 +659,26 @@ def test_a_listener_that_fails_does_not_end_the_saving(tmp_path, caplog):
     root = tmp_path / "root"
     root.write_text("in the way")
     session = new_session()
-    keeper = keep(session, root, on_problem=fails)
+    autosave = keep(session, root, on_problem=fails)
     paint(session, 3, 3)
-    keeper._scribe._writing.drain(5)
+    autosave._background._writing.drain(5)
     assert "saving failed" in caplog.text
     root.unlink()
-    keeper.close()
-    assert state(restore(keeper.folder).session) == state(session)
+    autosave.close()
+    assert state(restore(autosave.folder).session) == state(session)
 
 
 def test_closing_tries_once_more(tmp_path, monkeypatch):
     root = tmp_path / "root"
     root.write_text("in the way")
     told, session = Told(), new_session()
-    keeper = keep(session, root, on_problem=told)
+    autosave = keep(session, root, on_problem=told)
     paint(session, 3, 3)
-    keeper._scribe._writing.drain(5)
+    autosave._background._writing.drain(5)
     root.unlink()
-    assert keeper.close()
+    assert autosave.close()
     assert len(told) == 1
-    assert state(restore(keeper.folder).session) == state(session)
+    assert state(restore(autosave.folder).session) == state(session)
 
 
 def test_a_heading_says_what_the_session_is_about(kept):
