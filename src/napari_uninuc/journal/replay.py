@@ -72,7 +72,7 @@ class Replay:
 
     What was done, one record after the other, and what there was after each:
 
-    >>> replay = Replay(autosave.folder, read_heading(keeper.folder))
+    >>> replay = Replay(autosave.folder, read_heading(autosave.folder))
     >>> for step in replay.steps():
     ...     if step.edit is not None:
     ...         print(sorted(step.edit.ids), len(replay.labels))
