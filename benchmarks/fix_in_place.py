@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from review_cases import segment_for_review
 from scipy import ndimage
 from validation_tiles import MPP, VALIDATION
 
@@ -27,7 +28,6 @@ from napari_uninuc.engine.annotator import TorchAnnotator, load_annotator
 from napari_uninuc.engine.interactive import answer_prompt
 from napari_uninuc.evaluation.crops import Crop, crop_iou, crop_of, targets_of
 from napari_uninuc.evaluation.overlaps import match
-from napari_uninuc.evaluation.review import segment_for_review
 
 _WORST, _BEST = 0.3, 0.8
 """IoU of outlines worth fixing: of the same nucleus, and visibly wrong."""

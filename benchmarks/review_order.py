@@ -11,17 +11,17 @@ from dataclasses import astuple, fields
 from pathlib import Path
 
 import click
-from validation_tiles import MPP, VALIDATION
-
-from napari_uninuc.core.uncertainty import ReviewWeights
-from napari_uninuc.datasets.folder import read_folder
-from napari_uninuc.engine.annotator import load_annotator
-from napari_uninuc.evaluation.review import (
+from review_cases import (
     ReviewCase,
     evaluate_review,
     score_review,
     tune_weights,
 )
+from validation_tiles import MPP, VALIDATION
+
+from napari_uninuc.core.uncertainty import ReviewWeights
+from napari_uninuc.datasets.folder import read_folder
+from napari_uninuc.engine.annotator import load_annotator
 
 _SETS: dict[str, tuple[str, tuple[str, ...]]] = {
     "MoNuSeg validation": ("monuseg/train", VALIDATION),

@@ -99,7 +99,7 @@ def test_scores_equal_plain_recomputation(truth, predicted):
     else:
         assert math.isnan(quality.pq)
 
-    assert aggregated_jaccard(truth, predicted) == pytest.approx(
+    assert aggregated_jaccard(match(truth, predicted)) == pytest.approx(
         brute_aji(truth, predicted), nan_ok=True
     )
 
@@ -112,7 +112,7 @@ def test_truth_against_itself_is_perfect_and_ids_do_not_matter(truth):
     assert mean_segmentation_accuracy(truth, renamed, split_truth=False) == expected
     if truth.any():
         assert panoptic_quality(truth, renamed).pq == 1.0
-        assert aggregated_jaccard(truth, renamed) == 1.0
+        assert aggregated_jaccard(match(truth, renamed)) == 1.0
         assert detection_by_iou(match(truth, renamed)).f1 == 1.0
 
 
@@ -154,7 +154,7 @@ def test_one_side_empty_scores_nothing(truth_filled):
     filled, empty = squares((0, 0, 4, 4)), squares()
     pair = (filled, empty) if truth_filled else (empty, filled)
     assert mean_segmentation_accuracy(*pair) == 0.0
-    assert aggregated_jaccard(*pair) == 0.0
+    assert aggregated_jaccard(match(*pair)) == 0.0
     assert detection_by_iou(match(*pair)).f1 == 0.0
     assert detection_by_centroid(*pair).f1 == 0.0
     assert math.isnan(panoptic_quality(*pair).pq) is not truth_filled

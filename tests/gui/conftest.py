@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from driving import Canvas
+from driving import Canvas, centre_of
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
@@ -137,7 +137,7 @@ class Desk:
         return not hand.waiting and (hand.draft is None or hand.draft.answered)
 
     def centre(self, id_) -> tuple[float, float]:
-        return self.session.labels.centroid(id_)
+        return centre_of(self.session.labels, id_)
 
     def shown(self) -> np.ndarray:
         self.bridge.flush()

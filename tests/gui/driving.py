@@ -9,7 +9,7 @@ from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-__all__ = ["LEFT", "MIDDLE", "NO_KEY", "RIGHT", "Canvas"]
+__all__ = ["LEFT", "MIDDLE", "NO_KEY", "RIGHT", "Canvas", "centre_of"]
 
 NO_KEY = Qt.KeyboardModifier.NoModifier
 LEFT, RIGHT, MIDDLE = (
@@ -17,6 +17,12 @@ LEFT, RIGHT, MIDDLE = (
     Qt.MouseButton.RightButton,
     Qt.MouseButton.MiddleButton,
 )
+
+
+def centre_of(labels, id_) -> tuple[float, float]:
+    """Mean (y, x) of the pixels of a nucleus of a label map, px of the tile."""
+    y, x = np.argwhere(labels.pixels == id_).mean(axis=0).tolist()
+    return y, x
 
 
 class Canvas:

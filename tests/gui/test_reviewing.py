@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from driving import centre_of
 from qtpy.QtCore import Qt
 
 from napari_uninuc.core.nuclei import Status
@@ -94,17 +95,9 @@ def test_deleting_another_one_does_not(outlined):
     order = outlined.session.queue.order()
     outlined.canvas.key(NEXT)
     image = outlined.bench.desk.bridge.image
-    other = next(
-        id_
-        for id_ in order[1:]
-        if np.abs(
-            np.subtract(
-                outlined.session.labels.centroid(id_), outlined.session.labels.centroid(order[0])
-            )
-        ).max()
-        < 60
-    )
-    outlined.canvas.click(outlined.session.labels.centroid(other), image)
+    centres = {id_: np.array(centre_of(outlined.session.labels, id_)) for id_ in order}
+    other = next(i for i in order[1:] if np.abs(centres[i] - centres[order[0]]).max() < 60)
+    outlined.canvas.click(centres[other], image)
     centre = camera(outlined).center
     outlined.canvas.key(DELETE)
     assert outlined.session.labels.area(other) == 0

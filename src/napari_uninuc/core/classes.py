@@ -89,13 +89,6 @@ class ClassPalette:
         new = [each for each in other.classes if each.name not in self.names]
         return replace(self, classes=(*self.classes, *new)) if new else self
 
-    def with_renamed(self, class_id: int, name: str) -> Self:
-        """Rename a class, which keeps its id and colour."""
-        renamed = replace(self.classes[class_id], name=name.strip())
-        return replace(
-            self, classes=(*self.classes[:class_id], renamed, *self.classes[class_id + 1 :])
-        )
-
 
 def _colour(class_id: int) -> str:
     return _COLOURS[class_id % len(_COLOURS)]

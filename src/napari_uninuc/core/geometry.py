@@ -1,7 +1,7 @@
 """Boxes, and the plan of overlapping fields that covers a large picture.
 
 Inside the package a box is half-open ``(y0, x0, y1, x1)`` in pixels ("yxyx"): it holds the
-pixels ``y0 <= y < y1``. ``xyxy`` and ``cxcywh`` exist for borders that demand them.
+pixels ``y0 <= y < y1``. ``xyxy`` exists for borders that demand it.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,9 @@ __all__ = [
     "Field",
     "box_iou",
     "clip_boxes",
-    "cxcywh_from_yxyx",
     "label_boxes",
     "plan_fields",
     "xyxy_from_yxyx",
-    "yxyx_from_cxcywh",
-    "yxyx_from_xyxy",
 ]
 
 _BAND_PX = 2**20
@@ -48,49 +45,6 @@ def xyxy_from_yxyx(boxes_yxyx: npt.ArrayLike) -> npt.NDArray[Any]:
         The last axis is not four long.
     """
     return _as_boxes(boxes_yxyx)[..., [1, 0, 3, 2]]
-
-
-def yxyx_from_xyxy(boxes_xyxy: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Swap (..., 4) boxes from x0, y0, x1, y1 to y0, x0, y1, x1; same unit and dtype, a copy.
-
-    Raises
-    ------
-    PromptError
-        The last axis is not four long.
-    """
-    return _as_boxes(boxes_xyxy)[..., [1, 0, 3, 2]]
-
-
-def cxcywh_from_yxyx(boxes_yxyx: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Turn (..., 4) y0, x0, y1, x1 boxes into float centre x, centre y, width, height; same unit.
-
-    Raises
-    ------
-    PromptError
-        The last axis is not four long.
-    """
-    y0, x0, y1, x1 = np.moveaxis(_as_float(boxes_yxyx), -1, 0)
-    return np.stack([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0], axis=-1)
-
-
-def yxyx_from_cxcywh(boxes_cxcywh: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Turn (..., 4) centre x, centre y, width, height boxes into float y0, x0, y1, x1; same unit.
-
-    Raises
-    ------
-    PromptError
-        The last axis is not four long.
-    """
-    cx, cy, width, height = np.moveaxis(_as_float(boxes_cxcywh), -1, 0)
-    return np.stack(
-        [cy - height / 2, cx - width / 2, cy + height / 2, cx + width / 2],
-        axis=-1,
-    )
-
-
-def _as_float(boxes: npt.ArrayLike) -> npt.NDArray[Any]:
-    array = _as_boxes(boxes)
-    return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
 def clip_boxes(boxes_yxyx: npt.ArrayLike, shape: tuple[int, int]) -> npt.NDArray[Any]:

@@ -56,11 +56,6 @@ class EditHistory:
         """Verb of the entry that undo would take back."""
         return _verb(self._done[-1]) if self._done else None
 
-    @property
-    def redo_name(self) -> str | None:
-        """Verb of the entry that redo would do again."""
-        return _verb(self._undone[-1]) if self._undone else None
-
     def do(self, edit: Edit, *, amend: bool = False) -> None:
         """Apply an edit and remember it; what could be redone is forgotten.
 

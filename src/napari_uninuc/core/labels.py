@@ -16,7 +16,6 @@ from napari_uninuc.core.extents import (
     crop_boxes,
     holds,
     join_boxes,
-    pad_box,
     slices,
 )
 from napari_uninuc.core.geometry import label_boxes
@@ -162,39 +161,6 @@ class LabelMap:
         box, row = self.box(id_), self._rows[id_]
         crop = self._pixels[slices(box)] == id_
         return InstanceMask(box[:2], crop, row.score, row.class_id, row.predicted_iou)
-
-    def centroid(self, id_: int) -> tuple[float, float]:
-        """Mean (y, x) of a nucleus' pixels, px of the tile; may lie outside a bent one.
-
-        Raises
-        ------
-        LabelsError
-            It has no pixels, or there is no such nucleus.
-        """
-        y0, x0, y1, x1 = self.box(id_)
-        crop = self._pixels[y0:y1, x0:x1] == id_
-        rows, columns, area = crop.sum(axis=1), crop.sum(axis=0), self._areas[id_]
-        return (
-            y0 + float(rows @ np.arange(y1 - y0)) / area,
-            x0 + float(columns @ np.arange(x1 - x0)) / area,
-        )
-
-    def neighbours(self, id_: int) -> set[int]:
-        """Ids of nuclei that share an edge of a pixel with this one.
-
-        Raises
-        ------
-        LabelsError
-            It has no pixels, or there is no such nucleus.
-        """
-        crop = self._pixels[slices(pad_box(self.box(id_), 1, self.shape))]
-        own = crop == id_
-        touching = np.zeros_like(own)
-        touching[1:] |= own[:-1]
-        touching[:-1] |= own[1:]
-        touching[:, 1:] |= own[:, :-1]
-        touching[:, :-1] |= own[:, 1:]
-        return set(count_ids(crop[touching])) - {id_}
 
     def apply(self, edit: Edit) -> None:
         """Make an edit's change and send `changed`.

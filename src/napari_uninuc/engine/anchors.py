@@ -9,15 +9,15 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
+from napari_uninuc.core.clicking import deepest_pixel
 from napari_uninuc.core.instances import largest_piece
 from napari_uninuc.core.prompts import Prompt
 
-__all__ = ["with_anchors"]
+__all__ = ["CLEARANCE_PX", "with_anchors"]
 
-_CLEARANCE_PX = 6.0
-"""The implied click keeps this far from what the person said is outside."""
+CLEARANCE_PX = 6.0
+"""How far, px, the implied click keeps from what the person said is outside."""
 
 
 def with_anchors(prompt: Prompt, *, box: bool = True, click: bool = False) -> Prompt:
@@ -56,10 +56,9 @@ def _anchor(
     xs = np.arange(piece.shape[1])[None] + origin_yx[1]
     for (y, x), inside in zip(prompt.points_yx, prompt.inside, strict=True):
         if not inside:
-            allowed &= np.hypot(ys - y, xs - x) > _CLEARANCE_PX
-    deep = ndimage.distance_transform_edt(np.pad(allowed if allowed.any() else piece, 1))
-    row, column = np.unravel_index(int(deep[1:-1, 1:-1].argmax()), piece.shape)
-    return float(row) + origin_yx[0], float(column) + origin_yx[1]
+            allowed &= np.hypot(ys - y, xs - x) > CLEARANCE_PX
+    row, column = deepest_pixel(allowed if allowed.any() else piece)
+    return float(row + origin_yx[0]), float(column + origin_yx[1])
 
 
 def _box(

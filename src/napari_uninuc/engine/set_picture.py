@@ -1,6 +1,5 @@
 """One picture that was set: encoded, asked and outlined field by field, where memory allows."""
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,7 +17,7 @@ from napari_uninuc.engine.full_device import where_it_fits
 from napari_uninuc.engine.owners import owners_of
 from napari_uninuc.engine.postprocess import without_crumbs
 from napari_uninuc.engine.requests import PromptBatch
-from napari_uninuc.engine.settings import SegmentSettings
+from napari_uninuc.engine.settings import SegmentSettings, fewest_px
 from napari_uninuc.engine.torch_engine import TorchEngine
 
 __all__ = ["Notice", "Progress", "SetPicture"]
@@ -120,7 +119,7 @@ class SetPicture:
             instances,
             self.tile.shape,
             max_overlap=defaults.max_overlap,
-            min_area=self._pixels(area),
+            min_area=fewest_px(area, self.tile.mpp or card.mpp),
         )
         timings["masks"] += time.perf_counter() - began
         return self._described(kept, timings)
@@ -132,10 +131,6 @@ class SetPicture:
         ious = np.array([mask.predicted_iou for mask in kept], np.float64)
         result.table["predicted_iou"] = ious[result.table["id"].to_numpy() - 1]
         return result
-
-    def _pixels(self, area_um2: float) -> int:
-        mpp = self.tile.mpp or self._engine.card.mpp
-        return 1 if mpp is None else max(1, math.ceil(area_um2 / mpp**2))
 
     def _where_it_fits(self, work: Callable[[TorchEngine], _Result]) -> _Result:
         return where_it_fits(self._engine, work, self._tell)

@@ -167,7 +167,7 @@ def score_automatic(
         dq=quality.dq,
         sq=quality.sq,
         mpq=_class_quality(labelled, found),
-        aji=metrics.aggregated_jaccard_of(overlaps),
+        aji=metrics.aggregated_jaccard(overlaps),
         f1_iou=metrics.detection_by_iou(overlaps).f1,
         f1_centroid=metrics.detection_by_centroid(labelled.labels, found.labels, radius_px).f1,
         seconds=seconds,

@@ -230,7 +230,7 @@ def _only_class(labels: np.ndarray, classes: Mapping[int, str], name: str) -> np
     return np.where(np.isin(labels, wanted), labels, 0)
 
 
-def aggregated_jaccard(truth: np.ndarray, predicted: np.ndarray) -> float:
+def aggregated_jaccard(overlaps: Overlaps) -> float:
     """Compute AJI (Kumar 2017): summed intersections over summed unions.
 
     Each true nucleus takes the predicted one of best IoU; one predicted nucleus may be taken
@@ -239,17 +239,7 @@ def aggregated_jaccard(truth: np.ndarray, predicted: np.ndarray) -> float:
     Returns
     -------
     aji : in [0, 1]; NaN where both are empty
-
-    Raises
-    ------
-    LabelsError
-        As `match`.
     """
-    return aggregated_jaccard_of(match(truth, predicted))
-
-
-def aggregated_jaccard_of(overlaps: Overlaps) -> float:
-    """Compute AJI from overlaps already counted; see `aggregated_jaccard`."""
     best_first = np.lexsort((overlaps.predicted_index, -overlaps.ious, overlaps.truth_index))
     _, first = np.unique(overlaps.truth_index[best_first], return_index=True)
     taken = best_first[first]

@@ -30,7 +30,6 @@ DEFAULT_SCORE_THRESHOLD = 0.4
 """Until ``uninuc evaluate`` on validation images says better; scores are taught to be the IoU."""
 ProposerName = Literal["detector", "peaks", "both"]
 DecodingName = Literal["local", "whole"]
-DECODINGS: tuple[str, ...] = get_args(DecodingName)
 """Masks from a window around the prompt, or from all that was encoded at once."""
 PROPOSERS: tuple[str, ...] = get_args(ProposerName)
 """Where automatic prompts come from; `napari_uninuc.engine.proposers` says how."""
@@ -116,7 +115,7 @@ class ModelCard:
     proposer : one of `PROPOSERS`, whichever measured best on validation pictures
     flips : automatic outlines are the mean of each field and its mirror: better, and twice the
         work
-    decoding : one of `DECODINGS`, as the weights were taught. "whole" is SAM 2's own way, for
+    decoding : one of `DecodingName`, as the weights were taught. "whole" is SAM 2's own way, for
         weights that must give SAM 2's masks to the last digits: nothing of them is computed in
         low precision either
     dynamic_multimask : where the single mask is unstable, give the best of SAM's three candidates

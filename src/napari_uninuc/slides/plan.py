@@ -12,7 +12,7 @@ from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.protocol import Annotator
 from napari_uninuc.engine.restain import is_brown
-from napari_uninuc.engine.settings import SegmentSettings
+from napari_uninuc.engine.settings import SegmentSettings, fewest_px
 from napari_uninuc.errors import ImageError
 from napari_uninuc.slides.protocol import Box, Slide, level_for
 from napari_uninuc.slides.tissue import Tissue
@@ -80,7 +80,7 @@ class SlidePlan:
     @property
     def min_area_px(self) -> int:
         """Fewest px of the level a nucleus may have."""
-        return max(1, int(np.ceil(self.min_area_um2 / self.level_mpp**2)))
+        return fewest_px(self.min_area_um2, self.level_mpp)
 
     def settings(self) -> dict[str, object]:
         """All of it but the list of fields, as plain values for a state file and a report."""

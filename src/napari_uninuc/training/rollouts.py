@@ -18,6 +18,7 @@ from torch.nn import functional
 from napari_uninuc.core.instances import largest_piece
 from napari_uninuc.core.outline import keep_meant
 from napari_uninuc.core.prompts import LOGIT_LIMIT
+from napari_uninuc.engine.anchors import CLEARANCE_PX
 from napari_uninuc.network.correction import FEATURES
 from napari_uninuc.network.hints import click_distances
 from napari_uninuc.network.prompt_encoder import NEGATIVE, PADDING, POSITIVE
@@ -47,8 +48,6 @@ _CLICKED: tuple[Start, ...] = ("centre", "inside")
 _BOXED: tuple[Start, ...] = ("tight_box", "loose_box")
 _CENTRED = 0.7
 """How often people click in the middle of the largest error, and not just anywhere in one."""
-_CLEARANCE = 6.0
-"""Input pixels that an implied click keeps from outside clicks, as in `engine.anchors`."""
 
 
 class Rows(NamedTuple):
@@ -249,7 +248,7 @@ def _with_anchors(points: Tensor, labels: Tensor, outlines: Tensor) -> tuple[Ten
     low, high = (torch.stack(ends, dim=1) for ends in zip(*spans, strict=True))  # (N, xy)
     low = torch.minimum(low, torch.where(inside[..., None], points - 1, torch.inf).amin(dim=1))
     high = torch.maximum(high, torch.where(inside[..., None], points + 2, -torch.inf).amax(dim=1))
-    near = click_distances(points, (side, side), 1) <= _CLEARANCE**2
+    near = click_distances(points, (side, side), 1) <= CLEARANCE_PX**2
     clear = outlines & ~(near & outside[..., None, None]).any(dim=1)
     clear |= outlines & ~clear.any(dim=(1, 2), keepdim=True)
     corners, kinds = box_prompt(torch.cat([low, high], dim=1))

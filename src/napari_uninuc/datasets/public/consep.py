@@ -58,15 +58,9 @@ def _load(image: Path, path: Path, names: dict[int, str]) -> Loaded:
 
 
 def _list(root: Path, names: dict[int, str]) -> list[PublicImage]:
+    load = partial(_load, names=names)
     return [
-        PublicImage(
-            name=f"{split.lower()}/{image.stem}",
-            image_path=image,
-            labels_path=labels,
-            split=split.lower(),
-            scale_mpp=0.25,
-            load=partial(_load, image, labels, names),
-        )
+        PublicImage.of_files(split.lower(), image, labels, 0.25, load)
         for split in ("Train", "Test")
         for image, labels in paired(
             files(root, f"{split}/Images/*.png"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from napari_uninuc.datasets.public.arrays import as_labels, read_mat, read_picture
@@ -22,26 +21,15 @@ def _pairs(part: Path, what: str) -> list[tuple[Path, Path]]:
     return paired(files(part, "Images/*.png"), lambda image: labels / f"{image.stem}.mat", what)
 
 
-def _image(split: str, image: Path, labels: Path) -> PublicImage:
-    return PublicImage(
-        name=f"{split}/{image.stem}",
-        image_path=image,
-        labels_path=labels,
-        split=split,
-        scale_mpp=None,
-        load=partial(_load, image, labels),
-    )
-
-
 def _list_cpm15(root: Path) -> list[PublicImage]:
     pairs = _pairs(root, "CPM15")
     splits = seeded_split((i.stem for i, _ in pairs), {"test": 0.25, "val": 0.15}, "cpm15")
-    return [_image(splits[image.stem], image, labels) for image, labels in pairs]
+    return [PublicImage.of_files(splits[i.stem], i, labels, None, _load) for i, labels in pairs]
 
 
 def _list_cpm17(root: Path) -> list[PublicImage]:
     return [
-        _image(split, image, labels)
+        PublicImage.of_files(split, image, labels, None, _load)
         for split in ("train", "test")
         for image, labels in _pairs(root / split, "CPM17")
     ]

@@ -26,14 +26,7 @@ def _list_cryonuseg(root: Path) -> list[PublicImage]:
     )
     splits = seeded_split((image.stem for image, _ in pairs), {"test": 0.2}, "cryonuseg")
     return [
-        PublicImage(
-            name=f"{splits[image.stem]}/{image.stem}",
-            image_path=image,
-            labels_path=labels,
-            split=splits[image.stem],
-            scale_mpp=0.25,
-            load=partial(_load, image, labels),
-        )
+        PublicImage.of_files(splits[image.stem], image, labels, 0.25, _load)
         for image, labels in pairs
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,6 +48,25 @@ class PublicImage(LabelledImage):
     split: str
     scale_mpp: float | None
     load: Callable[[], Loaded]
+
+    @classmethod
+    def of_files(
+        cls,
+        split: str,
+        image: Path,
+        labels: Path,
+        mpp: float | None,
+        load: Callable[[Path, Path], Loaded],
+    ) -> PublicImage:
+        """A picture in a file of its own, beside one of its labels; named after the picture."""
+        return cls(
+            name=f"{split}/{image.stem}",
+            image_path=image,
+            labels_path=labels,
+            split=split,
+            scale_mpp=mpp,
+            load=partial(load, image, labels),
+        )
 
     def read(self, mpp: float | None = None) -> LabelledTile:
         """Decode picture, labels and classes.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from functools import partial
 from pathlib import Path
 
 from napari_uninuc.datasets.public.arrays import as_labels, read_mat, read_picture
@@ -51,14 +50,7 @@ def _list(root: Path) -> list[PublicImage]:
         )
     known = [image for image in images if image.stem in splits]
     return [
-        PublicImage(
-            name=f"{splits[image.stem]}/{image.stem}",
-            image_path=image,
-            labels_path=labels,
-            split=splits[image.stem],
-            scale_mpp=0.5,
-            load=partial(_load, image, labels),
-        )
+        PublicImage.of_files(splits[image.stem], image, labels, 0.5, _load)
         for image, labels in paired(
             known, lambda i: info.parent / "Labels" / f"{i.stem}.mat", "Lizard"
         )

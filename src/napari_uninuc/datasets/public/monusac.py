@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from napari_uninuc.datasets.public.arrays import read_picture
@@ -41,14 +40,7 @@ def _list(root: Path) -> list[PublicImage]:
 def _image(root: Path, outlines: Path) -> PublicImage:
     split = "test" if "test" in outlines.relative_to(root).parts[0].lower() else "train"
     image = _picture_of(outlines)
-    return PublicImage(
-        name=f"{split}/{image.stem}",
-        image_path=image,
-        labels_path=outlines,
-        split=split,
-        scale_mpp=0.25,
-        load=partial(_load, image, outlines),
-    )
+    return PublicImage.of_files(split, image, outlines, 0.25, _load)
 
 
 MONUSAC = Layout(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from napari_uninuc.datasets.public.arrays import read_picture
@@ -31,14 +30,7 @@ def _split(root: Path, image: Path) -> str:
 
 def _list(root: Path) -> list[PublicImage]:
     images = [
-        PublicImage(
-            name=f"{_split(root, image)}/{image.stem}",
-            image_path=image,
-            labels_path=outlines,
-            split=_split(root, image),
-            scale_mpp=0.25,
-            load=partial(_load, image, outlines),
-        )
+        PublicImage.of_files(_split(root, image), image, outlines, 0.25, _load)
         for image, outlines in paired(files(root, "**/*.tif"), _outlines_of, "MoNuSeg")
     ]
     return sorted(images, key=lambda image: image.split, reverse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from napari_uninuc.datasets.public.arrays import as_labels, read_npy, read_picture
@@ -18,14 +17,7 @@ def _load(image: Path, labels: Path) -> Loaded:
 
 def _list(root: Path) -> list[PublicImage]:
     return [
-        PublicImage(
-            name=f"{split}/{image.stem}",
-            image_path=image,
-            labels_path=labels,
-            split=split,
-            scale_mpp=0.25,
-            load=partial(_load, image, labels),
-        )
+        PublicImage.of_files(split, image, labels, 0.25, _load)
         for folder, split in _SPLITS.items()
         for image, labels in paired(
             files(root, f"images/{folder}/*.png"),

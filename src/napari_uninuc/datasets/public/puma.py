@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from napari_uninuc.datasets.public.arrays import read_picture
@@ -51,14 +50,7 @@ def _list(root: Path) -> list[PublicImage]:
         names = [image.stem for image in images if _site(image) == site]
         splits |= seeded_split(names, {"test": 0.2, "val": 0.12}, f"puma/{site}")
     return [
-        PublicImage(
-            name=f"{splits[image.stem]}/{image.stem}",
-            image_path=image,
-            labels_path=outlines,
-            split=splits[image.stem],
-            scale_mpp=0.23,
-            load=partial(_load, image, outlines),
-        )
+        PublicImage.of_files(splits[image.stem], image, outlines, 0.23, _load)
         for image, outlines in pairs
     ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from napari_uninuc.datasets.public.arrays import pieces, read_picture
@@ -24,14 +23,7 @@ def _list(root: Path) -> list[PublicImage]:
     patients = {image.parent.name for image, _ in pairs}
     splits = seeded_split(patients, {"test": 0.2, "val": 0.12}, "tnbc")
     return [
-        PublicImage(
-            name=f"{splits[image.parent.name]}/{image.stem}",
-            image_path=image,
-            labels_path=mask,
-            split=splits[image.parent.name],
-            scale_mpp=0.25,
-            load=partial(_load, image, mask),
-        )
+        PublicImage.of_files(splits[image.parent.name], image, mask, 0.25, _load)
         for image, mask in pairs
     ]
 

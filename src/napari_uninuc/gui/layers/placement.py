@@ -96,11 +96,6 @@ class Placement:
         oy, ox = self.origin_yx_image
         return float((y - oy) / self.step), float((x - ox) / self.step)
 
-    def to_image(self, position_yx_tile: tuple[float, float]) -> tuple[float, float]:
-        """Turn tile px into image px of the last two axes."""
-        (y, x), (oy, ox) = position_yx_tile, self.origin_yx_image
-        return oy + self.step * y, ox + self.step * x
-
 
 def unit_factors(units: tuple[Any, ...], into: tuple[Any, ...]) -> npt.NDArray[np.float64] | None:
     """Numbers in one tuple of pint units, times this, are numbers in another.

@@ -18,7 +18,7 @@ from napari_uninuc.core.uncertainty import ReviewWeights
 from napari_uninuc.core.verbs import add_automatic
 from napari_uninuc.datasets.folder import LabelledImage, LabelledTile
 from napari_uninuc.engine.protocol import Annotator
-from napari_uninuc.engine.settings import SegmentSettings
+from napari_uninuc.engine.settings import SegmentSettings, fewest_px
 from napari_uninuc.errors import DatasetError
 from napari_uninuc.evaluation.overlaps import match
 
@@ -78,8 +78,7 @@ def segment_for_review(
     """
     tile, card = labelled.tile, annotator.card
     threshold = card.score_threshold if score_threshold is None else score_threshold
-    mpp = tile.mpp or card.mpp
-    smallest = 1 if mpp is None else int(np.ceil(SegmentSettings().min_area_um2 / mpp**2))
+    smallest = fewest_px(SegmentSettings().min_area_um2, tile.mpp or card.mpp)
     labels = LabelMap(tile.shape)
     for field in annotator.fields(tile):
         found = annotator.segment_field(tile, field, threshold)

@@ -2,13 +2,7 @@
 
 import numpy as np
 import pytest
-
-from napari_uninuc.core.labels import LabelMap
-from napari_uninuc.core.nuclei import Nucleus, Status
-from napari_uninuc.core.uncertainty import ReviewWeights
-from napari_uninuc.datasets.folder import LabelledTile
-from napari_uninuc.errors import DatasetError
-from napari_uninuc.evaluation.review import (
+from review_cases import (
     ReviewCase,
     evaluate_review,
     n_met,
@@ -18,6 +12,12 @@ from napari_uninuc.evaluation.review import (
     tune_weights,
     wrong_nuclei,
 )
+
+from napari_uninuc.core.labels import LabelMap
+from napari_uninuc.core.nuclei import Nucleus, Status
+from napari_uninuc.core.uncertainty import ReviewWeights
+from napari_uninuc.datasets.folder import LabelledTile
+from napari_uninuc.errors import DatasetError
 from napari_uninuc.testing import FakeAnnotator, make_tile
 
 
