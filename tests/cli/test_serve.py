@@ -56,11 +56,8 @@ def test_files_that_are_not_there(refused, tmp_path, key_file):
     assert "nothing there" in refused("serve", "--tls-cert", gone, "--tls-key", gone)
 
 
-def test_tls_files_that_are_no_certificate(refused, key_file, random_model):
-    line = refused(
-        *("serve", "--port", 0, "--model", random_model),
-        *("--tls-cert", key_file, "--tls-key", key_file),
-    )
+def test_tls_files_that_are_no_certificate(refused, key_file):
+    line = refused("serve", "--port", 0, "--tls-cert", key_file, "--tls-key", key_file)
     assert "PEM" in line
 
 

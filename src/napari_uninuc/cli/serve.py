@@ -71,10 +71,7 @@ def serve(
         raise click.ClickException(
             f"uninuc serve needs {' and '.join(missing)}: pip install 'napari-uninuc[serve]'"
         )
-    from napari_uninuc.engine.annotator import load_annotator
-    from napari_uninuc.serve.asking import Desk
     from napari_uninuc.serve.guard import is_loopback
-    from napari_uninuc.serve.running import listen, make_server
 
     key = _read_key(key_file)
     if key is None and not is_loopback(host):
@@ -83,7 +80,14 @@ def serve(
             "letters and digits into a file and pass --key-file FILE, or set UNINUC_KEY"
         )
     tls = _tls_files(tls_cert, tls_key)
+    from napari_uninuc.serve.running import check_tls, listen, make_server
+
+    if tls is not None:
+        check_tls(*tls)
     socket = listen(host, port)
+    from napari_uninuc.engine.annotator import load_annotator
+    from napari_uninuc.serve.asking import Desk
+
     desk = Desk(load_annotator(model, device, notice=report_warning), _say)
     try:
         server = make_server(desk, host=host, key=key, names=names, tls=tls)

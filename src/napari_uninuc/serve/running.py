@@ -17,7 +17,7 @@ from napari_uninuc.serve.asking import Desk
 from napari_uninuc.serve.guard import Guard
 from napari_uninuc.wire.constants import HEADERS_S
 
-__all__ = ["listen", "make_server"]
+__all__ = ["check_tls", "listen", "make_server"]
 
 _CONNECTIONS = 512
 _CONNECTIONS_A_PEER = 256
@@ -82,6 +82,23 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def check_tls(certificate: Path, key: Path) -> None:
+    """Read the files before anything slow is done.
+
+    Raises
+    ------
+    OutputError
+        They cannot be read or do not belong together.
+    """
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as problem:
+        raise OutputError(
+            f"{certificate}, {key}: expected a certificate and its key as PEM "
+            f"({problem.strerror or problem}); check the files"
+        ) from None
+
+
 def make_server(
     desk: Desk,
     *,
@@ -98,20 +115,7 @@ def make_server(
     key : clients must send; None asks for none
     names : further names it is asked for by
     tls : certificate and key, PEM
-
-    Raises
-    ------
-    OutputError
-        TLS files that cannot be read or do not belong together.
     """
-    if tls is not None:
-        try:
-            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(*tls)
-        except (OSError, ssl.SSLError) as problem:
-            raise OutputError(
-                f"{tls[0]}, {tls[1]}: expected a certificate and its key as PEM "
-                f"({problem.strerror or problem}); check the files"
-            ) from None
     application: Any = Application(desk, Guard(key, host, names))
     config = uvicorn.Config(
         application,
