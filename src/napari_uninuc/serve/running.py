@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -54,6 +55,16 @@ class _BoundedProtocol(H11Protocol):
             del self._open[self._peer]
         super().connection_lost(exc)
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP; close where an answer to what came before is under way.
+
+        uvicorn 0.54 fails there: h11 lets it send nothing more.
+        """
+        try:
+            super().send_400_response(msg)
+        except h11.LocalProtocolError:
+            self.transport.close()
+
     def _give_up(self) -> None:
         if self.cycle is None:
             self.transport.close()
@@ -73,6 +84,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host.strip("[]"), port))
+        listener.listen(_CONNECTIONS)  # who comes while the model is loaded waits
     except OSError as problem:
         listener.close()
         reason = problem.strerror or str(problem)
