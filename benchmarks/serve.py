@@ -8,6 +8,7 @@ Each part starts servers of its own in processes of their own. Linux and macOS.
 import contextlib
 import json
 import os
+import queue
 import random
 import re
 import socket
@@ -203,12 +204,27 @@ class Distance:
                     threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
 
     def _carry(self, one: socket.socket, other: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while content := one.recv(2**16):
-                # Kept in order by the one thread of a direction; close enough for small requests.
-                time.sleep(self._seconds)
-                other.sendall(content)
-            other.shutdown(socket.SHUT_WR)
+        """Read at once and pass on later: what follows is not held up by what went before."""
+        on_the_way: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+
+        def deliver() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    due, content = on_the_way.get()
+                    time.sleep(max(0.0, due - time.monotonic()))
+                    if not content:
+                        other.shutdown(socket.SHUT_WR)
+                        return
+                    other.sendall(content)
+
+        threading.Thread(target=deliver, daemon=True).start()
+        content = b"-"
+        while content:
+            try:
+                content = one.recv(2**16)
+            except OSError:
+                content = b""
+            on_the_way.put((time.monotonic() + self._seconds, content))
 
     def close(self) -> None:
         """Take no more connections."""

@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from qupath import automask_body, box_body, check, png_of, raster, rings_of, sam3_body
+from scipy import ndimage
 from skimage import data
 
 from napari_uninuc.core.prompts import Prompt
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.annotator import load_annotator
 from napari_uninuc.engine.predictor import Predictor
-from napari_uninuc.serve.scale import CANDIDATES_MPP
+from napari_uninuc.serve.scale import Scale
 
 RGB = np.ascontiguousarray(data.immunohistochemistry()[100:292, 80:240])
 SHAPE = RGB.shape[:2]
@@ -71,10 +73,22 @@ def test_features_are_the_means_under_each_mask(server, labels):
     assert server.engine.features(tile, []).shape[0] == 0
 
 
+def drawn_nuclei():
+    """Discs of 7 um in the colours of H&E, 512 px of 0.25 um."""
+    ys, xs = np.mgrid[:512, :512]
+    rgb = np.full((512, 512, 3), (236, 214, 226), float)
+    rgb[(ys % 56 - 28) ** 2 + (xs % 56 - 28) ** 2 <= 14**2] = (96, 70, 140)
+    rgb += np.random.default_rng(0).normal(0, 4, rgb.shape)
+    return ndimage.gaussian_filter(rgb, (0.7, 0.7, 0)).clip(0, 255).astype(np.uint8)
+
+
 def test_a_scale_is_guessed_from_the_nuclei(server):
-    """The whole tile, whose pixels have 0.25 to 0.5 um (20x to 40x), and the same at half size."""
-    whole = Tile.from_array(data.immunohistochemistry())
-    half = Tile.from_array(data.immunohistochemistry()[::2, ::2])
-    guesses = [server.desk.scales.guess(tile) for tile in (whole, half)]
-    assert all(guess.guessed and guess.mpp in CANDIDATES_MPP for guess in guesses)
-    assert guesses[1].mpp == 2 * guesses[0].mpp
+    rgb = drawn_nuclei()
+    half = np.asarray(Image.fromarray(rgb).resize((256, 256), Image.Resampling.BOX))
+    guesses = [server.desk.scales.guess(Tile.from_array(pixels)) for pixels in (rgb, half)]
+    assert guesses == [Scale(0.25, guessed=True), Scale(0.5, guessed=True)]
+
+
+def test_where_no_nucleus_is_the_models_own_scale_is_taken(server):
+    glass = Tile.from_array(np.full((300, 300, 3), 240, np.uint8))
+    assert server.desk.scales.guess(glass) == Scale(0.25, guessed=True)
