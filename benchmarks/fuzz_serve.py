@@ -85,7 +85,8 @@ class Fuzzer:
         sent.raise_for_status()
         return lease
 
-    def _made(self) -> tuple[bytes, bool]:
+    def _made(self) -> tuple[bytes, bool, bool]:
+        """Request, whether as much comes as it says, whether the client leaves at once."""
         rng = self._rng
         method, path, body = self._asked()
         if rng.random() < 0.05:
@@ -97,9 +98,8 @@ class Fuzzer:
         if rng.random() < 0.15:
             headers[rng.randrange(len(headers))] = rng.choice(_HEADERS)
         request = b"\r\n".join([*lines, *headers, b"", body])
-        if rng.random() < 0.05:
-            request = self._torn(request)
-        return request, rng.random() < 0.05
+        whole = rng.random() >= 0.05
+        return (request if whole else self._torn(request)), whole, rng.random() < 0.05
 
     def _asked(self) -> tuple[str, str, bytes]:
         """Method, path and body of a request that is nearly right."""
@@ -162,14 +162,15 @@ class Fuzzer:
             torn[start:start] = torn[start : start + rng.randrange(2000)] * rng.randrange(1, 5)
         return bytes(torn)
 
-    def _send(self, request: bytes, leave: bool) -> int:
+    def _send(self, request: bytes, whole: bool, leave: bool) -> int:
         """Status of the answer; 0 where there is none."""
         try:
             with socket.create_connection(("127.0.0.1", self._port), timeout=60) as connection:
                 connection.sendall(request)
                 if leave:
                     return 0
-                connection.shutdown(socket.SHUT_WR)
+                if not whole:
+                    connection.shutdown(socket.SHUT_WR)
                 answer = connection.recv(64)
         except OSError:
             return 0

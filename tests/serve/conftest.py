@@ -23,12 +23,13 @@ class Server:
     port : it listens at
     """
 
-    def __init__(self, engine, *, key=None, port=0):
+    def __init__(self, engine, *, key=None, port=0, tls=None):
         self.engine, self.said = engine, []
+        self._scheme = "http" if tls is None else "https"
         self.desk = Desk(engine, self.said.append)
         self._socket = listen("127.0.0.1", port)
         self.port = self._socket.getsockname()[1]
-        self._server = make_server(self.desk, host="127.0.0.1", key=key)
+        self._server = make_server(self.desk, host="127.0.0.1", key=key, tls=tls)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],))
         self._thread.start()
         while not self._server.started:
@@ -37,7 +38,7 @@ class Server:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
 
     @property
     def application(self):

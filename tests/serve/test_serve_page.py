@@ -2,17 +2,22 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
+from packaging.requirements import Requirement
 
 from napari_uninuc.serve import bodies, leases, room, running
 from napari_uninuc.wire import constants
 
-PAGE = (Path(__file__).parents[2] / "docs/serve.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/serve.md").read_text(encoding="utf-8")
 COMMANDS = [token.content for token in MarkdownIt("commonmark").parse(PAGE) if token.info == "bash"]
 
 
@@ -41,6 +46,16 @@ def test_curl_gets_what_the_page_promises(server, png, tmp_path):
     assert feature["properties"]["objectType"] == "annotation"
     assert len(json.loads(everything)) > 20
     assert json.loads(info)["protocol"] == 1
+
+
+def test_the_installation_without_torch_names_all_the_package_needs():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = [Requirement(text) for text in project["dependencies"]]
+    torch = {"sam2", "safetensors", "timm", "torch", "torchvision"}
+    (command,) = re.findall(r"^pip install (\"napari\[pyqt6\](?:.*\\\n)*.*)$", PAGE, re.MULTILINE)
+    named = {Requirement(word).name for word in shlex.split(command.replace("\\\n", " "))}
+    assert {each.name for each in needed} - torch <= named
+    assert not named & torch
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from napari_uninuc.serve.answers import Engine
 __all__ = ["Scale", "Scales"]
 
 CANDIDATES_MPP = (0.25, 0.5, 1.0, 0.125)
-"""A 40x scan at full zoom, at a half, a quarter, and doubled; the first is taken where nothing speaks for another."""
+"""A 40x scan at full zoom, at a half, a quarter, and doubled."""
 TYPICAL_UM = 7.5
 """Diameter of a nucleus as they usually are."""
 _SPREAD = 0.35
