@@ -13,6 +13,7 @@ __all__ = [
     "OutputError",
     "PromptError",
     "RecipeError",
+    "ServerError",
     "SessionError",
     "UniNucError",
 ]
@@ -67,6 +68,10 @@ class OutputError(UniNucError, OSError):
 
 class SessionError(UniNucError, OSError):
     """A saved session that is missing, damaged or another picture's, or that cannot be kept."""
+
+
+class ServerError(UniNucError, OSError):
+    """A server that does not answer, refuses, or speaks another protocol."""
 
 
 class DeviceError(UniNucError, RuntimeError):

@@ -8,7 +8,7 @@ from napari_uninuc import __version__
 from napari_uninuc.cli import app
 from napari_uninuc.errors import ImageError
 
-COMMANDS = ("convert", "demo", "doctor", "evaluate", "models", "segment", "train")
+COMMANDS = ("convert", "demo", "doctor", "evaluate", "models", "segment", "serve", "train")
 
 
 def uninuc_process(*words):

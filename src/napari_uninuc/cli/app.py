@@ -21,6 +21,7 @@ from napari_uninuc.cli.leave_out import leave_out
 from napari_uninuc.cli.messages import one_line, report_error
 from napari_uninuc.cli.models import models
 from napari_uninuc.cli.segment import segment
+from napari_uninuc.cli.serve import serve
 from napari_uninuc.cli.slide import slide
 from napari_uninuc.cli.train import train
 from napari_uninuc.errors import UniNucError
@@ -59,6 +60,7 @@ for _command in (
     demo,
     segment,
     slide,
+    serve,
     convert,
     export,
     train,

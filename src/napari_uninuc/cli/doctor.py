@@ -16,6 +16,7 @@ from napari_uninuc.errors import UniNucError
 _PACKAGES = (
     *("torch", "torchvision", "timm", "sam2", "safetensors", "numpy", "scipy", "scikit-image"),
     *("pandas", "pillow", "tifffile", "imagecodecs", "zarr", "pydantic", "click"),
+    *("starlette", "uvicorn", "httpx"),
     *("napari", "npe2", "qtpy", "PyQt6", "PySide6"),
 )
 

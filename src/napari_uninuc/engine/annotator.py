@@ -1,17 +1,21 @@
 """The annotator on torch: live answers from a cached embedding; the CPU when a GPU is full."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from napari_uninuc.core.geometry import Field
+from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.prompts import Answer, Prompt
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.automatic import Steps, find_in_field, steps_in_field
 from napari_uninuc.engine.device import device_name
+from napari_uninuc.engine.features import pooled_features
 from napari_uninuc.engine.full_device import where_it_fits
 from napari_uninuc.engine.interactive import answer_prompt
 from napari_uninuc.engine.loading import load_engine
@@ -202,6 +206,10 @@ class TorchAnnotator:
     def answer(self, tile: Tile, prompt: Prompt) -> Answer:
         """Outline what a prompt means; see `Annotator`."""
         return self._where_it_fits(lambda engine: answer_prompt(engine, tile, prompt))
+
+    def features(self, tile: Tile, masks: Sequence[InstanceMask]) -> npt.NDArray[np.float32]:
+        """What the embedding holds under each mask; see `engine.protocol.Describer`."""
+        return self._where_it_fits(lambda engine: pooled_features(engine, tile, masks))
 
     def memory_bytes(self) -> int:
         """Bytes of weights and cached embeddings."""

@@ -3,13 +3,16 @@
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from napari_uninuc.core.detections import Detections
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.prompts import Answer, Prompt
 from napari_uninuc.core.tile import Tile
 
-__all__ = ["Annotator", "AnnotatorCard", "FoundNucleus", "Proposer"]
+__all__ = ["Annotator", "AnnotatorCard", "Describer", "FoundNucleus", "Proposer"]
 
 
 class Proposer(Protocol):
@@ -171,4 +174,21 @@ class Annotator(Protocol):
 
     def memory_bytes(self) -> int:
         """Bytes of weights and of cached embeddings, wherever they are."""
+        ...
+
+
+class Describer(Protocol):
+    """Says what nuclei look like to the model, so that like ones can be found."""
+
+    def features(self, tile: Tile, masks: Sequence[InstanceMask]) -> npt.NDArray[np.float32]:
+        """What the embedding holds under each mask; encodes the fields it must.
+
+        Parameters
+        ----------
+        masks : px of the tile, with at least one pixel inside it each
+
+        Returns
+        -------
+        features : (N, C) float32; rows of one tile can be compared, those of two need not
+        """
         ...

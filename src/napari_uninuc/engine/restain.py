@@ -1,5 +1,8 @@
 """Immunohistochemistry shown to a model that was taught on H&E: brown is painted pale pink."""
 
+from collections import OrderedDict
+from threading import Lock
+
 import numpy as np
 import numpy.typing as npt
 from skimage.color import rgb_from_hed
@@ -18,6 +21,8 @@ _LEAST_SHARE = 0.95
 """Of 246 H&E pictures (five data sets) one lies above, the sample tile with 0.998 far above."""
 _EOSIN_PER_DAB = 0.15
 """Pale enough for blue nuclei to be seen through it."""
+_REMEMBERED_BYTES = 2**26
+"""Of restained pictures beside the last one."""
 
 
 def is_immunohistochemistry(tile: Tile) -> bool:
@@ -56,17 +61,33 @@ def restained(tile: Tile) -> Tile:
 
 
 class StainViews:
-    """What of a tile the model is shown; remembers the last tile's views."""
+    """What of a tile the model is shown; remembers the views of the last tiles.
+
+    Several people may work at a picture each, by turns: none makes the other's be painted again.
+    """
 
     def __init__(self) -> None:
-        self._views: tuple[Tile, ...] = ()
+        self._views: OrderedDict[tuple[object, ...], tuple[Tile, ...]] = OrderedDict()
+        self._lock = Lock()
 
     def of(self, tile: Tile) -> tuple[Tile, ...]:
         """The tile itself and, where it is immunohistochemistry, the tile restained."""
-        if not self._views or self._views[0] is not tile:
-            other = (restained(tile),) if is_immunohistochemistry(tile) else ()
-            self._views = (tile, *other)
-        return self._views
+        key = (tile.digest, tile.brown, tile.mpp, tile.origin_yx_slide, tile.name)
+        with self._lock:
+            others = self._views.get(key)
+        if others is None:
+            others = (restained(tile),) if is_immunohistochemistry(tile) else ()
+        with self._lock:
+            self._views[key] = others
+            self._views.move_to_end(key)
+            while len(self._views) > 1 and self._nbytes() > _REMEMBERED_BYTES:
+                self._views.popitem(last=False)
+        return (tile, *others)
+
+    def _nbytes(self) -> int:
+        """Bytes held, as if no tile and its key took less than 64 kB: bounds their number."""
+        views = self._views.values()
+        return sum(2**16 + sum(each.rgb.nbytes for each in others) for others in views)
 
 
 def _amounts(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 import numpy as np
 from torch import Tensor
 
-from napari_uninuc.core.instances import InstanceMask, resolve_overlaps
+from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.answering import Answers, FieldAnswers
@@ -17,7 +18,7 @@ from napari_uninuc.engine.full_device import where_it_fits
 from napari_uninuc.engine.owners import owners_of
 from napari_uninuc.engine.postprocess import without_crumbs
 from napari_uninuc.engine.requests import PromptBatch
-from napari_uninuc.engine.settings import SegmentSettings, fewest_px
+from napari_uninuc.engine.settling import settled
 from napari_uninuc.engine.torch_engine import TorchEngine
 
 __all__ = ["Notice", "Progress", "SetPicture"]
@@ -98,7 +99,7 @@ class SetPicture:
         ----------
         timings : seconds of "encode", "detect" and "masks" so far; added to
         """
-        defaults, card = SegmentSettings(), self._engine.card
+        card = self._engine.card
         find = partial(
             find_in_field,
             tile=self.tile,
@@ -114,23 +115,16 @@ class SetPicture:
             if progress is not None:
                 progress(done, len(self.fields))
         began = time.perf_counter()
-        area = defaults.min_area_um2 if min_area_um2 is None else min_area_um2
-        kept = resolve_overlaps(
+        result = settled(
             instances,
-            self.tile.shape,
-            max_overlap=defaults.max_overlap,
-            min_area=fewest_px(area, self.tile.mpp or card.mpp),
+            self.tile,
+            self._engine.config.classes,
+            card.mpp,
+            timings,
+            min_area_um2=min_area_um2,
         )
         timings["masks"] += time.perf_counter() - began
-        return self._described(kept, timings)
-
-    def _described(self, kept: list[InstanceMask], timings: dict[str, float]) -> Segmentation:
-        """Make a segmentation with a column more, predicted_iou."""
-        classes = self._engine.config.classes
-        result = Segmentation.from_instances(kept, self.tile.shape, classes, timings)
-        ious = np.array([mask.predicted_iou for mask in kept], np.float64)
-        result.table["predicted_iou"] = ious[result.table["id"].to_numpy() - 1]
-        return result
+        return replace(result, timings=dict(timings))
 
     def _where_it_fits(self, work: Callable[[TorchEngine], _Result]) -> _Result:
         return where_it_fits(self._engine, work, self._tell)

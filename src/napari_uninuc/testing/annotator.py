@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -53,7 +53,7 @@ class FakeAnnotator:
 
     An inside click adds the blob under it and a disc; an outside click cuts a disc out; a box
     takes the blobs in it or, where there are none, its ellipse. Clicks work in their order, on
-    the previous mask where there is one. Scores lie in [0.5, 1].
+    the previous mask where there is one. Scores lie in [0.5, 1]. It is a `Describer` too.
 
     Parameters
     ----------
@@ -162,6 +162,15 @@ class FakeAnnotator:
             InstanceMask(*tight_crop(part, (y0, x0)), 1.0, 0, 0.9) for part in (meant, raw)
         )
         return Answer(mask, MaskLogits.from_mask(drawn))
+
+    def features(self, tile: Tile, masks: Sequence[InstanceMask]) -> npt.NDArray[np.float32]:
+        """Mean colour and root of the area of each mask."""
+        rows = []
+        for mask in masks:
+            (y0, x0, y1, x1), inside = mask.box_yxyx, mask.mask
+            colour = tile.rgb[y0:y1, x0:x1][inside].mean(axis=0)
+            rows.append([*colour, math.sqrt(mask.area)])
+        return np.array(rows, np.float32).reshape(len(masks), 4)
 
     def memory_bytes(self) -> int:
         """Bytes of the blobs found so far."""

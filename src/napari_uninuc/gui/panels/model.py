@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel
+from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QLineEdit
 
+from napari_uninuc.client.address import ServerAddress
 from napari_uninuc.errors import UniNucError
 from napari_uninuc.gui.panels.frame import Panel, button, row
 from napari_uninuc.gui.window.notices import tell_problem, warn
@@ -30,15 +31,29 @@ class ModelPanel(Panel):
         self.from_file = button(
             "From file...", "Load a model file (.safetensors) that lies beside its card.toml."
         )
+        self.server = QLineEdit()
+        self.server.setPlaceholderText("http://computer:8000")
+        self.server.setToolTip("Where 'uninuc serve' runs, as it prints the address.")
+        self.key = QLineEdit()
+        self.key.setPlaceholderText("key")
+        self.key.setToolTip("The server's key; empty where it asks for none. It is not kept.")
+        self.key.setEchoMode(QLineEdit.EchoMode.Password)
+        self.on_server = button(
+            "On a server", "Let a server compute. Corrections and their record stay here."
+        )
         self.state = QLabel()
         self.state.setWordWrap(True)
         self.column.addWidget(row(self.model, self.from_file))
         self.column.addWidget(self.device)
+        self.column.addWidget(row(self.server, self.key, self.on_server))
         self.column.addWidget(self.state)
         self._list_models()
         self.model.activated.connect(self._on_choice)
         self.device.activated.connect(self._on_choice)
         self.from_file.clicked.connect(self._on_file)
+        self.on_server.clicked.connect(self._on_server)
+        self.server.returnPressed.connect(self._on_server)
+        self.key.returnPressed.connect(self._on_server)
         workbench.models.changed.connect(self._show)
         self._timer = QTimer(self)
         self._timer.setInterval(_EVERY_MS)
@@ -87,6 +102,14 @@ class ModelPanel(Panel):
             self.model.addItem(Path(path).parent.name, path)
             self.model.setCurrentIndex(self.model.count() - 1)
             self._on_choice()
+
+    def _on_server(self) -> None:
+        try:
+            address = ServerAddress.of(self.server.text(), self.key.text())
+        except UniNucError as problem:
+            tell_problem(problem)
+            return
+        self._workbench.models.use(address, "server")
 
     def _show(self) -> None:
         models = self._workbench.models

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from psygnal import Signal
 
+from napari_uninuc.client.address import ServerAddress
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.prompts import Answer, Prompt
 from napari_uninuc.core.tile import Tile
@@ -19,16 +20,44 @@ from napari_uninuc.gui.work.jobs import Worker
 
 __all__ = ["Loader", "ModelSlot", "load_bundled"]
 
-Loader = Callable[[str | Path, str], Annotator]
-"""Makes an annotator of a model (id or path) and a device; called in the worker."""
+Model = str | Path | ServerAddress
+"""An id, a path, or a server that has one."""
+Loader = Callable[[Model, str], Annotator]
+"""Makes an annotator of a model and a device; called in the worker."""
 
 
-def load_bundled(model: str | Path, device: str) -> Annotator:
-    """Load a model on torch; imports torch only when called."""
+def load_bundled(model: Model, device: str) -> Annotator:
+    """Load a model on torch, imported only now; or reach a server, without torch.
+
+    Raises
+    ------
+    ModelNotFoundError
+        What it takes is not installed.
+    ServerError
+        See `napari_uninuc.client.annotator.connect`.
+    """
+    if isinstance(model, ServerAddress):
+        return _connected(model)
     with _without_triton():
-        from napari_uninuc.engine.annotator import load_annotator
+        try:
+            from napari_uninuc.engine.annotator import load_annotator
+        except ModuleNotFoundError as problem:
+            raise ModelNotFoundError(
+                f"no model can compute here, {problem.name} is not installed; choose a server "
+                "under Model, or pip install 'napari-uninuc[all]'"
+            ) from None
 
         return load_annotator(model, device, embeddings_gb=None if preferences().embeddings else 0)
+
+
+def _connected(address: ServerAddress) -> Annotator:
+    try:
+        from napari_uninuc.client.annotator import connect
+    except ModuleNotFoundError as problem:
+        raise ModelNotFoundError(
+            f"a server needs {problem.name}: pip install 'napari-uninuc[client]'"
+        ) from None
+    return connect(address)
 
 
 @contextmanager
@@ -84,7 +113,8 @@ class ModelSlot:
     changed : a model is being loaded, was loaded, or failed to
     notices : what the model said and nobody has read yet
     seconds : "encode" and "click": how long the last one took
-    wanted : (model, device) asked for last, None where that failed or its device was full since
+    wanted : (model, device) asked for last, None where that failed, its device was full or its
+        server away since
     """
 
     changed = Signal()
@@ -100,7 +130,7 @@ class ModelSlot:
         self._annotator: Annotator | None = None
         self.seconds: dict[str, float] = {}
         self.notices: list[str] = []
-        self.wanted: tuple[str, str] | None = None
+        self.wanted: tuple[str | ServerAddress, str] | None = None
         self._loading = 0
 
     @property
@@ -125,9 +155,10 @@ class ModelSlot:
             raise ModelNotFoundError("no model is loaded; choose one under Model")
         return self._annotator
 
-    def use(self, model: str | Path = "uninuc-n", device: str = "auto") -> None:
+    def use(self, model: Model = "uninuc-n", device: str = "auto") -> None:
         """Load a model in the worker, unless it is the one wanted last and still where it was."""
-        wanted = (str(model), device)
+        on_server = isinstance(model, ServerAddress)
+        wanted = (model if isinstance(model, ServerAddress) else str(model), device)
         if wanted == self.wanted:
             return
         self.wanted = wanted
@@ -141,7 +172,7 @@ class ModelSlot:
 
         self._loading += 1
         self._worker.submit(
-            f"Loading {Path(model).name}",
+            f"Connecting to {model}" if on_server else f"Loading {Path(str(model)).name}",
             work,
             on_done=lambda _: self._loaded(),
             on_error=self._failed,

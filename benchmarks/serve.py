@@ -1,0 +1,372 @@
+"""Measure `uninuc serve`: exactness, waiting, fairness, hostile requests, servers that are killed.
+
+python benchmarks/serve.py [--part NAME]... [--requests 200] [--fuzz 10000] [--kills 100]
+
+Each part starts servers of its own in processes of their own. Linux and macOS.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import random
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from fuzz_serve import Fuzzer
+from skimage import data
+
+from napari_uninuc.client.address import ServerAddress
+from napari_uninuc.client.annotator import connect
+from napari_uninuc.core.classes import ClassPalette
+from napari_uninuc.core.prompts import Prompt
+from napari_uninuc.core.tile import Tile
+from napari_uninuc.session import AnnotationSession
+from napari_uninuc.session.autosave import Autosave, restore
+from napari_uninuc.testing import make_tile
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/serve"))
+from qupath import Extension, automask_body, box_body, png_of, raster
+
+_ROUND_TRIP_S = 0.05
+_CLIENTS = 4
+_FAKE = """
+import sys, threading
+from napari_uninuc.serve.asking import Desk
+from napari_uninuc.serve.running import listen, make_server
+from napari_uninuc.testing import FakeAnnotator
+socket = listen("127.0.0.1", int(sys.argv[1]))
+desk = Desk(FakeAnnotator(), lambda text: print(text, file=sys.stderr))
+print(f"http://127.0.0.1:{socket.getsockname()[1]}/sam/", flush=True)
+print("Ctrl+C stops.", flush=True)
+make_server(desk, host="127.0.0.1", key=None).run(sockets=[socket])
+"""
+_REAL = "from napari_uninuc.cli.app import main; main()"
+
+
+class Server:
+    """A server in a process of its own.
+
+    Parameters
+    ----------
+    fake : with the annotator for tests, which starts at once
+    port : 0 takes any
+    """
+
+    def __init__(self, *, fake: bool = False, port: int = 0) -> None:
+        words = [_FAKE, str(port)] if fake else [_REAL, "serve", "--port", str(port)]
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  # lives as long as this
+        self.process = subprocess.Popen(
+            [sys.executable, "-u", "-c", *words],
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.port = 0
+        for line in self.process.stdout:
+            found = re.search(r"http://127\.0\.0\.1:(\d+)/sam/", line)
+            self.port = int(found.group(1)) if found else self.port
+            if line.startswith("Ctrl+C"):
+                return
+        raise SystemExit(self.errors())
+
+    def errors(self) -> str:
+        """What it wrote to standard error."""
+        self._errors.seek(0)
+        return self._errors.read()
+
+    def megabytes(self) -> float:
+        """Resident memory."""
+        told = subprocess.run(
+            ["ps", "-o", "rss=", "-p", str(self.process.pid)], capture_output=True, check=True
+        )
+        return int(told.stdout) / 1024
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+
+@contextlib.contextmanager
+def serving(**options: Any) -> Iterator[Server]:
+    """Run a server for a block."""
+    server = Server(**options)
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+def picture(side: int) -> np.ndarray:
+    """Real tissue of `side` px, mirrored where the sample is smaller."""
+    tissue = data.immunohistochemistry()
+    return np.ascontiguousarray(np.pad(tissue, [(0, 512)] * 2 + [(0, 0)], "reflect")[:side, :side])
+
+
+def p95_ms(seconds: list[float]) -> float:
+    """95th percentile, ms."""
+    return 1e3 * float(np.percentile(seconds, 95))
+
+
+def boxes(found: list[dict[str, Any]]) -> list[list[int]]:
+    """Box (x0, y0, x1, y1) of each feature."""
+    rings = [np.array(each["geometry"]["coordinates"][0], float) for each in found]
+    return [[*ring.min(axis=0).astype(int), *ring.max(axis=0).astype(int)] for ring in rings]
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds a call takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def exactness(_options: dict[str, int]) -> str:
+    """Rasters of all answered shapes against the predictor's and the annotator's own masks."""
+    from napari_uninuc.engine.annotator import load_annotator
+    from napari_uninuc.engine.predictor import Predictor
+
+    rgb = picture(512)
+    annotator = load_annotator()
+    predictor = Predictor(annotator.engine)
+    predictor.set_image(rgb, mpp=0.25)
+    own = predictor.segment()
+    tile = Tile.from_array(rgb, 0.25)
+    with serving() as server:
+        qupath = Extension("127.0.0.1", server.port, "/0.25um/sam/")
+        found = qupath.post("automask", automask_body(png_of(rgb)))
+        painted = np.zeros(tile.shape, int)
+        for feature, id_ in zip(found, own.table["id"], strict=True):
+            painted[raster(feature, tile.shape)] = id_
+        wrong = int((painted != own.labels).sum())
+        asked = boxes(found)[:50]
+        for x0, y0, x1, y1 in asked:
+            answered = qupath.prompt(box_body(png_of(rgb), [int(v) for v in (x0, y0, x1, y1)]))
+            mask = annotator.answer(tile, Prompt(box_yxyx=(y0, x0, y1, x1))).mask
+            expected = np.zeros(tile.shape, bool)
+            top, left, bottom, right = mask.box_yxyx
+            expected[top:bottom, left:right] = mask.mask
+            shown = raster(answered[0], tile.shape) if answered else np.zeros(tile.shape, bool)
+            wrong += int((shown != expected).sum())
+    annotator.close()
+    return f"{len(found)} nuclei and {len(asked)} prompts, {wrong} px differ (floor: 0)"
+
+
+def second_prompt(options: dict[str, int]) -> str:
+    """QuPath's request on a picture that was asked about before, everything included."""
+    png = png_of(picture(1024))
+    with serving() as server:
+        qupath = Extension("127.0.0.1", server.port, "/0.25um/sam/")
+        asked = boxes(qupath.post("automask", automask_body(png)))
+        bodies = [box_body(png, [int(v) for v in box]) for box in asked]
+        first = timed(lambda: qupath.prompt(bodies[0]))
+        seconds = [
+            timed(lambda k=k: qupath.prompt(bodies[k % len(bodies)]))
+            for k in range(options["requests"])
+        ]
+    return (
+        f"1,024 px, PNG of {len(png) / 1e6:.1f} MB: p50 {1e3 * np.median(seconds):.0f} ms, "
+        f"p95 {p95_ms(seconds):.0f} ms, first {1e3 * first:.0f} ms (floor: p95 100, aim 60)"
+    )
+
+
+class Distance:
+    """A port whose bytes reach a server later, and come back later."""
+
+    def __init__(self, port: int, seconds: float) -> None:
+        self._port, self._seconds = port, seconds
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._port))
+                for one, other in ((near, far), (far, near)):
+                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
+
+    def _carry(self, one: socket.socket, other: socket.socket) -> None:
+        """Read at once and pass on later: what follows is not held up by what went before."""
+        on_the_way: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+
+        def deliver() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    due, content = on_the_way.get()
+                    time.sleep(max(0.0, due - time.monotonic()))
+                    if not content:
+                        other.shutdown(socket.SHUT_WR)
+                        return
+                    other.sendall(content)
+
+        threading.Thread(target=deliver, daemon=True).start()
+        content = b"-"
+        while content:
+            try:
+                content = one.recv(2**16)
+            except OSError:
+                content = b""
+            on_the_way.put((time.monotonic() + self._seconds, content))
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._listener.close()
+
+
+def far_away(options: dict[str, int]) -> str:
+    """A window's click, press to changed crop, over 50 ms of round trip."""
+    tile = Tile.from_array(picture(1024), 0.25)
+    with serving() as server:
+        distance = Distance(server.port, _ROUND_TRIP_S / 2)
+        remote = connect(ServerAddress(f"http://127.0.0.1:{distance.port}"))
+        field = remote.fields(tile)[0]
+        found = remote.segment_field(tile, field, remote.card.score_threshold)
+        prompts = [Prompt(box_yxyx=one.mask.box_yxyx) for one in found]
+        seconds = [
+            timed(lambda k=k: remote.answer(tile, prompts[k % len(prompts)]))
+            for k in range(options["requests"])
+        ]
+        remote.close()
+        distance.close()
+    return (
+        f"p50 {1e3 * np.median(seconds):.0f} ms, p95 {p95_ms(seconds):.0f} ms (floor: 250, aim 150)"
+    )
+
+
+def fairness(options: dict[str, int]) -> str:
+    """Four clients at once, each with a picture of its own; the slowest against one alone."""
+    rgb = picture(1024)
+    tiles = [Tile.from_array(np.roll(rgb, 64 * k, axis=1), 0.25) for k in range(_CLIENTS)]
+    with serving() as server:
+        made = [connect(ServerAddress(f"http://127.0.0.1:{server.port}")) for _ in tiles]
+        places = [(y, x) for y in (90.0, 300.0) for x in (80.0, 400.0)]
+        prompts = [Prompt(box_yxyx=(y, x, y + 24, x + 24)) for y, x in places]
+        for remote, tile in zip(made, tiles, strict=True):
+            remote.answer(tile, prompts[0])
+
+        def work(k: int, seconds: list[float]) -> None:
+            for n in range(options["requests"]):
+                ask = partial(made[k].answer, tiles[k], prompts[n % len(prompts)])
+                seconds.append(timed(ask))
+
+        alone: list[float] = []
+        work(0, alone)
+        together: list[list[float]] = [[] for _ in tiles]
+        threads = [threading.Thread(target=work, args=(k, each)) for k, each in enumerate(together)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for remote in made:
+            remote.close()
+    slowest = max(p95_ms(each) for each in together)
+    return (
+        f"alone p95 {p95_ms(alone):.0f} ms, slowest of {_CLIENTS} {slowest:.0f} ms: "
+        f"{slowest / p95_ms(alone):.1f} times (floor: 5, aim 4)"
+    )
+
+
+def hostile(options: dict[str, int]) -> str:
+    """Damaged requests; what the server wrote, and how much larger it has become."""
+    png = png_of(make_tile((128, 128), 8).tile.rgb)
+    with serving(fake=True) as server:
+        Fuzzer(server.port, png, random.Random(1)).run(200)  # what is loaded once
+        before = server.megabytes()
+        statuses = Fuzzer(server.port, png, random.Random(0)).run(options["fuzz"])
+        after, written = server.megabytes(), server.errors()
+        assert server.process.poll() is None
+    traces, odd = written.count("Traceback"), written.count("unexpected")
+    return (
+        f"{options['fuzz']} requests, {traces} tracebacks, {odd} mistakes, "
+        f"{after - before:+.0f} MB (floor: 0, 200 MB); "
+        + json.dumps({str(status): count for status, count in sorted(statuses.items())})
+    )
+
+
+def killed(options: dict[str, int]) -> str:
+    """Work on while the server is killed and started anew, and count what is left."""
+    tissue = make_tile((1024, 1024), options["kills"])
+    rng = random.Random(0)
+    port, server = 0, Server(fake=True)
+    port = server.port
+    remote = connect(ServerAddress(f"http://127.0.0.1:{port}"), patience_s=120)
+    places = list(tissue.centres_yx)
+    waited: list[float] = []
+    with tempfile.TemporaryDirectory() as root:
+        session = AnnotationSession(tissue.tile, ClassPalette.of_names(["nucleus"]))
+        problems: list[Exception] = []
+        keeper = Autosave(session, root=Path(root), on_problem=problems.append)
+        for k in range(options["kills"]):
+            killer = threading.Timer(rng.random() * 0.05, server.kill)
+            killer.start()
+            y, x = places[k]
+            draft = session.hand.click((y, x), True)
+            replaced: list[Server] = []
+
+            def replace(killer: threading.Timer = killer, out: list[Server] = replaced) -> None:
+                killer.join()
+                out.append(Server(fake=True, port=port))
+
+            replacing = threading.Thread(target=replace)
+            replacing.start()
+            began = time.perf_counter()
+            answer = remote.answer(tissue.tile, draft.prompt)
+            waited.append(time.perf_counter() - began)
+            session.hand.show(draft.generation, answer)
+            session.hand.keep()
+            replacing.join()
+            (server,) = replaced
+        keeper.close()
+        folder = keeper.folder
+        assert folder is not None
+        left = len(restore(folder, tissue.tile).session.labels)
+    server.kill()
+    remote.close()
+    return (
+        f"{options['kills']} kills, a nucleus added at each: {options['kills'] - left} lost, "
+        f"{len(problems)} problems with the journal, longest click {max(waited):.1f} s (floor: 0)"
+    )
+
+
+_PARTS: dict[str, Callable[[dict[str, int]], str]] = {
+    "exactness": exactness,
+    "second prompt": second_prompt,
+    "far away": far_away,
+    "fairness": fairness,
+    "hostile": hostile,
+    "killed": killed,
+}
+
+
+@click.command()
+@click.option("--part", "parts", multiple=True, type=click.Choice(list(_PARTS)))
+@click.option("--requests", default=200, show_default=True)
+@click.option("--fuzz", default=10_000, show_default=True)
+@click.option("--kills", default=100, show_default=True)
+def main(parts: tuple[str, ...], **options: int) -> None:
+    """Measure, and print one line a part."""
+    os.environ["UNINUC_EMBEDDINGS_GB"] = "0"
+    for name in parts or _PARTS:
+        click.echo(f"{name}: {_PARTS[name](options)}")
+
+
+if __name__ == "__main__":
+    main()

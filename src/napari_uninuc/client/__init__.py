@@ -1,0 +1,1 @@
+"""A model that computes on a server: an annotator without torch."""

@@ -1,0 +1,199 @@
+"""An annotator whose model computes on a server: the same calls, no torch."""
+
+import io
+import time
+from collections.abc import Callable, Generator
+from typing import Any
+
+from PIL import Image
+from pydantic import BaseModel, TypeAdapter
+
+from napari_uninuc.client.address import ServerAddress
+from napari_uninuc.client.connection import Connection, Unreachable
+from napari_uninuc.core.geometry import Field
+from napari_uninuc.core.prompts import Answer, Prompt
+from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.protocol import AnnotatorCard, FoundNucleus
+from napari_uninuc.errors import ImageError, PromptError, ServerError
+from napari_uninuc.wire.constants import (
+    ANSWER,
+    ENCODE,
+    FIELDS,
+    PATIENCE_S,
+    PICTURE_PX,
+    RETRY_S,
+    SEGMENT,
+    TILE,
+)
+from napari_uninuc.wire.messages import (
+    AnswerMessage,
+    AskMessage,
+    EncodeMessage,
+    FieldMessage,
+    PromptMessage,
+    SegmentMessage,
+)
+
+__all__ = ["RemoteAnnotator", "connect"]
+
+_FIELDS: TypeAdapter[tuple[FieldMessage, ...]] = TypeAdapter(tuple[FieldMessage, ...])
+_UNKNOWN = 404
+
+
+def connect(
+    address: ServerAddress,
+    *,
+    notice: Callable[[str], None] | None = None,
+    patience_s: float = PATIENCE_S,
+) -> "RemoteAnnotator":
+    """Reach a server and ask what it is.
+
+    Parameters
+    ----------
+    notice : see `napari_uninuc.engine.protocol.Annotator`
+    patience_s : how long a click waits for a server that went away
+
+    Raises
+    ------
+    ServerError
+        Not there, no server of ours, or the key is wrong.
+    """
+    return RemoteAnnotator(address, notice, patience_s)
+
+
+class RemoteAnnotator:
+    """An `Annotator` on a server.
+
+    A picture is sent when the server does not know it, also after it was started anew. A click
+    waits some seconds for a server that went away; an automatic run waits on, between its steps,
+    and goes on with the field it was at.
+
+    Parameters
+    ----------
+    address, notice, patience_s : see `connect`
+    """
+
+    def __init__(
+        self,
+        address: ServerAddress,
+        notice: Callable[[str], None] | None = None,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self.notice = notice
+        self._closed = False
+        self._connection = Connection(address, self._tell, patience_s)
+        self._known_fields: dict[tuple[object, ...], list[Field]] = {}
+        try:
+            told = self._connection.info()
+        except BaseException:
+            self._connection.close()
+            raise
+        self._card, self._memory = told.card, told.memory_bytes
+        self.device_name = f"{told.device} at {address}"
+
+    @property
+    def card(self) -> AnnotatorCard:
+        """What the model is and what it may be used for."""
+        return self._card
+
+    def fields(self, tile: Tile) -> list[Field]:
+        """Cover a tile with fields; asked once for each size and scale."""
+        key = (tile.shape, tile.mpp)
+        if key not in self._known_fields:
+            told = self._about(tile, FIELDS, EncodeMessage(field=0, **_view_of(tile)))
+            found = _FIELDS.validate_json(told)
+            self._known_fields[key] = [message.value() for message in found]
+        return list(self._known_fields[key])
+
+    def encode(self, tile: Tile, field: Field) -> float:
+        """Let the server encode a field; the seconds it took there."""
+        told = self._about(tile, ENCODE, EncodeMessage(field=field.index, **_view_of(tile)))
+        answer = TypeAdapter(dict[str, float]).validate_json(told)
+        self._memory = int(answer["memory_bytes"])
+        return answer["seconds"]
+
+    def segment_field(self, tile: Tile, field: Field, score_threshold: float) -> list[FoundNucleus]:
+        """Find the nuclei of a field, best score first; see `Annotator`."""
+        steps = self.segment_steps(tile, field, score_threshold)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                found: list[FoundNucleus] = end.value
+                return found
+
+    def segment_steps(
+        self, tile: Tile, field: Field, score_threshold: float
+    ) -> Generator[None, None, list[FoundNucleus]]:
+        """Do as `segment_field`, step by step; a server that is away is waited for."""
+        if not 0 <= score_threshold <= 1:
+            raise PromptError(f"score threshold must lie in 0..1, got {score_threshold}")
+        message = SegmentMessage(
+            field=field.index, score_threshold=score_threshold, **_view_of(tile)
+        )
+        while True:
+            try:
+                return (yield from self._streamed(tile, message))
+            except Unreachable:
+                if self._closed:
+                    raise
+                self._connection.wait(time.monotonic() + 2 * RETRY_S)
+            yield  # whoever outlines may cancel here, or ask for a click
+
+    def answer(self, tile: Tile, prompt: Prompt) -> Answer:
+        """Outline what a prompt means; see `Annotator`."""
+        message = AskMessage(prompt=PromptMessage.of(prompt), **_view_of(tile))
+        return AnswerMessage.model_validate_json(self._about(tile, ANSWER, message)).value()
+
+    def close(self) -> None:
+        """Ask nothing more; what is under way ends."""
+        self._closed = True
+        self._connection.close()
+
+    def memory_bytes(self) -> int:
+        """Bytes of weights and cached embeddings on the server, as it last said."""
+        return self._memory
+
+    def _streamed(
+        self, tile: Tile, message: SegmentMessage
+    ) -> Generator[None, None, list[FoundNucleus]]:
+        self._send(tile, patient=False)
+        path = SEGMENT.format(digest=tile.digest)
+        for line in self._connection.lines(path, message.model_dump_json().encode()):
+            if line.kind == "found":
+                return [each.value() for each in line.found]
+            if line.kind == "failed":
+                raise ServerError(f"the server could not outline ({line.status}): {line.detail}")
+            yield
+        raise Unreachable("the stream ended early")
+
+    def _about(self, tile: Tile, path: str, message: BaseModel) -> bytes:
+        """Ask about a tile; it is sent first where the server does not know it."""
+        where, body = path.format(digest=tile.digest), message.model_dump_json().encode()
+        response = self._connection.ask("POST", where, body, known=(_UNKNOWN,))
+        if response.status_code == _UNKNOWN:
+            self._send(tile)
+            response = self._connection.ask("POST", where, body)
+        return response.content
+
+    def _send(self, tile: Tile, *, patient: bool = True) -> None:
+        """Send a picture, unless the server knows it."""
+        if tile.rgb.size > 3 * PICTURE_PX:
+            raise ImageError(
+                f"a server takes pictures of {PICTURE_PX} px, got {tile.shape[0]} x "
+                f"{tile.shape[1]}; work at a region of it"
+            )
+        path = TILE.format(digest=tile.digest)
+        known = self._connection.ask("GET", path, known=(_UNKNOWN,), patient=patient)
+        if known.status_code == _UNKNOWN:
+            stream = io.BytesIO()
+            Image.fromarray(tile.rgb).save(stream, "PNG", compress_level=1)
+            self._connection.ask("PUT", path, stream.getvalue(), patient=patient)
+
+    def _tell(self, text: str) -> None:
+        if self.notice is not None:
+            self.notice(text)
+
+
+def _view_of(tile: Tile) -> dict[str, Any]:
+    return {"mpp": tile.mpp, "brown": tile.brown}

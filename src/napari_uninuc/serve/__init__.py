@@ -1,0 +1,1 @@
+"""Answers QuPath and our own windows over HTTP, with the engine that everything else uses."""

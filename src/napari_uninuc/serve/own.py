@@ -1,0 +1,233 @@
+"""Our own protocol: windows of napari at other computers, whose model computes here."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from functools import partial
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from napari_uninuc import __version__
+from napari_uninuc.core.geometry import Field
+from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.protocol import FoundNucleus
+from napari_uninuc.serve.asking import Desk, answered, peer_of
+from napari_uninuc.serve.bodies import checked
+from napari_uninuc.serve.leases import Leases
+from napari_uninuc.serve.pictures import decode_picture
+from napari_uninuc.serve.refusals import Refusal, refusal_of
+from napari_uninuc.serve.room import Run
+from napari_uninuc.wire.constants import (
+    ANSWER,
+    ENCODE,
+    FIELDS,
+    HEARTBEAT_S,
+    INFO,
+    LEASE,
+    LEASE_HEADER,
+    LEASE_S,
+    PROTOCOL,
+    SEGMENT,
+    TILE,
+)
+from napari_uninuc.wire.messages import (
+    AnswerMessage,
+    AskMessage,
+    CardMessage,
+    EncodeMessage,
+    FieldMessage,
+    FoundMessage,
+    InfoMessage,
+    LineMessage,
+    SegmentMessage,
+    TileMessage,
+)
+
+__all__ = ["OwnProtocol"]
+
+_QUESTION_BYTES = 32 * 2**20
+_DIGEST = "[0-9a-f]{32}"
+
+Handler = Callable[[Request, str], Coroutine[Any, Any, Response]]
+
+
+class OwnProtocol:
+    """Handlers by address and method.
+
+    Parameters
+    ----------
+    desk : engine, queue and pictures
+    """
+
+    def __init__(self, desk: Desk, leases: Leases | None = None) -> None:
+        self._desk = desk
+        self.leases = Leases() if leases is None else leases
+        routes: dict[str, dict[str, Handler]] = {
+            INFO: {"GET": self._info},
+            LEASE: {"POST": self._begin, "DELETE": self._end},
+            TILE: {"GET": self._know, "PUT": self._upload},
+            FIELDS: {"POST": self._fields},
+            ENCODE: {"POST": self._encode},
+            SEGMENT: {"POST": self._segment},
+            ANSWER: {"POST": self._answer},
+        }
+        self._routes = [
+            (re.compile(path.replace("{digest}", f"(?P<digest>{_DIGEST})")), handlers)
+            for path, handlers in routes.items()
+        ]
+
+    def find(self, path: str) -> tuple[dict[str, Handler], str] | None:
+        """Handlers by method of what follows the protocol's root, and the digest in it."""
+        for pattern, handlers in self._routes:
+            match = pattern.fullmatch(path)
+            if match:
+                return handlers, match.groupdict().get("digest", "")
+        return None
+
+    async def _info(self, _request: Request, _digest: str) -> Response:
+        engine = self._desk.engine
+        return _message(
+            InfoMessage(
+                protocol=PROTOCOL,
+                version=__version__,
+                card=CardMessage.of(engine.card),
+                device=engine.device_name,
+                memory_bytes=engine.memory_bytes(),
+            )
+        )
+
+    async def _begin(self, request: Request, _digest: str) -> Response:
+        return JSONResponse({"lease": self.leases.begin(peer_of(request)), "seconds": LEASE_S})
+
+    async def _end(self, request: Request, _digest: str) -> Response:
+        self.leases.end(request.headers.get(LEASE_HEADER, ""))
+        return JSONResponse({})
+
+    async def _know(self, request: Request, digest: str) -> Response:
+        self._client(request)
+        self._tile(digest)
+        return JSONResponse({"digest": digest})
+
+    async def _upload(self, request: Request, digest: str) -> Response:
+        self._client(request)
+        with await self._desk.bodies.read(request) as content:
+            tile = await self._desk.decoded(partial(decode_picture, content))
+        if tile.digest != digest:
+            raise Refusal(422, "the picture is not the one of that digest; send it without loss")
+        self._desk.shelf.put(tile)
+        return JSONResponse({"digest": digest})
+
+    async def _fields(self, request: Request, digest: str) -> Response:
+        self._client(request)
+        message, tile = await self._asked(request, digest, TileMessage)
+        fields = self._desk.engine.fields(self._view(tile, message))
+        return JSONResponse([FieldMessage.of(field).model_dump() for field in fields])
+
+    async def _encode(self, request: Request, digest: str) -> Response:
+        client = self._client(request)
+        message, tile = await self._asked(request, digest, EncodeMessage)
+
+        def work() -> float:
+            view = self._view(tile, message)
+            return self._desk.engine.encode(view, self._field(view, message.field))
+
+        seconds = await answered(request, self._desk.room.ask(client, work))
+        memory = self._desk.engine.memory_bytes()
+        return JSONResponse({"seconds": seconds, "memory_bytes": memory})
+
+    async def _answer(self, request: Request, digest: str) -> Response:
+        client = self._client(request)
+        message, tile = await self._asked(request, digest, AskMessage)
+        prompt = message.prompt.value()
+
+        def work() -> AnswerMessage:
+            answer = self._desk.engine.answer(self._view(tile, message), prompt)
+            return AnswerMessage.of(answer)
+
+        asked = self._desk.room.ask(client, work, latest=True)
+        answer: AnswerMessage = await answered(request, asked)
+        return _message(answer)
+
+    async def _segment(self, request: Request, digest: str) -> Response:
+        client = self._client(request)
+        message, tile = await self._asked(request, digest, SegmentMessage)
+        view = self._view(tile, message)
+        field = self._field(view, message.field)
+        steps = _steps(self._desk, view, field, message.score_threshold)
+        lines: asyncio.Queue[LineMessage] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def put(line: LineMessage) -> None:
+            loop.call_soon_threadsafe(lines.put_nowait, line)
+
+        run = self._desk.room.run(client, steps, lambda _: put(LineMessage(kind="step")))
+        run.future.add_done_callback(lambda _: put(_last_line(run)))
+        renew = partial(self.leases.renew, request.headers.get(LEASE_HEADER, ""))
+        return StreamingResponse(_told(lines, run, renew), media_type="application/x-ndjson")
+
+    async def _asked(self, request: Request, digest: str, model: type[Any]) -> tuple[Any, Tile]:
+        with await self._desk.bodies.read(request, _QUESTION_BYTES) as content:
+            return checked(content, model), self._tile(digest)
+
+    def _client(self, request: Request) -> str:
+        return self.leases.renew(request.headers.get(LEASE_HEADER, ""))
+
+    def _tile(self, digest: str) -> Tile:
+        tile = self._desk.shelf.get(digest)
+        if tile is None:
+            raise Refusal(404, "no picture of that digest is here (any more); send it")
+        return tile
+
+    def _view(self, tile: Tile, message: TileMessage) -> Tile:
+        return self._desk.shelf.view(tile, message.mpp, message.brown)
+
+    def _field(self, view: Tile, index: int) -> Field:
+        fields = self._desk.engine.fields(view)
+        if index >= len(fields):
+            raise Refusal(422, f"field: expected one of {len(fields)}, got {index}")
+        return fields[index]
+
+
+def _steps(
+    desk: Desk, view: Tile, field: Field, threshold: float
+) -> Generator[None, None, list[FoundNucleus]]:
+    found = yield from desk.engine.segment_steps(view, field, threshold)
+    return found
+
+
+def _last_line(run: Run) -> LineMessage:
+    """What came of a run; called once it is done or cancelled."""
+    if run.future.cancelled():
+        return LineMessage(kind="failed", detail="cancelled", status=409)
+    problem = run.future.exception()
+    if problem is None:
+        found = tuple(FoundMessage.of(one) for one in run.future.result())
+        return LineMessage(kind="found", found=found)
+    refusal = refusal_of(problem) or Refusal(500, "something unexpected happened on the server")
+    return LineMessage(kind="failed", detail=refusal.text, status=refusal.status)
+
+
+async def _told(
+    lines: "asyncio.Queue[LineMessage]", run: Run, renew: Callable[[], str]
+) -> AsyncIterator[bytes]:
+    """Give lines as they come, and a sign of life between them; ends the run when left."""
+    try:
+        while True:
+            try:
+                async with asyncio.timeout(HEARTBEAT_S):
+                    line = await lines.get()
+            except TimeoutError:
+                line = LineMessage(kind="waiting")
+                renew()
+            yield line.model_dump_json().encode() + b"\n"
+            if line.kind in ("found", "failed"):
+                return
+    finally:
+        run.future.cancel()
+
+
+def _message(message: BaseModel) -> Response:
+    return Response(message.model_dump_json(), media_type="application/json")

@@ -1,0 +1,208 @@
+"""samapi: what QuPath's SAM extension asks, answered by our engine."""
+
+import re
+from collections.abc import Callable, Coroutine, Generator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from napari_uninuc import __version__
+from napari_uninuc.core.prompts import Prompt
+from napari_uninuc.core.segmentation import Segmentation
+from napari_uninuc.core.tile import Tile
+from napari_uninuc.serve.answers import Progress, alike, outline_steps
+from napari_uninuc.serve.asking import Desk, answered, peer_of
+from napari_uninuc.serve.bodies import checked
+from napari_uninuc.serve.refusals import Refusal
+from napari_uninuc.serve.samapi_bodies import AutomaskBody, PromptBody, SamBody, WordsBody
+from napari_uninuc.serve.scale import Scale
+from napari_uninuc.serve.shapes import feature_of_prompt, features_of_nuclei
+
+__all__ = ["Samapi"]
+
+_ALL_TYPES = (
+    *("vit_h", "vit_l", "vit_b", "vit_t"),
+    *("sam2_l", "sam2_bp", "sam2_s", "sam2_t", "sam3"),
+)
+"""The extension's menu; it asks for the weights of one of them."""
+_TYPE = re.compile(r"[\w.+:-]{1,64}")
+
+Handler = Callable[[Request, float | None], Coroutine[Any, Any, Response]]
+
+
+class Samapi:
+    """Handlers by what follows ``/sam/`` and the method.
+
+    Parameters
+    ----------
+    desk : engine, queue and pictures
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._progress: dict[str, int] = {}
+        self.handlers: dict[str, dict[str, Handler]] = {
+            "": {"POST": self._prompt},
+            "automask": {"POST": self._automask},
+            "sam3": {"POST": self._words},
+            "weights": {"GET": self._weights, "POST": self._register},
+            "weights/cancel": {"GET": self._cancel},
+            "progress": {"GET": self._show_progress},
+            "version": {"GET": self._version},
+        }
+
+    @property
+    def _model(self) -> str:
+        return self._desk.engine.card.id
+
+    async def _prompt(self, request: Request, mpp: float | None) -> Response:
+        """Outline what a box and points mean: one feature, or none."""
+        with await self._desk.bodies.read(request) as content:
+            body = checked(content, PromptBody)
+            tile = await self._tile_of(body)
+        prompt = body.prompt(tile.shape)
+        if prompt is None:
+            self._desk.say("a prompt without a box or a point inside the picture: nothing to show")
+            return JSONResponse([])
+        work = partial(self._outline_one, tile, prompt, mpp)
+        return JSONResponse(await answered(request, self._desk.room.ask(peer_of(request), work)))
+
+    def _outline_one(self, tile: Tile, prompt: Prompt, mpp: float | None) -> list[dict[str, Any]]:
+        seen, scale = self._seen(tile, mpp)
+        mask = self._desk.engine.answer(seen, prompt).mask
+        if not mask.area:
+            self._desk.say(f"no nucleus where the prompt is, at {scale} a pixel")
+        return feature_of_prompt(mask, self._model, scale)
+
+    async def _automask(self, request: Request, mpp: float | None) -> Response:
+        """Outline all nuclei."""
+        with await self._desk.bodies.read(request) as content:
+            body = checked(content, AutomaskBody)
+            tile = await self._tile_of(body)
+
+        def steps() -> Generator[Progress, None, list[dict[str, Any]]]:
+            yield 0, 1
+            seen, scale = self._seen(tile, mpp)
+            nuclei = yield from outline_steps(self._desk.engine, seen)
+            kept = nuclei.table["predicted_iou"] >= body.least_iou
+            if body.min_mask_region_area:
+                pixels = np.bincount(nuclei.labels.ravel())[nuclei.table["id"]]
+                kept &= pixels >= body.min_mask_region_area
+            self._desk.say(f"{int(kept.sum())} nuclei outlined, at {scale} a pixel")
+            return features_of_nuclei(_only(nuclei, kept.to_numpy()), self._model, scale)
+
+        return JSONResponse(await self._run(request, steps()))
+
+    async def _words(self, request: Request, mpp: float | None) -> Response:
+        """Outline the nuclei of a class by its name, or those like examples, or both."""
+        with await self._desk.bodies.read(request) as content:
+            body = checked(content, WordsBody)
+            tile = await self._tile_of(body)
+        positive, negative = body.boxes(tile.shape)
+        name = self._class_of(body.text_prompt or "")
+        if name is None or not (name or positive):
+            return JSONResponse([])
+
+        def steps() -> Generator[Progress, None, list[dict[str, Any]]]:
+            engine = self._desk.engine
+            yield 0, 1
+            seen, scale = self._seen(tile, mpp)
+            nuclei = yield from outline_steps(engine, seen)
+            kept = np.ones(len(nuclei.table), np.bool_)
+            if name not in ("", _EVERY):
+                kept &= (nuclei.table["class"] == name).to_numpy()
+            likeness = None
+            if positive:
+                likeness = alike(engine, seen, nuclei, positive, negative)
+                kept &= likeness >= body.confidence_threshold
+                likeness = likeness[kept]
+            self._desk.say(f"{int(kept.sum())} of {len(kept)} nuclei are meant")
+            return features_of_nuclei(_only(nuclei, kept), self._model, scale, likeness)
+
+        return JSONResponse(await self._run(request, steps()))
+
+    def _class_of(self, words: str) -> str | None:
+        """Find the class that is meant: empty where none was named, None where none is known."""
+        wanted = " ".join(words.lower().split())
+        if not wanted or wanted in ("nucleus", "nuclei", "cell", "cells"):
+            return _EVERY if wanted else ""
+        for name in self._desk.engine.card.classes:
+            if wanted in (name.lower(), f"{name.lower()}s"):
+                return name
+        known = ", ".join(self._desk.engine.card.classes)
+        self._desk.say(f"nuclei were asked for by a name the model does not know; it knows {known}")
+        return None
+
+    async def _weights(self, request: Request, _mpp: float | None) -> Response:
+        """List the one model there is, under whichever type is asked for."""
+        asked = request.query_params.get("type")
+        if asked is not None and not _TYPE.fullmatch(asked):
+            raise Refusal(422, "type: expected the name of a model such as vit_b")
+        types = _ALL_TYPES if asked is None else (asked,)
+        return JSONResponse(
+            [{"type": each, "name": self._model, "url": f"uninuc:{self._model}"} for each in types]
+        )
+
+    async def _register(self, request: Request, _mpp: float | None) -> Response:
+        """Say that nothing is registered; nothing is fetched because a client names it."""
+        with await self._desk.bodies.read(request, 2**16):
+            return PlainTextResponse(
+                f"Not registered: this server runs its own model, {self._model}. Another is "
+                "chosen where it is started: uninuc serve --model PATH."
+            )
+
+    async def _cancel(self, _request: Request, _mpp: float | None) -> Response:
+        return PlainTextResponse("Nothing is being registered.")
+
+    async def _show_progress(self, request: Request, _mpp: float | None) -> Response:
+        """Tell how far the run of this client is."""
+        percent = self._progress.get(peer_of(request))
+        message = None if percent is None else "Outlining nuclei"
+        return JSONResponse({"message": message, "percent": -1 if percent is None else percent})
+
+    async def _version(self, _request: Request, _mpp: float | None) -> Response:
+        return PlainTextResponse(__version__)
+
+    async def _run(
+        self, request: Request, steps: Generator[Progress, None, list[dict[str, Any]]]
+    ) -> list[dict[str, Any]]:
+        """Do a run, and let `progress/` tell of it."""
+        peer = peer_of(request)
+
+        def on_step(progress: Progress) -> None:
+            self._progress[peer] = 100 * progress[0] // progress[1]
+
+        try:
+            return await answered(request, self._desk.room.run(peer, steps, on_step).future)
+        finally:
+            self._progress.pop(peer, None)
+
+    async def _tile_of(self, body: SamBody) -> Tile:
+        return await self._desk.decoded(lambda: self._desk.shelf.of_base64(body.b64img))
+
+    def _seen(self, tile: Tile, mpp: float | None) -> tuple[Tile, Scale]:
+        """The picture at the scale that was stated or, once a picture, guessed and said."""
+        if mpp is not None:
+            return self._desk.shelf.view(tile, mpp), Scale(mpp, guessed=False)
+        known = self._desk.scales.known(tile)
+        scale = known or self._desk.scales.guess(tile)
+        if known is None and scale.mpp is not None:
+            self._desk.say(
+                f"nobody said how large a pixel is: {scale} by the look of the nuclei. To state "
+                f"it, write it before /sam/ in the address: /{scale.mpp:g}um/sam/"
+            )
+        return self._desk.shelf.view(tile, scale.mpp), scale
+
+
+_EVERY = "*"
+"""Nuclei of every class."""
+
+
+def _only(nuclei: Segmentation, kept: np.ndarray) -> Segmentation:
+    """The nuclei of some rows of the table; labels of the others stay, and are not looked at."""
+    return Segmentation(
+        nuclei.labels, nuclei.table[kept].reset_index(drop=True), nuclei.timings, nuclei.classes
+    )

@@ -1,0 +1,1 @@
+"""What server and client say to each other over HTTP; the only part that both import."""

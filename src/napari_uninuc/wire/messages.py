@@ -1,0 +1,290 @@
+"""Values of the domain as JSON and back: our own protocol's requests and answers.
+
+Masks travel as run lengths (COCO's, of the crop alone), logits as packed float32. What comes from
+the other side is checked before anything is made of it.
+"""
+
+import base64
+import binascii
+import zlib
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_uninuc.core import geometry
+from napari_uninuc.core.instances import InstanceMask
+from napari_uninuc.core.prompts import Answer, MaskLogits, Prompt
+from napari_uninuc.engine.protocol import AnnotatorCard, FoundNucleus
+from napari_uninuc.errors import LabelsError, PromptError
+from napari_uninuc.io.rle import crop_of_runs, packed_runs, runs_of
+from napari_uninuc.wire.constants import MAX_MPP, MIN_MPP, POINTS, PREVIOUS_PX
+
+__all__ = [
+    "AnswerMessage",
+    "AskMessage",
+    "CardMessage",
+    "EncodeMessage",
+    "FieldMessage",
+    "FoundMessage",
+    "InfoMessage",
+    "LineMessage",
+    "LogitsMessage",
+    "MaskMessage",
+    "PromptMessage",
+    "SegmentMessage",
+    "TileMessage",
+]
+
+Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e7, le=1e7)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Place = Annotated[int, Field(ge=-(2**20), le=2**20)]
+Side = Annotated[int, Field(ge=0, le=2**16)]
+Box = tuple[Finite, Finite, Finite, Finite]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class TileMessage(_Message):
+    """How the pixels of a digest are to be looked at: `Tile.mpp` and `Tile.brown`."""
+
+    mpp: Annotated[float, Field(ge=MIN_MPP, le=MAX_MPP)] | None = None
+    brown: bool | None = None
+
+
+class LogitsMessage(_Message):
+    """`MaskLogits`: float32 logits of a crop, deflated, as base64."""
+
+    origin_yx: tuple[Place, Place]
+    shape: tuple[Side, Side]
+    packed: str
+
+    @classmethod
+    def of(cls, logits: MaskLogits) -> "LogitsMessage":
+        """Write logits, to the last bit."""
+        height, width = logits.logits.shape
+        raw = np.ascontiguousarray(logits.logits, "<f4").tobytes()
+        packed = base64.b64encode(zlib.compress(raw, 1)).decode("ascii")
+        return cls(origin_yx=logits.origin_yx, shape=(height, width), packed=packed)
+
+    def value(self) -> MaskLogits:
+        """Read logits; never more than their shape says is unpacked.
+
+        Raises
+        ------
+        PromptError
+            Too large, or damaged.
+        """
+        height, width = self.shape
+        nbytes = 4 * height * width
+        if height * width > PREVIOUS_PX:
+            raise PromptError(
+                f"a mask to start from may have {PREVIOUS_PX} px, got {height} x {width}; cut it"
+            )
+        unpacker = zlib.decompressobj()
+        try:
+            packed = base64.b64decode(self.packed, validate=True)
+            raw = unpacker.decompress(packed, nbytes + 1)
+        except (binascii.Error, zlib.error, ValueError):
+            raise PromptError("expected packed logits, got damaged ones; send them again") from None
+        if len(raw) != nbytes or not unpacker.eof:
+            raise PromptError(f"expected {nbytes} bytes of logits, got others; send them again")
+        plane = np.frombuffer(raw, "<f4").astype(np.float32).reshape(height, width)
+        return MaskLogits(self.origin_yx, plane)
+
+
+class MaskMessage(_Message):
+    """`InstanceMask`: run lengths of the crop."""
+
+    origin_yx: tuple[Place, Place]
+    shape: tuple[Side, Side]
+    runs: str
+    score: Share
+    class_id: Annotated[int, Field(ge=0, le=2**16)]
+    iou: Annotated[float, Field(ge=0, le=1)]
+
+    @classmethod
+    def of(cls, mask: InstanceMask) -> "MaskMessage":
+        """Write a mask."""
+        height, width = mask.mask.shape
+        runs = packed_runs(runs_of(mask.mask, (0, 0), (height, width))) if mask.mask.size else ""
+        return cls(
+            origin_yx=mask.origin_yx,
+            shape=(height, width),
+            runs=runs,
+            score=mask.score,
+            class_id=mask.class_id,
+            iou=mask.predicted_iou,
+        )
+
+    def value(self) -> InstanceMask:
+        """Read a mask.
+
+        Raises
+        ------
+        LabelsError
+            Runs that do not fill the shape, or a shape of more than `PREVIOUS_PX`.
+        """
+        if self.shape[0] * self.shape[1] > PREVIOUS_PX:
+            raise LabelsError(f"expected a nucleus of at most {PREVIOUS_PX} px, got {self.shape}")
+        mask = np.zeros(self.shape, np.bool_)
+        crop = crop_of_runs(self.runs, self.shape) if mask.size else None
+        if crop is not None:
+            (y, x), pixels = crop
+            mask[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
+        return InstanceMask(self.origin_yx, mask, self.score, self.class_id, self.iou)
+
+
+class PromptMessage(_Message):
+    """`Prompt`: px of the tile, pixel centres at integers, boxes half-open."""
+
+    points_yx: Annotated[tuple[tuple[Finite, Finite], ...], Field(max_length=POINTS)] = ()
+    inside: Annotated[tuple[bool, ...], Field(max_length=POINTS)] = ()
+    box_yxyx: Box | None = None
+    previous: LogitsMessage | None = None
+
+    @classmethod
+    def of(cls, prompt: Prompt) -> "PromptMessage":
+        """Write a prompt."""
+        return cls(
+            points_yx=prompt.points_yx,
+            inside=prompt.inside,
+            box_yxyx=prompt.box_yxyx,
+            previous=None if prompt.previous is None else LogitsMessage.of(prompt.previous),
+        )
+
+    def value(self) -> Prompt:
+        """Read a prompt.
+
+        Raises
+        ------
+        PromptError
+            What `Prompt` refuses, or one that says nothing.
+        """
+        previous = None if self.previous is None else self.previous.value()
+        prompt = Prompt(self.points_yx, self.inside, self.box_yxyx, previous)
+        if not prompt:
+            raise PromptError("a prompt needs a point, a box or a mask, got none; pass one")
+        return prompt
+
+
+class EncodeMessage(TileMessage):
+    """A field to be encoded, by its number in `Annotator.fields`."""
+
+    field: Annotated[int, Field(ge=0, le=2**20)]
+
+
+class SegmentMessage(EncodeMessage):
+    """A field to be outlined."""
+
+    score_threshold: Share
+
+
+class AskMessage(TileMessage):
+    """A prompt on a tile."""
+
+    prompt: PromptMessage
+
+
+class FieldMessage(_Message):
+    """`core.geometry.Field`."""
+
+    index: int
+    outer_yxyx: tuple[Place, Place, Place, Place]
+    inner_yxyx: tuple[Place, Place, Place, Place]
+
+    @classmethod
+    def of(cls, field: geometry.Field) -> "FieldMessage":
+        """Write a field."""
+        return cls(index=field.index, outer_yxyx=field.outer_yxyx, inner_yxyx=field.inner_yxyx)
+
+    def value(self) -> geometry.Field:
+        """Read a field."""
+        return geometry.Field(self.index, self.outer_yxyx, self.inner_yxyx)
+
+
+class FoundMessage(_Message):
+    """`FoundNucleus`."""
+
+    mask: MaskMessage
+    box_yxyx: Box
+
+    @classmethod
+    def of(cls, found: FoundNucleus) -> "FoundMessage":
+        """Write a nucleus."""
+        return cls(mask=MaskMessage.of(found.mask), box_yxyx=found.box_yxyx)
+
+    def value(self) -> FoundNucleus:
+        """Read a nucleus."""
+        return FoundNucleus(self.mask.value(), self.box_yxyx)
+
+
+class AnswerMessage(_Message):
+    """`Answer`: the changed crop and what the next prompt starts from."""
+
+    mask: MaskMessage
+    logits: LogitsMessage
+
+    @classmethod
+    def of(cls, answer: Answer) -> "AnswerMessage":
+        """Write an answer."""
+        return cls(mask=MaskMessage.of(answer.mask), logits=LogitsMessage.of(answer.logits))
+
+    def value(self) -> Answer:
+        """Read an answer."""
+        return Answer(self.mask.value(), self.logits.value())
+
+
+class CardMessage(_Message):
+    """`AnnotatorCard`; has its attributes, so it is one."""
+
+    id: str
+    sha256: str
+    mpp: float | None
+    licence: str
+    score_threshold: Share
+    flips: bool
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, card: AnnotatorCard) -> "CardMessage":
+        """Write a card."""
+        return cls(
+            id=card.id,
+            sha256=card.sha256,
+            mpp=card.mpp,
+            licence=card.licence,
+            score_threshold=card.score_threshold,
+            flips=card.flips,
+            classes=tuple(card.classes),
+        )
+
+
+class InfoMessage(_Message):
+    """What a server is and how it stands."""
+
+    protocol: Literal[1]
+    version: str
+    card: CardMessage
+    device: str
+    memory_bytes: int
+
+
+class LineMessage(_Message):
+    """One line of the stream that answers a `SegmentMessage`.
+
+    A stream ends with "found" or "failed"; one that ends without either broke.
+
+    Attributes
+    ----------
+    kind : "step" after each step, "waiting" while others come first
+    found : of "found"
+    detail, status : of "failed", as a response of its own would have had them
+    """
+
+    kind: Literal["step", "waiting", "found", "failed"]
+    found: tuple[FoundMessage, ...] = ()
+    detail: str = ""
+    status: int = 200

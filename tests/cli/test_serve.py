@@ -1,0 +1,139 @@
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import pytest
+
+from napari_uninuc.cli import serve as module
+
+KEY = "correct-horse-battery"
+
+
+@pytest.fixture
+def key_file(tmp_path):
+    path = tmp_path / "key.txt"
+    path.write_text(f"{KEY}\nwhat follows is not read\n", encoding="utf-8")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _no_key(monkeypatch):
+    monkeypatch.delenv("UNINUC_KEY", raising=False)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.org"])
+def test_other_computers_need_a_key(refused, host):
+    assert "needs a key" in refused("serve", "--host", host)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["short", "x" * 200, "with spaces in it", "schlüssel-schlüssel"],
+    ids=["few", "many", "blank", "umlaut"],
+)
+def test_a_key_that_is_none(refused, tmp_path, monkeypatch, key):
+    path = tmp_path / "key.txt"
+    path.write_text(key, encoding="utf-8")
+    path.chmod(0o600)
+    line = refused("serve", "--host", "0.0.0.0", "--key-file", path)
+    assert "a key is 16 to 128 letters" in line
+    assert key not in line
+    monkeypatch.setenv("UNINUC_KEY", key)
+    assert key not in refused("serve", "--host", "0.0.0.0")
+
+
+def test_files_that_are_not_there(refused, tmp_path, key_file):
+    assert "No such file" in refused("serve", "--key-file", tmp_path / "no")
+    gone = tmp_path / "gone.pem"
+    assert "belong together" in refused("serve", "--tls-cert", key_file)
+    assert "nothing there" in refused("serve", "--tls-cert", gone, "--tls-key", gone)
+
+
+def test_tls_files_that_are_no_certificate(refused, key_file):
+    line = refused("serve", "--port", 0, "--tls-cert", key_file, "--tls-key", key_file)
+    assert "PEM" in line
+
+
+def test_a_port_that_is_taken(refused, no_model_is_loaded):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        line = refused("serve", "--port", other.getsockname()[1])
+    assert "cannot listen" in line
+
+
+def test_without_the_extra_one_line_says_what_to_install(refused, monkeypatch):
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    assert "pip install 'napari-uninuc[serve]'" in refused("serve")
+
+
+@pytest.fixture
+def process(random_model):
+    """Start the command as people do; gives the process and the address it printed."""
+    started = []
+
+    def start(*options, **variables):
+        code = "from napari_uninuc.cli.app import main; main()"
+        words = ("serve", "--port", "0", "--device", "cpu", "--model", str(random_model), *options)
+        made = subprocess.Popen(
+            [sys.executable, "-u", "-c", code, *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"} | variables,
+        )
+        started.append(made)
+        lines = []
+        for line in made.stdout:
+            lines.append(line)
+            if line.startswith("Ctrl+C"):
+                break
+        text = "".join(lines)
+        address = re.search(r"https?://\S+/sam/", text)
+        assert address, text + made.stderr.read()
+        return made, address.group(), text
+
+    yield start
+    for made in started:
+        if made.poll() is None:
+            made.kill()
+        made.wait(60)
+        made.stdout.close()
+        made.stderr.close()
+
+
+def get(url, **headers):
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+        return answer.read()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an interrupt is sent as POSIX does")
+def test_it_serves_until_it_is_interrupted(process):
+    made, address, text = process()
+    assert "uninuc-n on CPU" in text
+    assert "/0.25um/sam/" in text
+    assert "not encrypted" not in text
+    (entry,) = json.loads(get(f"{address}weights/?type=vit_b"))
+    assert entry["name"] == "uninuc-n"
+    made.send_signal(signal.SIGINT)
+    out, err = made.communicate(timeout=60)
+    assert (made.returncode, out.strip(), err) == (0, "stopped", "")
+
+
+def test_for_other_computers_it_says_that_nothing_is_encrypted_and_hides_its_key(process, key_file):
+    _, address, text = process("--host", "0.0.0.0", "--key-file", key_file)
+    assert "not encrypted" in text
+    assert KEY not in text
+    assert address.startswith("http://THIS-COMPUTER:")
+    assert address.endswith("/key/YOUR-KEY/sam/")
+    port = re.search(r":(\d+)/", address).group(1)
+    told = get(f"http://127.0.0.1:{port}/uninuc/v1/info", Authorization=f"Bearer {KEY}")
+    assert json.loads(told)["card"]["id"] == "uninuc-n"
+    with pytest.raises(urllib.error.HTTPError, match="401") as refusal:
+        get(f"http://127.0.0.1:{port}/uninuc/v1/info")
+    refusal.value.close()

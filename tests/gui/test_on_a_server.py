@@ -1,0 +1,149 @@
+"""The panel with its model on a server: a real server, a real window."""
+
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from napari_uninuc.client.address import ServerAddress
+from napari_uninuc.gui.work.model_slot import ModelSlot, load_bundled
+from napari_uninuc.serve.asking import Desk
+from napari_uninuc.serve.running import listen, make_server
+from napari_uninuc.testing import FakeAnnotator
+
+KEY = "correct-horse-battery"
+
+
+@contextmanager
+def serving(engine, port=0):
+    socket = listen("127.0.0.1", port)
+    desk = Desk(engine, lambda text: None)
+    server = make_server(desk, host="127.0.0.1", key=KEY)
+    thread = threading.Thread(target=server.run, args=([socket],))
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield socket.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(60)
+        desk.close()
+        socket.close()
+
+
+@pytest.fixture
+def remote_room(make_room):
+    """The widget as it is, save that what computes here is a `FakeAnnotator`."""
+    room = make_room()
+    here = room.bench.models._load
+
+    def load(model, device):
+        there = isinstance(model, ServerAddress)
+        return load_bundled(model, device) if there else here(model, device)
+
+    room.bench.models._load = load
+    return room
+
+
+def connect(room, port):
+    panel = room.widget.model
+    panel.server.setText(f"127.0.0.1:{port}")
+    panel.key.setText(KEY)
+    panel.on_server.click()
+    room.until(lambda: not room.bench.models.loading)
+
+
+def test_everything_goes_on_over_a_server_that_is_started_anew(remote_room, said):
+    room, engine = remote_room, FakeAnnotator()
+    room.open(n_nuclei=12)
+    with serving(engine) as port:
+        connect(room, port)
+        assert "at http://127.0.0.1" in room.bench.models.annotator.device_name
+        room.outline()
+        assert len(room.session.labels) == 12
+        assert "segment" in engine.calls
+        assert room.annotator.calls.count("segment") == 0
+    nucleus = next(iter(room.session.labels.nuclei))
+    y, x = room.session.labels.centroid(nucleus)
+    room.session.hand.pick(nucleus)
+    draft = room.session.hand.click((y + 6, x + 6), True)
+    assert not draft.answered
+    room.until(lambda: bool(room.bench.models.notices or said))
+    with serving(FakeAnnotator(), port):
+        room.until(lambda: room.session.hand.draft is not None and room.session.hand.draft.answered)
+        room.session.hand.keep()
+        assert len(room.session.labels) == 12
+        room.close()
+
+
+def test_a_wrong_key_is_told_and_the_model_here_stays(remote_room, said):
+    room = remote_room
+    with serving(FakeAnnotator()) as port:
+        room.widget.model.server.setText(f"127.0.0.1:{port}")
+        room.widget.model.on_server.click()
+        room.until(lambda: bool(said))
+    assert "key" in said[0]
+    assert room.bench.models.annotator.device_name == "CPU (fake)"
+
+
+def test_what_is_no_address_is_told(room, said):
+    room.widget.model.server.setText("ftp://x")
+    room.widget.model.on_server.click()
+    assert "http://NAME:PORT" in said[0]
+
+
+def test_another_key_is_another_choice():
+    made = []
+
+    class AtOnce:
+        def submit(self, name, work, *, on_done, **_):
+            made.append(name)
+            on_done(work())
+
+    slot = ModelSlot(AtOnce(), lambda model, device: FakeAnnotator(), on_problem=print)
+    for key in ("one", "one", "other"):
+        slot.use(ServerAddress("http://gpu:8000", key), "server")
+    assert made == ["Connecting to http://gpu:8000"] * 2
+
+
+_NO_TORCH = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "torchvision", "timm", "sam2"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Refuse())
+"""
+
+
+def test_the_panel_and_a_server_need_no_torch():
+    code = (
+        f"{_NO_TORCH}\n"
+        "import napari_uninuc.gui.widget, napari_uninuc.client.annotator\n"
+        "from napari_uninuc.gui.panels.model import ModelPanel\n"
+        "from napari_uninuc.network.registry import list_models\n"
+        "from napari_uninuc.gui.work.model_slot import load_bundled\n"
+        "assert list_models()\n"
+        "try:\n    load_bundled('uninuc-n', 'cpu')\n"
+        "except LookupError as problem:\n    print(problem)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=1800, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "torch is not installed; choose a server" in done.stdout
+
+
+def test_without_the_http_library_one_line_says_what_to_install(monkeypatch):
+    from napari_uninuc.errors import ModelNotFoundError
+
+    monkeypatch.setitem(sys.modules, "napari_uninuc.client.annotator", None)
+    monkeypatch.delitem(sys.modules, "httpx", raising=False)
+    with pytest.raises(ModelNotFoundError, match="client"):
+        load_bundled(ServerAddress("http://gpu:8000"), "server")

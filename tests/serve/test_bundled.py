@@ -1,0 +1,94 @@
+"""The bundled model behind the server answers as it does everywhere else."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from qupath import automask_body, box_body, check, png_of, raster, rings_of, sam3_body
+from scipy import ndimage
+from skimage import data
+
+from napari_uninuc.core.prompts import Prompt
+from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.annotator import load_annotator
+from napari_uninuc.engine.predictor import Predictor
+from napari_uninuc.serve.scale import Scale
+
+RGB = np.ascontiguousarray(data.immunohistochemistry()[100:292, 80:240])
+SHAPE = RGB.shape[:2]
+
+
+@pytest.fixture(scope="module")
+def server(running):
+    with running(load_annotator("uninuc-n", "cpu")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def labels(server):
+    predictor = Predictor(server.engine.engine)
+    predictor.set_image(RGB, mpp=0.25)
+    return predictor.segment()
+
+
+def test_automask_is_what_the_predictor_outlines(server, labels):
+    found = server.qupath("/0.25um/sam/").post("automask", automask_body(png_of(RGB)))
+    assert len(found) == len(labels.table) > 5
+    painted = np.zeros(SHAPE, int)
+    for feature, row in zip(found, labels.table.itertuples(), strict=True):
+        check(feature, SHAPE)
+        painted[raster(feature, SHAPE)] = row.id
+        assert feature["properties"]["quality"] == pytest.approx(row.predicted_iou, abs=1e-4)
+    np.testing.assert_array_equal(painted, labels.labels)
+
+
+def test_a_box_is_what_the_window_answers(server, labels):
+    y0, x0, y1, x1 = labels.table.loc[0, ["y0", "x0", "y1", "x1"]].tolist()
+    (feature,) = server.qupath("/0.25um/sam/").prompt(box_body(png_of(RGB), [x0, y0, x1, y1]))
+    answer = server.engine.answer(Tile.from_array(RGB, 0.25), Prompt(box_yxyx=(y0, x0, y1, x1)))
+    expected = np.zeros(SHAPE, bool)
+    top, left, bottom, right = answer.mask.box_yxyx
+    expected[top:bottom, left:right] = answer.mask.mask
+    np.testing.assert_array_equal(raster(feature, SHAPE), expected)
+
+
+def test_examples_are_found_again_with_what_is_like_them(server, labels):
+    y0, x0, y1, x1 = labels.table.loc[0, ["y0", "x0", "y1", "x1"]].tolist()
+    body = sam3_body(png_of(RGB), positive=[[x0, y0, x1 - x0, y1 - y0]], threshold=0.3)
+    found = server.qupath("/0.25um/sam/").post("sam3", body)
+    assert 0 < len(found) < len(labels.table)
+    rings = [np.array(rings_of(feature)[0][0]) for feature in found]
+    assert any(ring.min(axis=0).tolist() == [x0, y0] for ring in rings)
+
+
+def test_features_are_the_means_under_each_mask(server, labels):
+    from napari_uninuc.serve.answers import mask_of
+
+    tile = Tile.from_array(RGB, 0.25)
+    masks = [mask_of(labels, row) for row in range(len(labels.table))]
+    rows = server.engine.features(tile, masks)
+    assert rows.shape[0] == len(masks)
+    assert np.isfinite(rows).all()
+    alone = server.engine.features(tile, masks[3:4])
+    np.testing.assert_allclose(alone[0], rows[3], rtol=1e-6)
+    assert server.engine.features(tile, []).shape[0] == 0
+
+
+def drawn_nuclei():
+    """Discs of 7 um in the colours of H&E, 512 px of 0.25 um."""
+    ys, xs = np.mgrid[:512, :512]
+    rgb = np.full((512, 512, 3), (236, 214, 226), float)
+    rgb[(ys % 56 - 28) ** 2 + (xs % 56 - 28) ** 2 <= 14**2] = (96, 70, 140)
+    rgb += np.random.default_rng(0).normal(0, 4, rgb.shape)
+    return ndimage.gaussian_filter(rgb, (0.7, 0.7, 0)).clip(0, 255).astype(np.uint8)
+
+
+def test_a_scale_is_guessed_from_the_nuclei(server):
+    rgb = drawn_nuclei()
+    half = np.asarray(Image.fromarray(rgb).resize((256, 256), Image.Resampling.BOX))
+    guesses = [server.desk.scales.guess(Tile.from_array(pixels)) for pixels in (rgb, half)]
+    assert guesses == [Scale(0.25, guessed=True), Scale(0.5, guessed=True)]
+
+
+def test_where_no_nucleus_is_the_models_own_scale_is_taken(server):
+    glass = Tile.from_array(np.full((300, 300, 3), 240, np.uint8))
+    assert server.desk.scales.guess(glass) == Scale(0.25, guessed=True)
