@@ -43,14 +43,14 @@ _ROUND_TRIP_S = 0.05
 _CLIENTS = 4
 _FAKE = """
 import sys, threading
-from napari_uninuc.serve.asking import Desk
+from napari_uninuc.serve.asking import Service
 from napari_uninuc.serve.running import listen, make_server
 from napari_uninuc.testing import FakeAnnotator
 socket = listen("127.0.0.1", int(sys.argv[1]))
-desk = Desk(FakeAnnotator(), lambda text: print(text, file=sys.stderr))
+service = Service(FakeAnnotator(), lambda text: print(text, file=sys.stderr))
 print(f"http://127.0.0.1:{socket.getsockname()[1]}/sam/", flush=True)
 print("Ctrl+C stops.", flush=True)
-make_server(desk, host="127.0.0.1", key=None).run(sockets=[socket])
+make_server(service, host="127.0.0.1", key=None).run(sockets=[socket])
 """
 _REAL = "from napari_uninuc.cli.app import main; main()"
 

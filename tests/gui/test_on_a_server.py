@@ -10,7 +10,7 @@ import pytest
 
 from napari_uninuc.client.address import ServerAddress
 from napari_uninuc.gui.work.model_slot import ModelSlot, load_bundled
-from napari_uninuc.serve.asking import Desk
+from napari_uninuc.serve.asking import Service
 from napari_uninuc.serve.running import listen, make_server
 from napari_uninuc.testing import FakeAnnotator
 
@@ -20,8 +20,8 @@ KEY = "correct-horse-battery"
 @contextmanager
 def serving(engine, port=0):
     socket = listen("127.0.0.1", port)
-    desk = Desk(engine, lambda text: None)
-    server = make_server(desk, host="127.0.0.1", key=KEY)
+    service = Service(engine, lambda text: None)
+    server = make_server(service, host="127.0.0.1", key=KEY)
     thread = threading.Thread(target=server.run, args=([socket],))
     thread.start()
     while not server.started:
@@ -31,7 +31,7 @@ def serving(engine, port=0):
     finally:
         server.should_exit = True
         thread.join(60)
-        desk.close()
+        service.close()
         socket.close()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from qupath import Extension, png_of
 
-from napari_uninuc.serve.asking import Desk
+from napari_uninuc.serve.asking import Service
 from napari_uninuc.serve.running import listen, make_server
 from napari_uninuc.testing import FakeAnnotator, FakeCard, make_tile
 
@@ -26,10 +26,10 @@ class Server:
     def __init__(self, engine, *, key=None, port=0, tls=None):
         self.engine, self.said = engine, []
         self._scheme = "http" if tls is None else "https"
-        self.desk = Desk(engine, self.said.append)
+        self.service = Service(engine, self.said.append)
         self._socket = listen("127.0.0.1", port)
         self.port = self._socket.getsockname()[1]
-        self._server = make_server(self.desk, host="127.0.0.1", key=key, tls=tls)
+        self._server = make_server(self.service, host="127.0.0.1", key=key, tls=tls)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],))
         self._thread.start()
         while not self._server.started:
@@ -51,7 +51,7 @@ class Server:
         self._server.should_exit = True
         self._thread.join(60)
         assert not self._thread.is_alive()
-        self.desk.close()
+        self.service.close()
         self._socket.close()
 
 

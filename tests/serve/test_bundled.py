@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
-from qupath import automask_body, box_body, check, png_of, raster, rings_of, sam3_body
+from qupath import automask_body, box_body, check, png_of, point_body, raster, rings_of, sam3_body
 from scipy import ndimage
 from skimage import data
 
@@ -51,6 +51,38 @@ def test_a_box_is_what_the_window_answers(server, labels):
     np.testing.assert_array_equal(raster(feature, SHAPE), expected)
 
 
+def test_background_points_elsewhere_in_the_picture_spoil_no_outline(server, labels):
+    """QuPath sends all of them with every box and point."""
+    qupath, png, pixels = server.qupath("/0.25um/sam/"), png_of(RGB), labels.labels
+    height, width = SHAPE
+    far = [[x, y] for x in range(2, width, 12) for y in (2, height - 3) if not pixels[y, x]]
+    assert len(far) > 4
+    for row in labels.table.head(8).itertuples():
+        box = [row.x0, row.y0, row.x1, row.y1]
+        rows = np.argwhere(pixels == row.id)
+        inside = rows[len(rows) // 2, ::-1].tolist()
+        alone = qupath.prompt(box_body(png, box))
+        more = {"point_coords": far, "point_labels": [0] * len(far)}
+        assert alone
+        assert qupath.prompt(box_body(png, box, **more)) == alone
+        alone = qupath.prompt(point_body(png, [inside], [1]))
+        assert qupath.prompt(point_body(png, [*far, inside], [0] * len(far) + [1])) == alone
+
+
+def test_a_background_point_that_an_outline_covers_is_told(server, labels):
+    png = png_of(RGB)
+    first, second = labels.table.iloc[0], labels.table.iloc[1]
+    box = [int(min(first[n], second[n])) for n in ("x0", "y0")]
+    box += [int(max(first[n], second[n])) for n in ("x1", "y1")]
+    qupath = server.qupath("/0.25um/sam/")
+    (alone,) = qupath.prompt(box_body(png, box))
+    y, x = (
+        int(v) for v in np.argwhere(ndimage.binary_erosion(raster(alone, SHAPE), iterations=2))[0]
+    )
+    found = qupath.prompt(box_body(png, box, point_coords=[[x, y]], point_labels=[0]))
+    assert not any(raster(feature, SHAPE)[y, x] for feature in found)
+
+
 def test_examples_are_found_again_with_what_is_like_them(server, labels):
     y0, x0, y1, x1 = labels.table.loc[0, ["y0", "x0", "y1", "x1"]].tolist()
     body = sam3_body(png_of(RGB), positive=[[x0, y0, x1 - x0, y1 - y0]], threshold=0.3)
@@ -85,10 +117,10 @@ def drawn_nuclei():
 def test_a_scale_is_guessed_from_the_nuclei(server):
     rgb = drawn_nuclei()
     half = np.asarray(Image.fromarray(rgb).resize((256, 256), Image.Resampling.BOX))
-    guesses = [server.desk.scales.guess(Tile.from_array(pixels)) for pixels in (rgb, half)]
+    guesses = [server.service.scales.guess(Tile.from_array(pixels)) for pixels in (rgb, half)]
     assert guesses == [Scale(0.25, guessed=True), Scale(0.5, guessed=True)]
 
 
 def test_where_no_nucleus_is_the_models_own_scale_is_taken(server):
     glass = Tile.from_array(np.full((300, 300, 3), 240, np.uint8))
-    assert server.desk.scales.guess(glass) == Scale(0.25, guessed=True)
+    assert server.service.scales.guess(glass) == Scale(0.25, guessed=True)

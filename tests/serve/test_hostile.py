@@ -114,7 +114,7 @@ def test_a_body_of_100_mb_is_refused_before_it_is_held(server, png, box_of, chun
     status, text = server.qupath().send("POST", "/sam/", body)
     assert status == 413
     assert b"64" in text or b"67108864" in text
-    assert server.desk.bodies._held == 0
+    assert server.service.bodies._held == 0
     assert len(server.qupath().prompt(box_body(png, box_of(3)))) == 1
 
 
@@ -125,8 +125,8 @@ def test_connections_closed_early_leave_nothing(server, png, box_of):
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             connection.sendall((head + body)[: (k * 997) % (len(head) + len(body))])
     assert len(server.qupath().prompt(box_body(png, box_of(3)))) == 1
-    assert server.desk.bodies._held == 0
-    assert server.desk.room.waiting == 0
+    assert server.service.bodies._held == 0
+    assert server.service.room.waiting == 0
     assert not any("unexpected" in line for line in server.said)
 
 

@@ -97,7 +97,7 @@ def test_a_picture_is_sent_once_and_to_all(server, linked, tissue):
     prompt = Prompt((tissue.centres_yx[0],), (True,))
     for each in (one, other, one):
         each.answer(tissue.tile, prompt)
-    assert len(server.desk.shelf) == 1
+    assert len(server.service.shelf) == 1
     assert server.engine.calls.count("encode") == 1
     assert len(server.application.own.leases) == 2
 
@@ -226,9 +226,9 @@ def test_leaving_a_run_cancels_it_on_the_server(running, linked, tissue):
         waiting.join(60)
         steps.close()
         until = time.monotonic() + 60
-        while server.desk.room.waiting and time.monotonic() < until:
+        while server.service.room.waiting and time.monotonic() < until:
             time.sleep(0.05)
-        assert server.desk.room.waiting == 0
+        assert server.service.room.waiting == 0
         assert len(remote.segment_field(tissue.tile, field, 0.5)) > 10
 
 
@@ -274,7 +274,7 @@ def test_a_picture_must_have_the_digest_it_is_sent_under(server, png):
     lease = httpx.post(f"{base}/lease").json()["lease"]
     refused = httpx.put(f"{base}/tiles/{'0' * 32}", content=png, headers={LEASE_HEADER: lease})
     assert refused.status_code == 422
-    assert len(server.desk.shelf) == 0
+    assert len(server.service.shelf) == 0
     for odd in ("../../etc/passwd", "0" * 31, "Z" * 32):
         assert httpx.get(f"{base}/tiles/{odd}", headers={LEASE_HEADER: lease}).status_code == 404
 

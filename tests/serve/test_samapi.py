@@ -18,9 +18,9 @@ from qupath import (
 
 from napari_uninuc import __version__
 from napari_uninuc.core.instances import InstanceMask
-from napari_uninuc.core.prompts import Prompt
+from napari_uninuc.core.prompts import Answer, Prompt
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.serve.answers import outline_steps
+from napari_uninuc.serve.answers import outline_meant, outline_steps
 from napari_uninuc.serve.scale import Scale
 from napari_uninuc.serve.shapes import feature_of_prompt
 from napari_uninuc.testing import FakeAnnotator, FakeCard, make_tile
@@ -104,6 +104,23 @@ def test_points_of_both_kinds(server, tissue, png):
     answer = FakeAnnotator().answer(tissue.tile, prompt)
     shape = tissue.tile.shape
     np.testing.assert_array_equal(raster(feature, shape), whole(answer.mask, shape))
+
+
+def test_outside_points_are_told_only_where_they_matter():
+    """As often as it takes, and not for ever."""
+    asked = []
+
+    class Stubborn:
+        def answer(self, tile, prompt):
+            asked.append(prompt.points_yx)
+            mask = np.zeros((20, 20), bool)
+            mask[:, : 5 * len(prompt.points_yx)] = True
+            return Answer(InstanceMask((10, 10), mask, 1.0, 0, 1.0), None)
+
+    points = ((12.0, 11.0), (12.0, 14.0), (12.0, 19.0), (12.0, 29.0), (2.0, 2.0), (12.0, 60.0))
+    prompt = Prompt(points, (True, *[False] * 5))
+    outline_meant(Stubborn(), Tile.from_array(np.zeros((64, 64, 3), np.uint8)), prompt)
+    assert asked == [points[:1], points[:2], points[:3]]
 
 
 def test_a_box_with_background_points_and_corners_in_any_order(server, tissue, png, box_of):

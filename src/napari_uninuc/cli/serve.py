@@ -14,7 +14,7 @@ from napari_uninuc.cli.messages import one_line, report_warning
 from napari_uninuc.cli.options import PathArgument, device_option, model_option
 
 if TYPE_CHECKING:
-    from napari_uninuc.serve.asking import Desk
+    from napari_uninuc.serve.asking import Service
 
 _NEEDED = ("starlette", "uvicorn")
 _KEY_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-_")
@@ -86,17 +86,17 @@ def serve(
         check_tls(*tls)
     socket = listen(host, port)
     from napari_uninuc.engine.annotator import load_annotator
-    from napari_uninuc.serve.asking import Desk
+    from napari_uninuc.serve.asking import Service
 
-    desk = Desk(load_annotator(model, device, notice=report_warning), _say)
+    service = Service(load_annotator(model, device, notice=report_warning), _say)
     try:
-        server = make_server(desk, host=host, key=key, names=names, tls=tls)
-        _introduce(desk, host, socket.getsockname()[1], key is not None, tls is not None)
+        server = make_server(service, host=host, key=key, names=names, tls=tls)
+        _introduce(service, host, socket.getsockname()[1], key is not None, tls is not None)
         server.run(sockets=[socket])
     except KeyboardInterrupt:
         pass  # it was asked to stop, and did
     finally:
-        desk.close()
+        service.close()
         socket.close()
     click.echo("stopped")
 
@@ -106,7 +106,7 @@ def _say(text: str) -> None:
     click.echo(f"{datetime.now():%H:%M:%S} {one_line(text)}", err=True)
 
 
-def _introduce(desk: "Desk", host: str, port: int, keyed: bool, encrypted: bool) -> None:
+def _introduce(service: "Service", host: str, port: int, keyed: bool, encrypted: bool) -> None:
     """Print what runs, and what to type where."""
     from napari_uninuc.serve.guard import is_loopback
 
@@ -114,9 +114,9 @@ def _introduce(desk: "Desk", host: str, port: int, keyed: bool, encrypted: bool)
     name = host if host not in ("0.0.0.0", "::") else "THIS-COMPUTER"
     base = f"http{'s' if encrypted else ''}://{f'[{name}]' if ':' in name else name}:{port}"
     prefix = "/key/YOUR-KEY" if keyed else ""
-    card = desk.engine.card
+    card = service.engine.card
     lines = [
-        f"{card.id} on {desk.engine.device_name}; licence: {card.licence}",
+        f"{card.id} on {service.engine.device_name}; licence: {card.licence}",
         f"Type into QuPath (Extensions > SAM, Server):  {base}{prefix}/sam/",
         f"with the size of a pixel, at full zoom 0.25:  {base}{prefix}/0.25um/sam/",
         f"into napari (Model, On a server):             {base}",

@@ -5,6 +5,7 @@ Only the protocols of the engine are known here. All nuclei are found and settle
 """
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -17,17 +18,55 @@ from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.protocol import Annotator, Describer
 from napari_uninuc.engine.settling import settled
 
-__all__ = ["Engine", "Progress", "alike", "mask_of", "outline_steps"]
+__all__ = ["Engine", "Progress", "alike", "mask_of", "outline_meant", "outline_steps"]
 
 Progress = tuple[int, int]
 """Fields done, fields in all."""
 Box = tuple[float, float, float, float]
 
 _FEWEST_TO_STANDARDISE = 8
+_MOST_TRIES = 4
 
 
 class Engine(Annotator, Describer, Protocol):
     """What a server needs of a model."""
+
+
+def outline_meant(engine: Engine, tile: Tile, prompt: Prompt) -> InstanceMask:
+    """Outline what a prompt means, of whose outside points most may lie anywhere in the picture.
+
+    The model knows outside clicks as corrections of an outline: one far from it spoils it. So only
+    those are given that an outline without them covers.
+
+    Returns
+    -------
+    mask : of the engine, of the prompt with the outside points that mattered
+    """
+    told = np.array(prompt.inside, np.bool_)
+    for _ in range(_MOST_TRIES):
+        mask = engine.answer(tile, _with_points(prompt, told)).mask
+        missed = ~told & _covered(mask, prompt.points_yx)
+        if not missed.any():
+            break
+        told |= missed
+    return mask
+
+
+def _with_points(prompt: Prompt, told: npt.NDArray[np.bool_]) -> Prompt:
+    rows = np.flatnonzero(told)
+    return replace(
+        prompt,
+        points_yx=tuple(prompt.points_yx[row] for row in rows),
+        inside=tuple(prompt.inside[row] for row in rows),
+    )
+
+
+def _covered(mask: InstanceMask, points_yx: Sequence[tuple[float, float]]) -> npt.NDArray[np.bool_]:
+    """Whether the pixel of each point belongs to a mask."""
+    places = np.array(points_yx, np.float64).reshape(-1, 2).astype(np.int64) - mask.origin_yx
+    on = ((places >= 0) & (places < mask.mask.shape)).all(axis=1)
+    on[on] = mask.mask[tuple(places[on].T)]
+    return on
 
 
 def outline_steps(

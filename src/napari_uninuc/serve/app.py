@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from napari_uninuc.serve.address import read_address
-from napari_uninuc.serve.asking import Desk
+from napari_uninuc.serve.asking import Service
 from napari_uninuc.serve.guard import Guard
 from napari_uninuc.serve.own import OwnProtocol
 from napari_uninuc.serve.refusals import Refusal, refusal_of, response_of
@@ -39,13 +39,13 @@ class Application:
 
     Parameters
     ----------
-    desk : engine, queue and pictures
+    service : engine, queue and pictures
     guard : who may ask
     """
 
-    def __init__(self, desk: Desk, guard: Guard) -> None:
-        self._desk, self._guard = desk, guard
-        self._samapi, self.own = Samapi(desk), OwnProtocol(desk)
+    def __init__(self, service: Service, guard: Guard) -> None:
+        self._service, self._guard = service, guard
+        self._samapi, self.own = Samapi(service), OwnProtocol(service)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -83,11 +83,11 @@ class Application:
         """Say in the terminal what was refused, and of a mistake of ours what it was."""
         refusal = refusal_of(problem)
         if refusal is not None:
-            self._desk.say(f"refused ({refusal.status}): {refusal.text}")
+            self._service.say(f"refused ({refusal.status}): {refusal.text}")
             return refusal
         if os.environ.get("UNINUC_DEBUG", "0") not in ("", "0"):
             traceback.print_exception(problem)
-        self._desk.say(
+        self._service.say(
             f"something unexpected happened ({type(problem).__name__}); UNINUC_DEBUG=1 shows where"
         )
         return Refusal(500, "something unexpected happened on the server")

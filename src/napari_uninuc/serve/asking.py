@@ -14,7 +14,7 @@ from napari_uninuc.serve.pictures import Shelf
 from napari_uninuc.serve.room import EngineRoom
 from napari_uninuc.serve.scale import Scales
 
-__all__ = ["Desk", "answered", "peer_of"]
+__all__ = ["Service", "answered", "peer_of"]
 
 Result = TypeVar("Result")
 
@@ -23,7 +23,7 @@ _DECODERS = 2
 
 
 @dataclass(slots=True, eq=False)
-class Desk:
+class Service:
     """All that requests share.
 
     Attributes

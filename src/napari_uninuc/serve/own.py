@@ -14,7 +14,7 @@ from napari_uninuc import __version__
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.protocol import FoundNucleus
-from napari_uninuc.serve.asking import Desk, answered, peer_of
+from napari_uninuc.serve.asking import Service, answered, peer_of
 from napari_uninuc.serve.bodies import checked
 from napari_uninuc.serve.leases import Leases
 from napari_uninuc.serve.pictures import decode_picture
@@ -59,11 +59,11 @@ class OwnProtocol:
 
     Parameters
     ----------
-    desk : engine, queue and pictures
+    service : engine, queue and pictures
     """
 
-    def __init__(self, desk: Desk, leases: Leases | None = None) -> None:
-        self._desk = desk
+    def __init__(self, service: Service, leases: Leases | None = None) -> None:
+        self._service = service
         self.leases = Leases() if leases is None else leases
         routes: dict[str, dict[str, Handler]] = {
             INFO: {"GET": self._info},
@@ -88,7 +88,7 @@ class OwnProtocol:
         return None
 
     async def _info(self, _request: Request, _digest: str) -> Response:
-        engine = self._desk.engine
+        engine = self._service.engine
         return _message(
             InfoMessage(
                 protocol=PROTOCOL,
@@ -113,17 +113,17 @@ class OwnProtocol:
 
     async def _upload(self, request: Request, digest: str) -> Response:
         self._client(request)
-        with await self._desk.bodies.read(request) as content:
-            tile = await self._desk.decoded(partial(decode_picture, content))
+        with await self._service.bodies.read(request) as content:
+            tile = await self._service.decoded(partial(decode_picture, content))
         if tile.digest != digest:
             raise Refusal(422, "the picture is not the one of that digest; send it without loss")
-        self._desk.shelf.put(tile)
+        self._service.shelf.put(tile)
         return JSONResponse({"digest": digest})
 
     async def _fields(self, request: Request, digest: str) -> Response:
         self._client(request)
         message, tile = await self._asked(request, digest, TileMessage)
-        fields = self._desk.engine.fields(self._view(tile, message))
+        fields = self._service.engine.fields(self._view(tile, message))
         return JSONResponse([FieldMessage.of(field).model_dump() for field in fields])
 
     async def _encode(self, request: Request, digest: str) -> Response:
@@ -132,10 +132,10 @@ class OwnProtocol:
 
         def work() -> float:
             view = self._view(tile, message)
-            return self._desk.engine.encode(view, self._field(view, message.field))
+            return self._service.engine.encode(view, self._field(view, message.field))
 
-        seconds = await answered(request, self._desk.room.ask(client, work))
-        memory = self._desk.engine.memory_bytes()
+        seconds = await answered(request, self._service.room.ask(client, work))
+        memory = self._service.engine.memory_bytes()
         return JSONResponse({"seconds": seconds, "memory_bytes": memory})
 
     async def _answer(self, request: Request, digest: str) -> Response:
@@ -144,10 +144,10 @@ class OwnProtocol:
         prompt = message.prompt.value()
 
         def work() -> AnswerMessage:
-            answer = self._desk.engine.answer(self._view(tile, message), prompt)
+            answer = self._service.engine.answer(self._view(tile, message), prompt)
             return AnswerMessage.of(answer)
 
-        asked = self._desk.room.ask(client, work, latest=True)
+        asked = self._service.room.ask(client, work, latest=True)
         answer: AnswerMessage = await answered(request, asked)
         return _message(answer)
 
@@ -156,45 +156,45 @@ class OwnProtocol:
         message, tile = await self._asked(request, digest, SegmentMessage)
         view = self._view(tile, message)
         field = self._field(view, message.field)
-        steps = _steps(self._desk, view, field, message.score_threshold)
+        steps = _steps(self._service, view, field, message.score_threshold)
         lines: asyncio.Queue[LineMessage] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
         def put(line: LineMessage) -> None:
             loop.call_soon_threadsafe(lines.put_nowait, line)
 
-        run = self._desk.room.run(client, steps, lambda _: put(LineMessage(kind="step")))
+        run = self._service.room.run(client, steps, lambda _: put(LineMessage(kind="step")))
         run.future.add_done_callback(lambda _: put(_last_line(run)))
         renew = partial(self.leases.renew, request.headers.get(LEASE_HEADER, ""))
         return StreamingResponse(_told(lines, run, renew), media_type="application/x-ndjson")
 
     async def _asked(self, request: Request, digest: str, model: type[Any]) -> tuple[Any, Tile]:
-        with await self._desk.bodies.read(request, _QUESTION_BYTES) as content:
+        with await self._service.bodies.read(request, _QUESTION_BYTES) as content:
             return checked(content, model), self._tile(digest)
 
     def _client(self, request: Request) -> str:
         return self.leases.renew(request.headers.get(LEASE_HEADER, ""))
 
     def _tile(self, digest: str) -> Tile:
-        tile = self._desk.shelf.get(digest)
+        tile = self._service.shelf.get(digest)
         if tile is None:
             raise Refusal(404, "no picture of that digest is here (any more); send it")
         return tile
 
     def _view(self, tile: Tile, message: TileMessage) -> Tile:
-        return self._desk.shelf.view(tile, message.mpp, message.brown)
+        return self._service.shelf.view(tile, message.mpp, message.brown)
 
     def _field(self, view: Tile, index: int) -> Field:
-        fields = self._desk.engine.fields(view)
+        fields = self._service.engine.fields(view)
         if index >= len(fields):
             raise Refusal(422, f"field: expected one of {len(fields)}, got {index}")
         return fields[index]
 
 
 def _steps(
-    desk: Desk, view: Tile, field: Field, threshold: float
+    service: Service, view: Tile, field: Field, threshold: float
 ) -> Generator[None, None, list[FoundNucleus]]:
-    found = yield from desk.engine.segment_steps(view, field, threshold)
+    found = yield from service.engine.segment_steps(view, field, threshold)
     return found
 
 

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from napari_uninuc.errors import OutputError
 from napari_uninuc.serve.app import Application
-from napari_uninuc.serve.asking import Desk
+from napari_uninuc.serve.asking import Service
 from napari_uninuc.serve.guard import Guard
 from napari_uninuc.wire.constants import HEADERS_S
 
@@ -113,7 +113,7 @@ def check_tls(certificate: Path, key: Path) -> None:
 
 
 def make_server(
-    desk: Desk,
+    service: Service,
     *,
     host: str,
     key: str | None,
@@ -129,7 +129,7 @@ def make_server(
     names : further names it is asked for by
     tls : certificate and key, PEM
     """
-    application: Any = Application(desk, Guard(key, host, names))
+    application: Any = Application(service, Guard(key, host, names))
     config = uvicorn.Config(
         application,
         http=_BoundedProtocol,

@@ -13,8 +13,8 @@ from napari_uninuc import __version__
 from napari_uninuc.core.prompts import Prompt
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.serve.answers import Progress, alike, outline_steps
-from napari_uninuc.serve.asking import Desk, answered, peer_of
+from napari_uninuc.serve.answers import Progress, alike, outline_meant, outline_steps
+from napari_uninuc.serve.asking import Service, answered, peer_of
 from napari_uninuc.serve.bodies import checked
 from napari_uninuc.serve.refusals import Refusal
 from napari_uninuc.serve.samapi_bodies import AutomaskBody, PromptBody, SamBody, WordsBody
@@ -38,11 +38,11 @@ class Samapi:
 
     Parameters
     ----------
-    desk : engine, queue and pictures
+    service : engine, queue and pictures
     """
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, service: Service) -> None:
+        self._service = service
         self._progress: dict[str, int] = {}
         self.handlers: dict[str, dict[str, Handler]] = {
             "": {"POST": self._prompt},
@@ -56,49 +56,51 @@ class Samapi:
 
     @property
     def _model(self) -> str:
-        return self._desk.engine.card.id
+        return self._service.engine.card.id
 
     async def _prompt(self, request: Request, mpp: float | None) -> Response:
         """Outline what a box and points mean: one feature, or none."""
-        with await self._desk.bodies.read(request) as content:
+        with await self._service.bodies.read(request) as content:
             body = checked(content, PromptBody)
             tile = await self._tile_of(body)
         prompt = body.prompt(tile.shape)
         if prompt is None:
-            self._desk.say("a prompt without a box or a point inside the picture: nothing to show")
+            self._service.say(
+                "a prompt without a box or a point inside the picture: nothing to show"
+            )
             return JSONResponse([])
         work = partial(self._outline_one, tile, prompt, mpp)
-        return JSONResponse(await answered(request, self._desk.room.ask(peer_of(request), work)))
+        return JSONResponse(await answered(request, self._service.room.ask(peer_of(request), work)))
 
     def _outline_one(self, tile: Tile, prompt: Prompt, mpp: float | None) -> list[dict[str, Any]]:
         seen, scale = self._seen(tile, mpp)
-        mask = self._desk.engine.answer(seen, prompt).mask
+        mask = outline_meant(self._service.engine, seen, prompt)
         if not mask.area:
-            self._desk.say(f"no nucleus where the prompt is, at {scale} a pixel")
+            self._service.say(f"no nucleus where the prompt is, at {scale} a pixel")
         return feature_of_prompt(mask, self._model, scale)
 
     async def _automask(self, request: Request, mpp: float | None) -> Response:
         """Outline all nuclei."""
-        with await self._desk.bodies.read(request) as content:
+        with await self._service.bodies.read(request) as content:
             body = checked(content, AutomaskBody)
             tile = await self._tile_of(body)
 
         def steps() -> Generator[Progress, None, list[dict[str, Any]]]:
             yield 0, 1
             seen, scale = self._seen(tile, mpp)
-            nuclei = yield from outline_steps(self._desk.engine, seen)
+            nuclei = yield from outline_steps(self._service.engine, seen)
             kept = nuclei.table["predicted_iou"] >= body.least_iou
             if body.min_mask_region_area:
                 pixels = np.bincount(nuclei.labels.ravel())[nuclei.table["id"]]
                 kept &= pixels >= body.min_mask_region_area
-            self._desk.say(f"{int(kept.sum())} nuclei outlined, at {scale} a pixel")
+            self._service.say(f"{int(kept.sum())} nuclei outlined, at {scale} a pixel")
             return features_of_nuclei(_only(nuclei, kept.to_numpy()), self._model, scale)
 
         return JSONResponse(await self._run(request, steps()))
 
     async def _words(self, request: Request, mpp: float | None) -> Response:
         """Outline the nuclei of a class by its name, or those like examples, or both."""
-        with await self._desk.bodies.read(request) as content:
+        with await self._service.bodies.read(request) as content:
             body = checked(content, WordsBody)
             tile = await self._tile_of(body)
         positive, negative = body.boxes(tile.shape)
@@ -107,7 +109,7 @@ class Samapi:
             return JSONResponse([])
 
         def steps() -> Generator[Progress, None, list[dict[str, Any]]]:
-            engine = self._desk.engine
+            engine = self._service.engine
             yield 0, 1
             seen, scale = self._seen(tile, mpp)
             nuclei = yield from outline_steps(engine, seen)
@@ -119,7 +121,7 @@ class Samapi:
                 likeness = alike(engine, seen, nuclei, positive, negative)
                 kept &= likeness >= body.confidence_threshold
                 likeness = likeness[kept]
-            self._desk.say(f"{int(kept.sum())} of {len(kept)} nuclei are meant")
+            self._service.say(f"{int(kept.sum())} of {len(kept)} nuclei are meant")
             return features_of_nuclei(_only(nuclei, kept), self._model, scale, likeness)
 
         return JSONResponse(await self._run(request, steps()))
@@ -129,11 +131,13 @@ class Samapi:
         wanted = " ".join(words.lower().split())
         if not wanted or wanted in ("nucleus", "nuclei", "cell", "cells"):
             return _EVERY if wanted else ""
-        for name in self._desk.engine.card.classes:
+        for name in self._service.engine.card.classes:
             if wanted in (name.lower(), f"{name.lower()}s"):
                 return name
-        known = ", ".join(self._desk.engine.card.classes)
-        self._desk.say(f"nuclei were asked for by a name the model does not know; it knows {known}")
+        known = ", ".join(self._service.engine.card.classes)
+        self._service.say(
+            f"nuclei were asked for by a name the model does not know; it knows {known}"
+        )
         return None
 
     async def _weights(self, request: Request, _mpp: float | None) -> Response:
@@ -148,7 +152,7 @@ class Samapi:
 
     async def _register(self, request: Request, _mpp: float | None) -> Response:
         """Say that nothing is registered; nothing is fetched because a client names it."""
-        with await self._desk.bodies.read(request, 2**16):
+        with await self._service.bodies.read(request, 2**16):
             return PlainTextResponse(
                 f"Not registered: this server runs its own model, {self._model}. Another is "
                 "chosen where it is started: uninuc serve --model PATH."
@@ -176,25 +180,25 @@ class Samapi:
             self._progress[peer] = 100 * progress[0] // progress[1]
 
         try:
-            return await answered(request, self._desk.room.run(peer, steps, on_step).future)
+            return await answered(request, self._service.room.run(peer, steps, on_step).future)
         finally:
             self._progress.pop(peer, None)
 
     async def _tile_of(self, body: SamBody) -> Tile:
-        return await self._desk.decoded(lambda: self._desk.shelf.of_base64(body.b64img))
+        return await self._service.decoded(lambda: self._service.shelf.of_base64(body.b64img))
 
     def _seen(self, tile: Tile, mpp: float | None) -> tuple[Tile, Scale]:
         """The picture at the scale that was stated or, once a picture, guessed and said."""
         if mpp is not None:
-            return self._desk.shelf.view(tile, mpp), Scale(mpp, guessed=False)
-        known = self._desk.scales.known(tile)
-        scale = known or self._desk.scales.guess(tile)
+            return self._service.shelf.view(tile, mpp), Scale(mpp, guessed=False)
+        known = self._service.scales.known(tile)
+        scale = known or self._service.scales.guess(tile)
         if known is None and scale.mpp is not None:
-            self._desk.say(
+            self._service.say(
                 f"nobody said how large a pixel is: {scale} by the look of the nuclei. To state "
                 f"it, write it before /sam/ in the address: /{scale.mpp:g}um/sam/"
             )
-        return self._desk.shelf.view(tile, scale.mpp), scale
+        return self._service.shelf.view(tile, scale.mpp), scale
 
 
 _EVERY = "*"
