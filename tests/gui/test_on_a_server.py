@@ -7,6 +7,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from driving import centre_of
 
 from napari_uninuc.client.address import ServerAddress
 from napari_uninuc.gui.work.model_slot import ModelSlot, load_bundled
@@ -68,7 +69,7 @@ def test_everything_goes_on_over_a_server_that_is_started_anew(remote_room, said
         assert "segment" in engine.calls
         assert room.annotator.calls.count("segment") == 0
     nucleus = next(iter(room.session.labels.nuclei))
-    y, x = room.session.labels.centroid(nucleus)
+    y, x = centre_of(room.session.labels, nucleus)
     room.session.hand.pick(nucleus)
     draft = room.session.hand.click((y + 6, x + 6), True)
     assert not draft.answered
