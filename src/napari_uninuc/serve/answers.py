@@ -64,7 +64,7 @@ def _with_points(prompt: Prompt, told: npt.NDArray[np.bool_]) -> Prompt:
 def _covered(mask: InstanceMask, points_yx: Sequence[tuple[float, float]]) -> npt.NDArray[np.bool_]:
     """Whether the pixel of each point belongs to a mask."""
     places = np.array(points_yx, np.float64).reshape(-1, 2).astype(np.int64) - mask.origin_yx
-    on = ((places >= 0) & (places < mask.mask.shape)).all(axis=1)
+    on = np.asarray(((places >= 0) & (places < mask.mask.shape)).all(axis=1))
     on[on] = mask.mask[tuple(places[on].T)]
     return on
 
