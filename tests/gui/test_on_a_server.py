@@ -14,6 +14,7 @@ from napari_uninuc.gui.work.model_slot import ModelSlot, load_bundled
 from napari_uninuc.serve.asking import Service
 from napari_uninuc.serve.running import listen, make_server
 from napari_uninuc.testing import FakeAnnotator
+from napari_uninuc.wire.constants import PATIENCE_S
 
 KEY = "correct-horse-battery"
 
@@ -88,6 +89,22 @@ def test_a_wrong_key_is_told_and_the_model_here_stays(remote_room, said):
         room.widget.model.on_server.click()
         room.until(lambda: bool(said))
     assert "key" in said[0]
+    assert room.bench.models.annotator.device_name == "CPU (fake)"
+
+
+def test_another_model_is_not_kept_waiting_by_a_click_at_a_server_that_is_away(remote_room):
+    room = remote_room
+    room.open(n_nuclei=12)
+    with serving(FakeAnnotator()) as port:
+        connect(room, port)
+        room.outline()
+    y, x = room.session.labels.centroid(next(iter(room.session.labels.nuclei)))
+    room.session.hand.click((y + 6, x + 6), True)
+    room.until(lambda: bool(room.bench.models.notices) or room.bench.models.wanted is None)
+    began = time.monotonic()
+    room.bench.models.use("uninuc-n", "cpu")
+    room.until(lambda: not room.bench.models.loading)
+    assert time.monotonic() - began < PATIENCE_S / 2
     assert room.bench.models.annotator.device_name == "CPU (fake)"
 
 

@@ -148,7 +148,13 @@ def test_an_address_as_people_type_it(typed, expected):
     assert str(ServerAddress.of(typed)) == expected
 
 
-@pytest.mark.parametrize("typed", ["", "ftp://gpu", "http://", "http://gpu:x", "http://gpu:99999"])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *("", "ftp://gpu", "http://", "http://gpu:x", "http://gpu:99999"),
+        *("http//gpu:8000", "http:/gpu:8000", "gpu :8000", "10.0.0.1,8000"),
+    ],
+)
 def test_what_is_no_address(typed):
     with pytest.raises(ServerError, match="address"):
         ServerAddress.of(typed)
@@ -162,6 +168,11 @@ def test_a_key_that_cannot_be_one_is_refused_before_it_is_sent():
 def test_nobody_there_and_somebody_else_there(linked, running):
     with pytest.raises(ServerError, match="does not answer"):
         connect(ServerAddress("http://127.0.0.1:9"))
+
+
+def test_https_typed_for_http_is_told(server):
+    with pytest.raises(ServerError, match="type that"):
+        connect(ServerAddress(server.url.replace("http://", "https://")))
 
 
 def test_a_click_waits_for_a_server_that_is_started_anew(running, linked, tissue):
@@ -188,6 +199,32 @@ def test_a_click_is_told_when_patience_is_over(running, linked, tissue):
         remote = linked(server, patience_s=0.2)
     with pytest.raises(ServerError, match="kept here"):
         remote.answer(tissue.tile, Prompt((tissue.centres_yx[0],), (True,)))
+
+
+def test_no_click_waits_once_another_model_is_wanted(running, linked, tissue):
+    heard, refused = [], []
+    prompt = Prompt((tissue.centres_yx[0],), (True,))
+    with running(FakeAnnotator()) as server:
+        port = server.port
+        remote = linked(server, notice=heard.append, patience_s=600)
+
+    def ask():
+        try:
+            remote.answer(tissue.tile, prompt)
+        except ServerError as problem:
+            refused.append(problem)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    while not heard:
+        time.sleep(0.01)
+    remote.hurry()
+    asking.join(60)
+    assert not asking.is_alive()
+    ask()
+    assert len(refused) == 2
+    with running(FakeAnnotator(), port=port):  # where the other model is not to be had
+        assert remote.answer(tissue.tile, prompt).mask.area
 
 
 def test_a_run_goes_on_by_itself_where_it_was(running, linked, tissue):

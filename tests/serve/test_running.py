@@ -1,7 +1,10 @@
 import asyncio
 import socket
 
-from napari_uninuc.serve.running import listen
+import pytest
+
+from napari_uninuc.errors import OutputError
+from napari_uninuc.serve.running import listen, open_to_clients
 
 
 def test_answers_are_sent_at_once():
@@ -27,3 +30,24 @@ def test_answers_are_sent_at_once():
         return found
 
     assert asyncio.run(option())
+
+
+def test_who_asks_while_the_model_is_loaded_is_told_at_once():
+    with listen("127.0.0.1", 0) as listener:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(listener.getsockname(), 5)
+        open_to_clients(listener)
+        socket.create_connection(listener.getsockname(), 5).close()
+
+
+def test_of_two_servers_started_at_once_one_is_told():
+    with listen("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        try:
+            second = listen("127.0.0.1", port)
+        except OutputError:  # some systems tell it here already
+            return
+        with second:
+            open_to_clients(first)
+            with pytest.raises(OutputError, match="cannot listen"):
+                open_to_clients(second)

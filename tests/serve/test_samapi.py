@@ -20,7 +20,7 @@ from napari_uninuc import __version__
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.prompts import Answer, Prompt
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.serve.answers import outline_meant, outline_steps
+from napari_uninuc.serve.answers import alike, outline_meant, outline_steps
 from napari_uninuc.serve.scale import Scale
 from napari_uninuc.serve.shapes import feature_of_prompt
 from napari_uninuc.testing import FakeAnnotator, FakeCard, make_tile
@@ -298,6 +298,18 @@ def test_example_boxes_find_what_is_like_them(server):
     assert {int(labels[raster(f, labels.shape)].max()) for f in others} == {2, 4, 6, 8, 10, 12}
     strict = sam3_body(png_of(rgb), positive=[box], threshold=1.0)
     assert len(server.qupath().post("sam3", strict)) <= len(found)
+
+
+def test_others_are_answered_between_example_boxes():
+    rgb, _ = two_sizes()
+    tile, engine = Tile.from_array(rgb, 0.25), FakeAnnotator()
+    nuclei = drained(outline_steps(engine, tile))
+    boxes = [(10.0, 15.0, 41.0, 46.0)] * 5
+    engine.calls.clear()
+    steps = alike(engine, tile, nuclei, boxes[:3], boxes[3:])
+    for done in range(5):
+        assert next(steps) == (done, 5)
+        assert engine.calls.count("answer") == done
 
 
 @pytest.mark.parametrize("text", ["nucleus", "Nuclei", " cells "])

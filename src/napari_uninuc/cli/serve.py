@@ -80,7 +80,7 @@ def serve(
             "letters and digits into a file and pass --key-file FILE, or set UNINUC_KEY"
         )
     tls = _tls_files(tls_cert, tls_key)
-    from napari_uninuc.serve.running import check_tls, listen, make_server
+    from napari_uninuc.serve.running import check_tls, listen, make_server, open_to_clients
 
     if tls is not None:
         check_tls(*tls)
@@ -91,6 +91,7 @@ def serve(
     service = Service(load_annotator(model, device, notice=report_warning), _say)
     try:
         server = make_server(service, host=host, key=key, names=names, tls=tls)
+        open_to_clients(socket)
         _introduce(service, host, socket.getsockname()[1], key is not None, tls is not None)
         server.run(sockets=[socket])
     except KeyboardInterrupt:

@@ -10,6 +10,8 @@ from napari_uninuc.wire.constants import KEY_LENGTH
 __all__ = ["ServerAddress"]
 
 _KEY = re.compile(r"[A-Za-z0-9_-]*")
+_NO_HOST = re.compile(r"https?|.*[\s,;*].*")
+"""What is left of ``http//gpu:8000``, and what stands in no name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class ServerAddress:
             scheme, host, port = parts.scheme, parts.hostname, parts.port
         except ValueError:
             scheme, host, port = "", None, None
-        if not host or scheme not in ("http", "https"):
+        if not host or _NO_HOST.fullmatch(host) or scheme not in ("http", "https"):
             raise ServerError(
                 f"a server's address is http://NAME:PORT, got {typed[:80]!r}; type what "
                 "'uninuc serve' prints"

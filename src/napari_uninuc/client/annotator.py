@@ -145,6 +145,10 @@ class RemoteAnnotator:
         message = AskMessage(prompt=PromptMessage.of(prompt), **_view_of(tile))
         return AnswerMessage.model_validate_json(self._about(tile, ANSWER, message)).value()
 
+    def hurry(self) -> None:
+        """Let no click wait for a server that is away: another model is wanted. From any thread."""
+        self._connection.hurry()
+
     def close(self) -> None:
         """Ask nothing more; what is under way ends."""
         self._closed = True

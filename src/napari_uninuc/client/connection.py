@@ -52,7 +52,7 @@ class Connection:
         patience_s: float = PATIENCE_S,
     ) -> None:
         self.address, self._tell, self._patience_s = address, tell, patience_s
-        self._closed = Event()
+        self._closed, self._hurried = Event(), Event()
         self._lease: str | None = None
         self._silent = False
         headers = {"authorization": f"Bearer {address.key}"} if address.key else {}
@@ -111,7 +111,7 @@ class Connection:
             try:
                 response = self._with_lease(method, path, body)
             except Unreachable:
-                if not patient:
+                if not patient or self._hurried.is_set():
                     raise
                 self.wait(until)
                 continue
@@ -165,6 +165,10 @@ class Connection:
                 "Click again once it is back, or choose another model"
             )
 
+    def hurry(self) -> None:
+        """Wait no more for a server that is away, until it answers again; from any thread."""
+        self._hurried.set()
+
     def close(self) -> None:
         """Let go; requests under way end. May be called at any time, from any thread."""
         self._closed.set()
@@ -201,6 +205,11 @@ class Connection:
                 f"{self.address} has a certificate this computer does not trust; set SSL_CERT_FILE "
                 "to your authority's"
             ) from None
+        if "[SSL" in str(problem):
+            raise ServerError(
+                f"{self.address} does not speak TLS as it should ({problem}); if the server prints "
+                "an address with http://, type that"
+            ) from None
         reason = type(problem).__name__
         return Unreachable(f"the server at {self.address} does not answer ({reason}); is it on?")
 
@@ -213,6 +222,7 @@ class Connection:
             )
 
     def _answered(self) -> None:
+        self._hurried.clear()
         if self._silent:
             self._silent = False
             self._tell(f"The server at {self.address} answers again.")

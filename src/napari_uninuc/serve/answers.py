@@ -115,7 +115,7 @@ def alike(
     found: Segmentation,
     positive: Sequence[Box],
     negative: Sequence[Box],
-) -> npt.NDArray[np.float64]:
+) -> Generator[Progress, None, npt.NDArray[np.float64]]:
     """Say how much each nucleus is like examples, by what the embedding holds of it.
 
     Parameters
@@ -123,12 +123,19 @@ def alike(
     found : all nuclei of the tile
     positive, negative : boxes (yxyx, px) around examples and counter-examples
 
+    Yields
+    ------
+    progress : after each box that was outlined
+
     Returns
     -------
     likeness : (nuclei,) in [0, 1]: how near a nucleus lies to the examples' mean direction from the
         middle of all nuclei, 0 where it is nearer to a counter-example
     """
-    answers = [engine.answer(tile, Prompt(box_yxyx=box)).mask for box in (*positive, *negative)]
+    boxes, answers = (*positive, *negative), []
+    for done, box in enumerate(boxes):
+        yield done, len(boxes)
+        answers.append(engine.answer(tile, Prompt(box_yxyx=box)).mask)
     drawn = [mask for mask in answers if mask.area]
     for_it = sum(mask.area > 0 for mask in answers[: len(positive)])
     masks = [mask_of(found, row) for row in range(len(found.table))]

@@ -73,6 +73,9 @@ class _BoundedProtocol(H11Protocol):
 def listen(host: str, port: int) -> socket.socket:
     """Take an address before anything slow is done.
 
+    Nobody is let in before `open_to_clients`: who asks meanwhile is told at once that no server
+    is there, and does not wait for an answer.
+
     Raises
     ------
     OutputError
@@ -85,14 +88,31 @@ def listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host.strip("[]"), port))
-        listener.listen(_CONNECTIONS)  # who comes while the model is loaded waits
     except OSError as problem:
         listener.close()
-        reason = problem.strerror or str(problem)
-        raise OutputError(
-            f"cannot listen at {host}, port {port} ({reason}); choose another with --host, --port"
-        ) from None
+        raise _taken(host, port, problem) from None
     return listener
+
+
+def open_to_clients(listener: socket.socket) -> None:
+    """Let clients in, at the address that `listen` took.
+
+    Raises
+    ------
+    OutputError
+        Somebody else began to listen there meanwhile.
+    """
+    try:
+        listener.listen(_CONNECTIONS)
+    except OSError as problem:
+        raise _taken(*listener.getsockname()[:2], problem) from None
+
+
+def _taken(host: str, port: int, problem: OSError) -> OutputError:
+    reason = problem.strerror or str(problem)
+    return OutputError(
+        f"cannot listen at {host}, port {port} ({reason}); choose another with --host, --port"
+    )
 
 
 def check_tls(certificate: Path, key: Path) -> None:

@@ -118,7 +118,7 @@ class Samapi:
                 kept &= (nuclei.table["class"] == name).to_numpy()
             likeness = None
             if positive:
-                likeness = alike(engine, seen, nuclei, positive, negative)
+                likeness = yield from alike(engine, seen, nuclei, positive, negative)
                 kept &= likeness >= body.confidence_threshold
                 likeness = likeness[kept]
             self._service.say(f"{int(kept.sum())} of {len(kept)} nuclei are meant")

@@ -162,6 +162,8 @@ class ModelSlot:
         if wanted == self.wanted:
             return
         self.wanted = wanted
+        # A click may wait, in the worker, for a server that is away.
+        getattr(self._annotator, "hurry", lambda: None)()
 
         def work() -> None:
             annotator, before = self._load(model, device), self._annotator
