@@ -98,7 +98,7 @@ def test_another_model_is_not_kept_waiting_by_a_click_at_a_server_that_is_away(r
     with serving(FakeAnnotator()) as port:
         connect(room, port)
         room.outline()
-    y, x = room.session.labels.centroid(next(iter(room.session.labels.nuclei)))
+    y, x = centre_of(room.session.labels, next(iter(room.session.labels.nuclei)))
     room.session.hand.click((y + 6, x + 6), True)
     room.until(lambda: bool(room.bench.models.notices) or room.bench.models.wanted is None)
     began = time.monotonic()
