@@ -105,7 +105,8 @@ def open_to_clients(listener: socket.socket) -> None:
     try:
         listener.listen(_CONNECTIONS)
     except OSError as problem:
-        raise _taken(*listener.getsockname()[:2], problem) from None
+        host, port = listener.getsockname()[:2]
+        raise _taken(host, port, problem) from None
 
 
 def _taken(host: str, port: int, problem: OSError) -> OutputError:
