@@ -11,8 +11,10 @@ from napari_uninuc.gui.layers.colours import ColourBy
 from napari_uninuc.gui.work.jobs import TaskState
 from napari_uninuc.testing import FakeAnnotator
 
-STALL_MS = 50
-"""What a person notices. Asserted of the time the window's thread computes, on any machine."""
+STALL_MS = 250
+"""Far below what these do when the window's thread computes, far above a slow machine's drawing.
+
+What a person notices, 50 ms, is measured by benchmarks/window_stalls.py."""
 
 
 @pytest.fixture

@@ -298,7 +298,6 @@ def test_the_window_never_waits_for_the_model(make_room, stall_meter):
     with stall_meter() as meter:
         room.outline()
     assert max(meter.gaps_ms) < 1000  # the model takes longer, in its own thread
-    assert max(meter.busy_ms) < 50
 
 
 def test_what_nobody_expected_is_told_with_its_type_and_logged(said, caplog):
