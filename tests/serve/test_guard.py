@@ -19,6 +19,8 @@ KEY = "correct-horse-battery"
         ("/0.25um/sam/weights/", Address("", 0.25, "/sam/weights")),
         ("/1um/sam", Address("", 1.0, "/sam")),
         ("/0.5µm/sam/", Address("", 0.5, "/sam")),
+        ("/0,25um/sam/", Address("", 0.25, "/sam")),
+        ("/0.25UM/sam/", Address("", 0.25, "/sam")),
         ("/key/abc/0.25um/sam/", Address("abc", 0.25, "/sam")),
         ("/key/abc", Address("abc", None, "")),
         ("/", Address("", None, "")),

@@ -22,6 +22,7 @@ from napari_uninuc.wire.constants import (
     PATIENCE_S,
     PROTOCOL,
     RETRY_S,
+    SILENCE_S,
 )
 from napari_uninuc.wire.messages import InfoMessage, LineMessage
 
@@ -135,7 +136,10 @@ class Connection:
         """
         try:
             headers = self._headers()
-            with self._http.stream("POST", path, content=body, headers=headers) as response:
+            patience = httpx.Timeout(SILENCE_S, connect=CONNECT_S)
+            with self._http.stream(
+                "POST", path, content=body, headers=headers, timeout=patience
+            ) as response:
                 if response.status_code != 200:
                     response.read()
                     if response.status_code == _GONE:

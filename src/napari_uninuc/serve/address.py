@@ -8,7 +8,8 @@ from napari_uninuc.wire.constants import KEY_PREFIX, MAX_MPP, MIN_MPP
 
 __all__ = ["Address", "read_address"]
 
-_SCALE = re.compile(r"/(\d{1,3}(?:\.\d{1,6})?)(?:um|µm|μm)(?=/)")
+_SCALE = re.compile(r"/(\d{1,3}(?:[.,]\d{1,6})?)(?:um|µm|μm)(?=/)", re.IGNORECASE)
+"""As people write it: with either letter for micro, a comma for the point, in capitals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def read_address(path: str) -> Address:
         path = slash + rest
     scale = _SCALE.match(path)
     if scale:
-        mpp = float(scale.group(1))
+        mpp = float(scale.group(1).replace(",", "."))
         path = path[scale.end() :]
         if not MIN_MPP <= mpp <= MAX_MPP:
             raise Refusal(

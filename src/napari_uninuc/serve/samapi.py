@@ -142,10 +142,10 @@ class Samapi:
 
     async def _weights(self, request: Request, _mpp: float | None) -> Response:
         """List the one model there is, under whichever type is asked for."""
-        asked = request.query_params.get("type")
-        if asked is not None and not _TYPE.fullmatch(asked):
+        asked = request.query_params.get("type", "")
+        if asked and not _TYPE.fullmatch(asked):
             raise Refusal(422, "type: expected the name of a model such as vit_b")
-        types = _ALL_TYPES if asked is None else (asked,)
+        types = (asked,) if asked else _ALL_TYPES
         return JSONResponse(
             [{"type": each, "name": self._model, "url": f"uninuc:{self._model}"} for each in types]
         )

@@ -32,6 +32,7 @@ __all__ = [
     "RETRY_S",
     "SAM_ROOT",
     "SEGMENT",
+    "SILENCE_S",
     "TILE",
 ]
 
@@ -77,6 +78,8 @@ CONNECT_S = 5.0
 """Client: to connect."""
 ANSWER_S = 60.0
 """Client: without a byte for so long, a request has failed."""
+SILENCE_S = 3 * HEARTBEAT_S
+"""Client: a stream in which nothing was said for so long has ended."""
 RETRY_S = 0.5
 """Client: between two tries to reach a server that does not answer."""
 PATIENCE_S = 20.0
