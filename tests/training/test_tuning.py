@@ -14,6 +14,7 @@ from napari_uninuc.network.card import (
     ModelCard,
     card_for_preset,
     read_card,
+    write_card,
 )
 from napari_uninuc.network.checkpoint import save_model
 from napari_uninuc.network.config import configured
@@ -81,6 +82,17 @@ def test_where_all_is_taught_values_stay_to_start_from_and_the_card_says_so(
     assert card.licence == "mine"
 
 
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("now", [True, False])
+def test_free_for_commercial_use_is_what_began_and_went_on_so(nuclei, tuned, tmp_path, before, now):
+    card = read_card(tuned)
+    write_card(replace(card, commercial_use=before, attribution=("A et al.",)), tuned.parent)
+    told = {"commercial_use": now, "attribution": ("B et al.", "A et al.")}
+    _, card = taught(nuclei, tmp_path / "mine", initial=tuned, **told)
+    assert card.commercial_use == (before and now)
+    assert card.attribution == ("A et al.", "B et al.")
+
+
 def test_where_the_correction_alone_is_taught_all_else_stays(nuclei, tuned, tmp_path):
     run, card = taught(nuclei, tmp_path / "mine", initial=tuned, corrections=FEW)
     first = read_card(tuned)
@@ -128,6 +140,7 @@ def test_what_becomes_of_each_key_of_a_card_is_decided():
     """A new key is either told by the run, or chosen for weights, or about decoding."""
     told = {"id", "architecture", "mpp", "mean", "std", "classes", "language", "correction"}
     told |= {"licence", "training_data", "initialisation", "sha256", "created", "training_hours"}
+    told |= {"commercial_use", "attribution"}
     told |= {"metrics", "notes"}
     assert {each.name for each in fields(ModelCard)} == told | {*TUNED} | {*DECODED}
 

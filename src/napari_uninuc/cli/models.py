@@ -31,8 +31,8 @@ def models(context: click.Context) -> None:
 
 @models.command("list", short_help="List the models that are here.")
 def list_() -> int:
-    """List the models that are here, with licence, sha256 and folder, and those to fetch."""
-    from napari_uninuc.network.card import WEIGHTS_NAME, read_card
+    """List the models that are here, with licence, use, sha256 and folder, and those to fetch."""
+    from napari_uninuc.network.card import WEIGHTS_NAME, read_card, use_in_words
     from napari_uninuc.network.registry import NO_WEIGHTS, OFFICIAL_CHECKPOINTS, model_folders
 
     folders, broken = model_folders(), 0
@@ -47,7 +47,8 @@ def list_() -> int:
             report_error(f"{folder / WEIGHTS_NAME}: {NO_WEIGHTS}")
             broken += 1
             continue
-        click.echo(f"{model_id:12}  {card.licence:26}  {card.sha256[:12]:12}  {folder}")
+        use = use_in_words(card.commercial_use)
+        click.echo(f"{model_id:12}  {card.licence:26}  {use:23}  {card.sha256[:12]:12}  {folder}")
     for model_id in OFFICIAL_CHECKPOINTS:
         if model_id not in folders:
             click.echo(f"{model_id:12}  not here; get it: uninuc models fetch {model_id}")

@@ -47,6 +47,16 @@ class AnnotatorCard(Protocol):
         ...
 
     @property
+    def commercial_use(self) -> bool:
+        """Whether licences of weights and training data allow commercial use."""
+        ...
+
+    @property
+    def attribution(self) -> Sequence[str]:
+        """Who is to be named wherever the weights are offered, a line each."""
+        ...
+
+    @property
     def score_threshold(self) -> float:
         """In [0, 1], below which automatic nuclei are hidden by default."""
         ...

@@ -106,6 +106,10 @@ class ModelCard:
     language : the language prior of the weights; None where they have none
     correction : the weights have a part that was taught what a click on an outline changes
     licence : of the weights
+    commercial_use : the licences of the weights, of where they began and of all they were taught
+        on allow commercial use
+    attribution : who is to be named wherever the weights are offered, a line each, as those
+        licences ask
     training_data : data sets the weights have seen, first ones first
     initialisation : where training began
     sha256 : of the weights file, 64 hexadecimal digits; empty where the weights are in no file
@@ -142,6 +146,8 @@ class ModelCard:
     language: LanguageNote | None = None
     correction: bool = False
     licence: _Word
+    commercial_use: bool = False
+    attribution: tuple[_Word, ...] = ()
     training_data: tuple[_Word, ...]
     initialisation: _Word
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
@@ -161,6 +167,11 @@ class ModelCard:
 
 _CARDS = TypeAdapter(ModelCard)
 _KEYS = tuple(item.name for item in fields(ModelCard))
+
+
+def use_in_words(commercial_use: bool) -> str:
+    """What a licence means to somebody who wants to use a model."""
+    return "free for commercial use" if commercial_use else "not for commercial use"
 
 
 def card_path(folder_or_file: str | Path) -> Path:
@@ -265,6 +276,7 @@ def card_for_preset(name: str) -> ModelCard:
         std=config.std,
         classes=config.classes,
         licence="BSD-3-Clause",
+        commercial_use=True,
         training_data=(),
         initialisation="random",
         sha256="",

@@ -76,6 +76,7 @@ def convert_sam2(
         detector = f"detector backbone {Path(detector_weights).name}, detector head random"
     card = replace(
         card_for_preset(name),
+        commercial_use=detector_weights is None,
         licence=_LICENCE if detector_weights is None else f"{_LICENCE}; see the detector's weights",
         training_data=("SA-1B", "SA-V"),
         initialisation=f"{checkpoint.name} (sha256 {sha256_of(checkpoint)}); {detector}",

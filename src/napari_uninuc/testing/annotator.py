@@ -42,6 +42,8 @@ class FakeCard:
     id: str = "fake"
     mpp: float | None = 0.25
     licence: str = "BSD-3-Clause"
+    commercial_use: bool = True
+    attribution: tuple[str, ...] = ()
     sha256: str = ""
     score_threshold: float = 0.4
     flips: bool = False

@@ -30,6 +30,7 @@ def _card(run: TrainingRun, sha256: str) -> ModelCard:
     licence = recipe.licence
     if earlier is not None and "licence" not in recipe.model_fields_set:
         licence = f"{licence}; weights it began from: {earlier.licence}"
+    named = () if earlier is None else earlier.attribution
     return ModelCard(
         id=recipe.output.name,
         architecture=recipe.architecture,
@@ -40,6 +41,8 @@ def _card(run: TrainingRun, sha256: str) -> ModelCard:
         language=run.began.language,
         correction=run.learnt.correction is not None,
         licence=licence,
+        commercial_use=recipe.commercial_use and (earlier is None or earlier.commercial_use),
+        attribution=tuple(dict.fromkeys((*named, *recipe.attribution))),
         training_data=tuple(dict.fromkeys((*seen, *taught))),
         initialisation=run.began.start,
         sha256=sha256,

@@ -153,6 +153,10 @@ class TrainRecipe(Section):
     losses: LossesSection = LossesSection()
     optimiser: OptimiserSection = OptimiserSection()
     licence: str = Field("unknown", min_length=1)
+    commercial_use: bool = False
+    """All the licences allow it: of the data sets, and of the weights it begins from."""
+    attribution: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Who is to be named wherever the model is offered, as those licences ask."""
 
     @field_validator("output")
     @classmethod

@@ -244,6 +244,8 @@ class CardMessage(_Message):
     sha256: str
     mpp: float | None
     licence: str
+    commercial_use: bool
+    attribution: tuple[str, ...]
     score_threshold: Share
     flips: bool
     classes: tuple[str, ...]
@@ -256,6 +258,8 @@ class CardMessage(_Message):
             sha256=card.sha256,
             mpp=card.mpp,
             licence=card.licence,
+            commercial_use=card.commercial_use,
+            attribution=tuple(card.attribution),
             score_threshold=card.score_threshold,
             flips=card.flips,
             classes=tuple(card.classes),

@@ -11,6 +11,7 @@ from napari_uninuc.gui.panels.frame import Panel, button, row
 from napari_uninuc.gui.window.notices import tell_problem, warn
 from napari_uninuc.gui.window.preferences import preferences
 from napari_uninuc.gui.workbench import Workbench
+from napari_uninuc.network.card import use_in_words
 
 __all__ = ["ModelPanel"]
 
@@ -47,6 +48,7 @@ class ModelPanel(Panel):
         self.column.addWidget(self.device)
         self.column.addWidget(row(self.server, self.key, self.on_server))
         self.column.addWidget(self.state)
+        self._withheld: set[str] = set()
         self._list_models()
         self.model.activated.connect(self._on_choice)
         self.device.activated.connect(self._on_choice)
@@ -63,7 +65,13 @@ class ModelPanel(Panel):
     def begin(self) -> None:
         """Load the model of napari's preferences."""
         chosen = preferences()
+        if chosen.model.startswith(("http://", "https://")):
+            self.server.setText(chosen.model)
+            self._on_server()
+            return
         place = self.model.findData(chosen.model)
+        if chosen.model in self._withheld and self.model.count():
+            place = 0
         if place < 0:
             self.model.addItem(Path(chosen.model).name, chosen.model)
             place = self.model.count() - 1
@@ -84,12 +92,17 @@ class ModelPanel(Panel):
         except UniNucError as problem:
             tell_problem(problem)
             return
+        only_free = preferences().commercial_use
         for files in models:
+            card = files.card
+            if only_free and not card.commercial_use:
+                self._withheld.add(card.id)
+                continue
             size = files.weights_path.stat().st_size / 1e6 if files.weights_path.exists() else 0
-            self.model.addItem(f"{files.card.id} ({size:.0f} MB)", files.card.id)
-            self.model.setItemData(
-                self.model.count() - 1, files.card.licence, Qt.ItemDataRole.ToolTipRole
-            )
+            use = use_in_words(card.commercial_use)
+            self.model.addItem(f"{card.id} ({size:.0f} MB) - {use}", card.id)
+            told = "\n".join((f"Licence: {card.licence}", *card.attribution))
+            self.model.setItemData(self.model.count() - 1, told, Qt.ItemDataRole.ToolTipRole)
 
     def _on_choice(self) -> None:
         self._workbench.models.use(
@@ -121,7 +134,8 @@ class ModelPanel(Panel):
         card, seconds = models.annotator.card, models.seconds
         lines = [
             f"{card.id} on {models.annotator.device_name}",
-            f"Licence: {card.licence}",
+            f"Licence: {card.licence}; {use_in_words(card.commercial_use)}",
+            *card.attribution,
             f"{models.annotator.memory_bytes() / 1e6:.0f} MB in memory",
         ]
         if "encode" in seconds:

@@ -14,7 +14,8 @@ class Preferences:
 
     Attributes
     ----------
-    model : id or path, loaded when the widget opens
+    model : id, path or address of a server, loaded when the widget opens
+    commercial_use : offer only models whose licences allow commercial use
     device : auto, cpu, cuda or mps
     classes : names with commas between them, for pictures newly opened; empty takes the model's
     keep : corrections are written to disk as they are made
@@ -22,6 +23,7 @@ class Preferences:
     """
 
     model: str = "uninuc-n"
+    commercial_use: bool = False
     device: str = "auto"
     classes: str = ""
     keep: bool = True

@@ -32,12 +32,22 @@ def load_bundled(model: Model, device: str) -> Annotator:
     Raises
     ------
     ModelNotFoundError
-        What it takes is not installed.
+        What it takes is not installed; or the model is not free for commercial use, and napari's
+        preferences ask for that.
     ServerError
         See `napari_uninuc.client.annotator.connect`.
     """
-    if isinstance(model, ServerAddress):
-        return _connected(model)
+    loaded = _connected(model) if isinstance(model, ServerAddress) else _loaded(model, device)
+    if preferences().commercial_use and not loaded.card.commercial_use:
+        loaded.close()
+        raise ModelNotFoundError(
+            f"{loaded.card.id} is not for commercial use ({loaded.card.licence}), and only models "
+            "that are were asked for; choose uninuc-o, or change the preference"
+        )
+    return loaded
+
+
+def _loaded(model: str | Path, device: str) -> Annotator:
     with _without_triton():
         try:
             from napari_uninuc.engine.annotator import load_annotator
