@@ -63,6 +63,7 @@ def plain(tmp_path_factory):
     write_tiles(folder / "tcga_glioma", ["TCGA-DB-5270-R01", "TCGA-DU-8165-R01"])
     organs = ("human_brain", "human_cardia", "human_lung", "human_tonsile", "mouse_heart")
     write_tiles(folder / "nuinsseg", [f"{organ}_1" for organ in organs])
+    write_tiles(folder / "nuinsseg_partial", ["human_melanoma_1"])
     write_tiles(folder / "ihc_epcam", ["16a_cores_1_x1010_y2542", "2a_cores_12_x1528_y673"])
     return folder
 
