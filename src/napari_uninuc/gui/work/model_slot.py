@@ -72,12 +72,13 @@ def _connected(address: ServerAddress) -> Annotator:
 
 @contextmanager
 def _without_triton() -> Iterator[None]:
-    """Let torch be imported without its compiler, which nothing here uses.
+    """Let torch be imported without its compiler where that would end the process.
 
     The compiler's library has LLVM in it. Loaded into a process whose window is drawn by Mesa,
     which has another LLVM, it ends the process with a segmentation fault (seen with llvmpipe).
+    Where a graphics card draws, other plugins find the compiler as ever.
     """
-    if "triton" in sys.modules:
+    if "triton" in sys.modules or not _has_llvm():
         yield
         return
     sys.modules["triton"] = None  # type: ignore[assignment]  # what `import` takes for "not there"
@@ -85,6 +86,14 @@ def _without_triton() -> Iterator[None]:
         yield
     finally:
         del sys.modules["triton"]
+
+
+def _has_llvm() -> bool:
+    """Whether LLVM is in this process already, as Mesa brings it; only Linux tells."""
+    try:
+        return "libLLVM" in Path("/proc/self/maps").read_text(errors="replace")
+    except OSError:
+        return False
 
 
 class _Timed:
