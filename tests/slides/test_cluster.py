@@ -10,6 +10,7 @@ import pytest
 import zarr
 
 from napari_uninuc.errors import DeviceError
+from napari_uninuc.slides import cluster
 from napari_uninuc.slides.cluster import Cluster, on_cluster, on_processes
 from napari_uninuc.slides.run import segment_slide
 from napari_uninuc.slides.summary import OUTPUTS
@@ -66,6 +67,33 @@ def test_a_killed_worker_changes_nothing(make_slide, opened, tmp_path):
             assert files[0].read_bytes() == files[1].read_bytes()
 
 
+def test_a_run_whose_workers_all_died_stops_and_goes_on_later(
+    make_slide, opened, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cluster, "_ALONE_S", 1)
+    monkeypatch.setattr(cluster, "_LOOK_S", 0.1)
+    slide = opened(make_slide("ome-tiff", make_tile((420, 560), 250, seed=1).tile.rgb))
+    here = segment_slide(slide, source(), tmp_path / "here", outputs=("labels",))
+    run = partial(segment_slide, slide, source(0.1), tmp_path / "there", outputs=("labels",))
+    with on_processes(2) as own:
+        workers = list(own.client.run(os.getpid).values())
+        for nanny in own.client.cluster.workers.values():
+            nanny.auto_restart = False  # as where a queue ends a job
+
+        def end_all(done, total):
+            if done == 3:
+                for worker in workers:
+                    os.kill(worker, signal.SIGKILL)
+
+        with pytest.raises(DeviceError, match="no worker for 1 s; tiles that were done are kept"):
+            run(runner=own.run, progress=end_all)
+    done = []
+    there = run(progress=lambda number, total: done.append(number))
+    assert done[0] > 3  # those of the first run are not done again
+    assert there.count == here.count
+    assert (labels_of(tmp_path / "here") == labels_of(tmp_path / "there")).all()
+
+
 @pytest.fixture
 def port_of_dask():
     """Take the port that dask's own page has, unless somebody has it already."""
@@ -91,8 +119,6 @@ def _ports(client):
 
 
 def test_a_scheduler_that_is_not_there(monkeypatch):
-    from napari_uninuc.slides import cluster
-
     monkeypatch.setattr(cluster, "_PATIENCE_S", 1)
     with (
         pytest.raises(DeviceError, match=r"expected a dask scheduler at tcp://127.0.0.1:9, got"),

@@ -1,5 +1,6 @@
 """Tiles on many processes or machines, with dask.distributed; the result is the same."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -13,6 +14,10 @@ __all__ = ["Cluster", "on_cluster", "on_processes"]
 
 _PATIENCE_S = 20
 """How long a scheduler may take to answer."""
+_ALONE_S = 60
+"""How long a run waits for workers where all have gone; a queue may start others."""
+_LOOK_S, _POLL_S = 5, 0.05
+"""Between two looks at who works, and at what is done."""
 
 
 class Cluster:
@@ -32,8 +37,8 @@ class Cluster:
         Raises
         ------
         DeviceError
-            No worker, a scheduler that goes away, or a tile that ends every worker it is given
-            to.
+            No worker, or none any more; a scheduler that goes away, or a tile that ends every
+            worker it is given to.
         OutputError
             Workers write somewhere else than this process reads.
         ImageError, CheckpointError
@@ -43,7 +48,7 @@ class Cluster:
         self._require_workers()
         futures = self.client.map(do_tile, [job] * len(fields), fields, pure=False)
         try:
-            for future in as_completed(futures, loop=self.client.loop):
+            for future in self._completed(as_completed(futures, loop=self.client.loop)):
                 index = self._result(future)
                 if not is_done(tile_path(job.folder, index)):
                     raise OutputError(
@@ -54,6 +59,38 @@ class Cluster:
         finally:
             if self.client.status == "running":
                 self.client.cancel(futures)
+
+    def _completed(self, completed: Any) -> Iterator[Any]:
+        """Futures as they are done, for as long as somebody works at them.
+
+        A local cluster whose workers were killed may start no others, and what waits for them
+        then waits for ever (seen with distributed 2026.8).
+        """
+        seen = looked = time.monotonic()
+        while not completed.is_empty():
+            batch = completed.next_batch(block=False)
+            yield from batch
+            if batch:
+                seen = looked = time.monotonic()
+                continue
+            time.sleep(_POLL_S)
+            if (now := time.monotonic()) - looked < _LOOK_S:
+                continue
+            looked = now
+            if self._has_workers():
+                seen = now
+            elif now - seen > _ALONE_S:
+                raise DeviceError(
+                    f"expected somebody to work, got no worker for {_ALONE_S} s; tiles that were "
+                    "done are kept: start workers and run the same command again"
+                )
+
+    def _has_workers(self) -> bool:
+        """Whether anybody works; a scheduler that does not answer speaks through its futures."""
+        try:
+            return bool(self.client.nthreads())
+        except (OSError, TimeoutError):
+            return True
 
     def _require_workers(self) -> None:
         with suppress(TimeoutError):
