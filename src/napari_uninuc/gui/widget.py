@@ -3,14 +3,15 @@
 from typing import Any
 
 import napari
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
-from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_uninuc.gui.panels import (
     ClassesPanel,
     EarlierPanel,
     ModelPanel,
     OutlinePanel,
+    Pages,
     PicturePanel,
     RegionsPanel,
     ResultPanel,
@@ -26,6 +27,9 @@ from napari_uninuc.gui.work.model_slot import Loader, load_bundled
 from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["CorrectNucleiWidget"]
+
+_PICTURE, _CORRECT, _RESULTS = "Picture", "Correct", "Results"
+_NARROWEST_PX = 300
 
 
 class CorrectNucleiWidget(QWidget):
@@ -65,19 +69,15 @@ class CorrectNucleiWidget(QWidget):
         self.review = ReviewPanel()
         self.save = SavePanel(self.workbench)
         self.model = ModelPanel(self.workbench)
-        self._panels = [
-            self.picture,
-            self.regions,
-            self.result,
-            self.earlier,
-            self.outline,
-            self.tools,
-            self.classes,
-            self.review,
-            self.save,
-            self.model,
-        ]
-        _stack(self, self._panels)
+        self.pages = Pages(
+            {
+                _PICTURE: [self.picture, self.regions, self.result, self.model],
+                _CORRECT: [self.earlier, self.outline, self.tools, self.classes, self.review],
+                _RESULTS: [self.save],
+            }
+        )
+        _fill(self, self.pages)
+        self.slides.changed.connect(self._turn_to_slide)
         self.workbench.desk_changed.connect(self._on_desk)
         self._on_desk()
         window.installEventFilter(self)
@@ -114,8 +114,19 @@ class CorrectNucleiWidget(QWidget):
             self.close_desks()
 
     def _on_desk(self) -> None:
-        for panel in self._panels:
-            panel.follow(self.workbench.desk)
+        desk = self.workbench.desk
+        for panel in self.pages.panels:
+            panel.follow(desk)
+        if desk is not None and self.pages.page == _PICTURE:
+            self.pages.turn_to(_CORRECT)
+        self._turn_to_slide()
+
+    def _turn_to_slide(self) -> None:
+        """Show where regions are drawn and listed, where a slide is seen and no region is."""
+        bench, slide = self.workbench, self.slides.current
+        on_slide = slide is not None and slide.layer is bench.picture
+        if bench.desk is None and on_slide and self.pages.page == _CORRECT:
+            self.pages.turn_to(_PICTURE)
 
     def _on_window_gone(self) -> None:
         self.workbench.abandon()
@@ -142,20 +153,8 @@ def _main_window(viewer: napari.Viewer) -> QWidget:
     return window
 
 
-def _stack(widget: QWidget, panels: list[Any]) -> None:
-    inner = QWidget()
-    column = QVBoxLayout(inner)
-    column.setContentsMargins(2, 2, 2, 2)
-    column.setSpacing(6)
-    for panel in panels:
-        column.addWidget(panel)
-    column.addStretch(1)
-    scroll = QScrollArea()
-    scroll.setWidget(inner)
-    scroll.setWidgetResizable(True)
-    scroll.setFrameShape(QFrame.Shape.NoFrame)
-    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+def _fill(widget: QWidget, pages: Pages) -> None:
     layout = QVBoxLayout(widget)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.addWidget(scroll)
-    widget.setMinimumWidth(300)
+    layout.setContentsMargins(0, 4, 0, 0)
+    layout.addWidget(pages)
+    widget.setMinimumWidth(_NARROWEST_PX)

@@ -4,6 +4,7 @@ from napari_uninuc.gui.panels.classes import ClassesPanel
 from napari_uninuc.gui.panels.earlier import EarlierPanel
 from napari_uninuc.gui.panels.model import ModelPanel
 from napari_uninuc.gui.panels.outline import OutlinePanel
+from napari_uninuc.gui.panels.pages import Pages
 from napari_uninuc.gui.panels.picture import PicturePanel
 from napari_uninuc.gui.panels.regions import RegionsPanel
 from napari_uninuc.gui.panels.result import ResultPanel
@@ -16,6 +17,7 @@ __all__ = [
     "EarlierPanel",
     "ModelPanel",
     "OutlinePanel",
+    "Pages",
     "PicturePanel",
     "RegionsPanel",
     "ResultPanel",

@@ -23,7 +23,7 @@ class ModelPanel(Panel):
     """Chooses model and device; says what is loaded and how quick it is."""
 
     def __init__(self, workbench: Workbench) -> None:
-        super().__init__("Model")
+        super().__init__("Model", folded=True)
         self._workbench = workbench
         self.model = QComboBox()
         self.device = QComboBox()

@@ -1,18 +1,19 @@
 """Tools and verbs as buttons, each with its key printed on it."""
 
 from psygnal import SignalInstance
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton
 
 from napari_uninuc.gui.canvas.tools import Tool
 from napari_uninuc.gui.desk import Desk
-from napari_uninuc.gui.panels.frame import Panel, button, key_button
+from napari_uninuc.gui.panels.frame import Panel, button, key_button, row
 from napari_uninuc.gui.slides.all_slides import Slides
 from napari_uninuc.gui.window.keymap import key_of
 from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["ToolsPanel"]
 
-_VERBS = ("keep", "drop", "delete", "fill_holes", "smooth", "keys", "undo", "redo")
+_VERBS = (("keep", "drop", "delete"), ("fill_holes", "smooth"), ("undo", "redo", "keys"))
+"""Row by row, as many as fit."""
 
 
 class ToolsPanel(Panel):
@@ -25,29 +26,25 @@ class ToolsPanel(Panel):
         self.verbs: dict[str, QPushButton] = {}
         self.state = QLabel()
         self.state.setWordWrap(True)
-        grid = QWidget()
-        layout = QGridLayout(grid)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
-        for place, tool in enumerate(Tool):
+        for tool in Tool:
             made = key_button(tool.value)
             made.setCheckable(True)
             made.clicked.connect(lambda _=False, tool=tool: self._on_tool(tool))
             self.tools[tool] = made
-            layout.addWidget(made, place // 2, place % 2)
-        for place, action in enumerate(_VERBS, start=len(Tool)):
+        for action in (action for some in _VERBS for action in some):
             made = key_button(action)
             made.clicked.connect(lambda _=False, action=action: self._on_verb(action))
             self.verbs[action] = made
-            layout.addWidget(made, place // 2, place % 2)
         self.brush = button(
-            "napari's brush",
+            "Brush",
             "Paint or erase by hand with napari's own tools; every stroke can be undone here. "
             f"Press {key_of('fix').shown} to come back.",
         )
         self.brush.clicked.connect(self._on_brush)
-        self.column.addWidget(grid)
-        self.column.addWidget(self.brush)
+        rows = [[self.verbs[action] for action in some] for some in _VERBS]
+        rows[1].append(self.brush)
+        for buttons in (list(self.tools.values()), *rows):
+            self.column.addWidget(row(*buttons))
         self.column.addWidget(self.state)
         for signal in (workbench.picture_changed, workbench.models.changed, slides.changed):
             signal.connect(self._on_slow_signal)

@@ -95,7 +95,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "lasso",
         ("L",),
-        "Select with a line",
+        "Lasso",
         "Drag a line around nuclei to select them; then delete them or give them a class. "
         "With Shift, they are added to those selected.",
         "label picker of a labels layer; its button still works",
