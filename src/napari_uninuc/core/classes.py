@@ -33,7 +33,8 @@ class NucleusClass:
 class ClassPalette:
     """Classes by class id, which is the place in the list, from 0.
 
-    Classes are added and renamed, never removed or moved: their ids stand in tables and files.
+    Where classes are moved or removed, nuclei get other class ids: see
+    `AnnotationSession.move_class` and `remove_class`.
 
     Raises
     ------
@@ -83,6 +84,27 @@ class ClassPalette:
         return replace(
             self, classes=(*self.classes, NucleusClass(name.strip(), _colour(len(self))))
         )
+
+    def renamed(self, class_id: int, name: str) -> Self:
+        """Call a class something else."""
+        return self._with(class_id, replace(self.classes[class_id], name=name.strip()))
+
+    def recoloured(self, class_id: int, colour: str) -> Self:
+        """Give a class another colour, ``#rrggbb``."""
+        return self._with(class_id, replace(self.classes[class_id], colour=colour))
+
+    def moved(self, class_id: int, place: int) -> Self:
+        """Put a class at another place in the list; those between make room."""
+        others = [*self.classes[:class_id], *self.classes[class_id + 1 :]]
+        others.insert(place, self.classes[class_id])
+        return replace(self, classes=tuple(others))
+
+    def without(self, class_id: int) -> Self:
+        """Take a class out of the list."""
+        return replace(self, classes=(*self.classes[:class_id], *self.classes[class_id + 1 :]))
+
+    def _with(self, class_id: int, one: NucleusClass) -> Self:
+        return replace(self, classes=(*self.classes[:class_id], one, *self.classes[class_id + 1 :]))
 
     def joined(self, other: "ClassPalette") -> Self:
         """Append the classes of another palette that this one has no name for, colours kept."""

@@ -1,7 +1,7 @@
 """Classes: how many nuclei each has, giving them, adding them, and what colours tell."""
 
 from psygnal import SignalInstance
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLineEdit, QPushButton, QSizePolicy, QWidget
 
@@ -9,8 +9,10 @@ from napari_uninuc.core.classes import NucleusClass
 from napari_uninuc.errors import UniNucError
 from napari_uninuc.gui.desk import Desk
 from napari_uninuc.gui.layers.colours import ColourBy
+from napari_uninuc.gui.panels.class_menu import ClassMenu
 from napari_uninuc.gui.panels.frame import Panel, button, row
 from napari_uninuc.gui.window.notices import tell_problem
+from napari_uninuc.session import AnnotationSession
 
 __all__ = ["ClassesPanel"]
 
@@ -40,7 +42,12 @@ class ClassesPanel(Panel):
             "score: how sure the model was, from dark to bright"
         )
         self.column.addWidget(self._holder)
-        self.column.addWidget(row(self.new_name, self.add, self.colour_by))
+        self.change = button(
+            "Change",
+            "Rename, recolour, move or remove the class that is down; so does a right-click.",
+        )
+        self.change.setMenu(ClassMenu(self, self._current))
+        self.column.addWidget(row(self.new_name, self.add, self.change, self.colour_by))
         self.add.clicked.connect(self._on_add)
         self.new_name.returnPressed.connect(self._on_add)
         self.colour_by.currentIndexChanged.connect(self._on_colour)
@@ -70,6 +77,10 @@ class ClassesPanel(Panel):
         for class_id, each in enumerate(self._classes):
             made = _ClassButton(each, f"{class_id + 1}" if class_id < 9 else " ")
             made.clicked.connect(lambda _=False, class_id=class_id: self._on_class(class_id))
+            made.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+            made.customContextMenuRequested.connect(
+                lambda place, made=made, class_id=class_id: self._on_menu(made, class_id, place)
+            )
             self._list.addWidget(made, class_id % rows, class_id // rows)
             self.buttons.append(made)
 
@@ -91,12 +102,24 @@ class ClassesPanel(Panel):
                 self.desk.session.set_class(self.desk.session.targets(), class_id)
             self.refresh_later()
 
+    def _current(self) -> tuple[AnnotationSession, int] | None:
+        session = None if self.desk is None else self.desk.session
+        return None if session is None else (session, session.current_class)
+
+    def _on_menu(self, at: QWidget, class_id: int, place: QPoint) -> None:
+        """Open the menu of one class; it goes when something was chosen or not."""
+        if self.desk is not None:
+            session = self.desk.session
+            menu = ClassMenu(self, lambda: (session, class_id))
+            menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            menu.popup(at.mapToGlobal(place))
+
     def _on_add(self) -> None:
         name = self.new_name.text().strip()
         if self.desk is None or not name:
             return
         try:
-            self.desk.session.classes = self.desk.session.classes.with_added(name)
+            self.desk.session.add_class(name)
         except UniNucError as problem:
             tell_problem(problem)
         else:

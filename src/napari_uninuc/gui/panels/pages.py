@@ -1,6 +1,7 @@
 """The pages of the widget, each a column of panels of its own."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
@@ -27,8 +28,9 @@ class Pages(QTabWidget):
         self.panels = [panel for some in panels.values() for panel in some]
         self._places = {name: self.addTab(_page(some), name) for name, some in panels.items()}
         self.setDocumentMode(True)
-        self.tabBar().setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.tabBar().setExpanding(True)
+        tabs: Any = self.tabBar()
+        tabs.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        tabs.setExpanding(True)
 
     @property
     def page(self) -> str:
