@@ -47,7 +47,8 @@ def test_what_was_taken_back_before_an_edit_can_be_reached(session):
     add(session, 20, 20)
     add(session, 40, 40)
     all_three = state(session)
-    assert session.undo() and session.undo()
+    assert session.undo()
+    assert session.undo()
     add(session, 5, 40)
     seen = []
     while session.undo():
@@ -85,8 +86,10 @@ def test_nuclei_added_during_a_run_leave_it_one_step(session):
     session.add_automatic([square(44, 30, 12)], [None])  # reaches into the crop of the first
     everything = state(session)
     assert session.undo()  # the class
-    assert session.undo() and session.undo()  # both nuclei
-    assert not session.labels.area(added[0]) and len(session.labels) == 3
+    assert session.undo()
+    assert session.undo()
+    assert not session.labels.area(added[0])
+    assert len(session.labels) == 3
     assert session.undo()
     assert not session.labels.pixels.any()
     assert not session.undo()
@@ -151,7 +154,8 @@ def test_a_misspelt_class_is_put_right_and_no_outline_is_touched(session):
     session.undo()
     assert session.classes.names[3] == "tumuor cell"
     session.redo()
-    assert session.classes.names[3] == "tumour cell" and session.labels.area(id_)
+    assert session.classes.names[3] == "tumour cell"
+    assert session.labels.area(id_)
 
 
 def test_a_class_that_is_removed_gives_its_nuclei_to_another(session):
@@ -188,7 +192,8 @@ def test_two_classes_of_one_name_are_refused_and_nothing_changes(session):
         session.rename_class(0, "stroma")
     with pytest.raises(LabelsError, match="different names"):
         session.add_class("stroma")
-    assert state(session) == before and not session.steps.history.can_undo
+    assert state(session) == before
+    assert not session.steps.history.can_undo
 
 
 # -- over a restart ---------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from napari_uninuc.gui.panels import (
     ResultPanel,
     ReviewPanel,
     SavePanel,
+    StateLine,
     ToolsPanel,
 )
 from napari_uninuc.gui.slides.all_slides import Slides
@@ -55,7 +56,7 @@ class CorrectNucleiWidget(QWidget):
             window,
             load_bundled if load is None else load,
             is_slide=is_slide,
-            handlers={"keys": self._keys.toggle},
+            handlers={"keys": self._keys.toggle, "save_again": self._save_again},
             on_problem=tell_problem,
         )
         self.slides = Slides(viewer, window, self.workbench, on_problem=tell_problem)
@@ -76,7 +77,8 @@ class CorrectNucleiWidget(QWidget):
                 _RESULTS: [self.save],
             }
         )
-        _fill(self, self.pages)
+        self.state = StateLine(self.workbench)
+        _fill(self, self.pages, self.state)
         self.slides.changed.connect(self._turn_to_slide)
         self.workbench.desk_changed.connect(self._on_desk)
         self._on_desk()
@@ -117,9 +119,13 @@ class CorrectNucleiWidget(QWidget):
         desk = self.workbench.desk
         for panel in self.pages.panels:
             panel.follow(desk)
+        self.state.follow(desk)
         if desk is not None and self.pages.page == _PICTURE:
             self.pages.turn_to(_CORRECT)
         self._turn_to_slide()
+
+    def _save_again(self) -> None:
+        self.save.save_again()
 
     def _turn_to_slide(self) -> None:
         """Show where regions are drawn and listed, where a slide is seen and no region is."""
@@ -153,8 +159,10 @@ def _main_window(viewer: napari.Viewer) -> QWidget:
     return window
 
 
-def _fill(widget: QWidget, pages: Pages) -> None:
+def _fill(widget: QWidget, *parts: QWidget) -> None:
     layout = QVBoxLayout(widget)
     layout.setContentsMargins(0, 4, 0, 0)
-    layout.addWidget(pages)
+    layout.setSpacing(2)
+    for part in parts:
+        layout.addWidget(part)
     widget.setMinimumWidth(_NARROWEST_PX)

@@ -287,7 +287,6 @@ class Tools:
             self._shown.marks.drag([path[0], path[-1]])
 
     def _safely(self, action: Callable[..., None], *arguments: Any) -> None:
-        self._shown.marks.restore()
         try:
             action(*arguments)
         except UniNucError as problem:

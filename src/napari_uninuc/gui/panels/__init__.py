@@ -10,6 +10,7 @@ from napari_uninuc.gui.panels.regions import RegionsPanel
 from napari_uninuc.gui.panels.result import ResultPanel
 from napari_uninuc.gui.panels.review import ReviewPanel
 from napari_uninuc.gui.panels.save import SavePanel
+from napari_uninuc.gui.panels.state_line import StateLine
 from napari_uninuc.gui.panels.tools import ToolsPanel
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "ResultPanel",
     "ReviewPanel",
     "SavePanel",
+    "StateLine",
     "ToolsPanel",
 ]

@@ -17,6 +17,7 @@ from napari_uninuc.session import AnnotationSession
 __all__ = ["ClassesPanel"]
 
 _COLUMNS = 2
+_LEAST_PX = 70
 _AROUND_PX = 44
 """Of a class's button: its colour and the space around."""
 
@@ -34,11 +35,16 @@ class ClassesPanel(Panel):
         self._list.setSpacing(2)
         self.new_name = QLineEdit()
         self.new_name.setPlaceholderText("New class")
+        self.new_name.setMinimumWidth(_LEAST_PX)
         self.add = button("Add", "Add a class; nuclei are given it by its number key.")
         self.colour_by = QComboBox()
+        self.colour_by.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.colour_by.setMinimumContentsLength(8)
         self.colour_by.addItems([f"Colour by {by.value}" for by in ColourBy])
         self.colour_by.setToolTip(
-            "class: its colour below; status: yellow automatic, blue edited, green reviewed; "
+            "class: its colour above; status: yellow automatic, red edited, green reviewed; "
             "score: how sure the model was, from dark to bright"
         )
         self.column.addWidget(self._holder)

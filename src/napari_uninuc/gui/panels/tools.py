@@ -5,14 +5,18 @@ from qtpy.QtWidgets import QLabel, QPushButton
 
 from napari_uninuc.gui.canvas.tools import Tool
 from napari_uninuc.gui.desk import Desk
-from napari_uninuc.gui.panels.frame import Panel, button, key_button, row
+from napari_uninuc.gui.panels.frame import Panel, key_button, row
 from napari_uninuc.gui.slides.all_slides import Slides
 from napari_uninuc.gui.window.keymap import key_of
 from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["ToolsPanel"]
 
-_VERBS = (("keep", "drop", "delete"), ("fill_holes", "smooth"), ("undo", "redo", "keys"))
+_VERBS = (
+    ("keep", "drop", "delete", "boxes"),
+    ("fill_holes", "smooth", "brush", "erase"),
+    ("undo", "redo", "keys"),
+)
 """Row by row, as many as fit."""
 
 
@@ -35,14 +39,7 @@ class ToolsPanel(Panel):
             made = key_button(action)
             made.clicked.connect(lambda _=False, action=action: self._on_verb(action))
             self.verbs[action] = made
-        self.brush = button(
-            "Brush",
-            "Paint or erase by hand with napari's own tools; every stroke can be undone here. "
-            f"Press {key_of('fix').shown} to come back.",
-        )
-        self.brush.clicked.connect(self._on_brush)
         rows = [[self.verbs[action] for action in some] for some in _VERBS]
-        rows[1].append(self.brush)
         for buttons in (list(self.tools.values()), *rows):
             self.column.addWidget(row(*buttons))
         self.column.addWidget(self.state)
@@ -54,6 +51,7 @@ class ToolsPanel(Panel):
         session = desk.session
         return [
             desk.tools.changed,
+            desk.bridge.label_chosen,
             session.hand.changed,
             session.selection_changed,
             session.steps.changed,
@@ -111,7 +109,8 @@ class ToolsPanel(Panel):
         if not desk.tools.armed:
             return f"Put away: mouse and keys are napari's. Press {back} or a tool to go on."
         if not desk.tools.active:
-            return f"A tool of napari's is in use. Press {back} to come back."
+            doing = desk.brush_words() or "A tool of napari's is in use."
+            return f"{doing} Press {back} to come back."
         if draft is not None:
             name = f"Nucleus {draft.nucleus_id}" if draft.nucleus_id else "A new nucleus"
             waiting = "" if draft.answered else " (the outline is on its way)"
@@ -137,7 +136,3 @@ class ToolsPanel(Panel):
     def _on_verb(self, action: str) -> None:
         if self.desk is not None:
             self.desk.actions[action]()
-
-    def _on_brush(self) -> None:
-        if self.desk is not None:
-            self.desk.take_brush()

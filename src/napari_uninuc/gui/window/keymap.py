@@ -47,6 +47,7 @@ class Key:
     covers : napari's own key of that name that is covered while the tool is armed; empty if none
     repeats : holding the key down does it again
     reach : from which on it works
+    held : the action ends when the key is let go of
     """
 
     action: str
@@ -56,6 +57,7 @@ class Key:
     covers: str = ""
     repeats: bool = False
     reach: Reach = Reach.ALL
+    held: bool = False
 
     @property
     def is_letter(self) -> bool:
@@ -141,6 +143,45 @@ KEYS: tuple[Key, ...] = (
         "Smooth the edge of the nucleus in hand or selected; neighbours stay as they are.",
     ),
     Key(
+        "brush",
+        ("B",),
+        "Brush",
+        "Paint by hand with napari's brush: it extends the nucleus in hand, or begins a new one. "
+        "Neighbours stay as they are.",
+        reach=Reach.BRUSH,
+    ),
+    Key(
+        "erase",
+        ("E",),
+        "Erase",
+        "Erase by hand with napari's eraser: only the nucleus in hand shrinks, or, with none in "
+        "hand, whatever is erased.",
+        reach=Reach.BRUSH,
+    ),
+    Key(
+        "hide",
+        ("Q",),
+        "Hide while held",
+        "Hold it down to see the picture without outlines.",
+        reach=Reach.BACK,
+        held=True,
+    ),
+    Key(
+        "boxes",
+        ("X",),
+        "Boxes",
+        "Show or hide the boxes that the detector found, brighter where it was surer.",
+        "swap of two labels of a labels layer",
+    ),
+    Key(
+        "save_again",
+        ("Ctrl+S",),
+        "Save again",
+        "Write the nuclei into the file they were saved in last.",
+        "saving of the layers chosen; its menu still works",
+        reach=Reach.BACK,
+    ),
+    Key(
         "undo",
         ("Ctrl+Z",),
         "Undo",
@@ -214,6 +255,7 @@ class Keyboard(QObject):
     ----------
     window : the main window; dock widgets that float belong to it too. It owns the keyboard
     handlers : what to call for an action of the table; actions without a handler get no key
+    endings : what to call when a key that is held is let go of, by action
 
     Raises
     ------
@@ -221,12 +263,18 @@ class Keyboard(QObject):
         A handler for an action that is not in the table.
     """
 
-    def __init__(self, window: QWidget, handlers: Mapping[str, Callable[[], object]]):
+    def __init__(
+        self,
+        window: QWidget,
+        handlers: Mapping[str, Callable[[], object]],
+        endings: Mapping[str, Callable[[], object]] | None = None,
+    ):
         super().__init__(window)
         self._reach, self._field, self._closed = Reach.NONE, Field.NONE, False
         # Qt deletes shortcuts late, and a window would live as long as what they call.
         self._handlers = dict(handlers)
-        self._watch = KeyWatch(window)
+        ends = {code_of(key_of(action).keys[0]): end for action, end in (endings or {}).items()}
+        self._watch = KeyWatch(window, ends)
         self._shortcuts = [
             (key_of(action), self._shortcut(window, sequence, key_of(action)))
             for action in handlers
