@@ -19,6 +19,7 @@ from napari_uninuc.gui.panels import (
     SavePanel,
     StateLine,
     ToolsPanel,
+    WorklistPanel,
 )
 from napari_uninuc.gui.slides.all_slides import Slides
 from napari_uninuc.gui.slides.layer import is_slide
@@ -56,11 +57,17 @@ class CorrectNucleiWidget(QWidget):
             window,
             load_bundled if load is None else load,
             is_slide=is_slide,
-            handlers={"keys": self._keys.toggle, "save_again": self._save_again},
+            handlers={
+                "keys": self._keys.toggle,
+                "save_again": lambda: self.save.save_again(),
+                "next_picture": lambda: self.folder.walk.go_next(),
+                "previous_picture": lambda: self.folder.walk.go_previous(),
+            },
             on_problem=tell_problem,
         )
         self.slides = Slides(viewer, window, self.workbench, on_problem=tell_problem)
         self.picture = PicturePanel(viewer, self.workbench, self.slides)
+        self.folder = WorklistPanel(viewer, self.workbench)
         self.regions = RegionsPanel(viewer, window, self.workbench, self.slides)
         self.result = ResultPanel(self.slides)
         self.earlier = EarlierPanel(self.workbench)
@@ -72,7 +79,7 @@ class CorrectNucleiWidget(QWidget):
         self.model = ModelPanel(self.workbench)
         self.pages = Pages(
             {
-                _PICTURE: [self.picture, self.regions, self.result, self.model],
+                _PICTURE: [self.picture, self.folder, self.regions, self.result, self.model],
                 _CORRECT: [self.earlier, self.outline, self.tools, self.classes, self.review],
                 _RESULTS: [self.save],
             }
@@ -123,9 +130,6 @@ class CorrectNucleiWidget(QWidget):
         if desk is not None and self.pages.page == _PICTURE:
             self.pages.turn_to(_CORRECT)
         self._turn_to_slide()
-
-    def _save_again(self) -> None:
-        self.save.save_again()
 
     def _turn_to_slide(self) -> None:
         """Show where regions are drawn and listed, where a slide is seen and no region is."""

@@ -14,7 +14,7 @@ from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.labels import LabelMap
 from napari_uninuc.core.nuclei import Status
 from napari_uninuc.core.review import ReviewQueue
-from napari_uninuc.core.segmentation import Segmentation
+from napari_uninuc.core.segmentation import FOUND_COLUMNS, Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import LabelsError
 from napari_uninuc.session.adopting import Adoption, make_adoption
@@ -130,13 +130,20 @@ class AnnotationSession:
         return found
 
     def segmentation(self) -> Segmentation:
-        """Freeze what is visible now, for files: labels, classes, a table with class and status."""
+        """Freeze what is visible now, for files: labels, classes, a table with class and status.
+
+        Where the detector found any, also with its boxes, `FOUND_COLUMNS`.
+        """
         bare = Segmentation.from_labels(self.labels.pixels.copy())
         rows = [self.labels.nuclei[int(id_)] for id_ in bare.table["id"]]
         table = bare.table.copy()
         table["score"] = np.array([row.score for row in rows], dtype=np.float64)
         table["class"] = pd.Series([self.classes.name_of(r.class_id) for r in rows], dtype=str)
         table["status"] = pd.Series([str(row.status) for row in rows], dtype=str)
+        if any(row.detected_box_yxyx is not None for row in rows):
+            nowhere = (np.nan,) * len(FOUND_COLUMNS)
+            boxes = np.array([row.detected_box_yxyx or nowhere for row in rows], dtype=np.float64)
+            table[list(FOUND_COLUMNS)] = boxes
         return Segmentation(bare.labels, table, {}, self.classes)
 
     # -- verbs ------------------------------------------------------------------------------

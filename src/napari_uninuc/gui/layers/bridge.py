@@ -315,6 +315,8 @@ class LayerBridge:
             self._on_problem,
             self._prefix,
         )
+        if not self._prefix and any(each.name == made.layer.name for each in self._viewer.layers):
+            made.layer.name = f"{self._session.tile.name}: {made.layer.name}"  # not "nuclei [1]"
         self._insert(made.layer, self._image)
         made.layer.events.visible.connect(self._follow_visible)
         made.layer.events.selected_label.connect(self._on_label)

@@ -12,6 +12,7 @@ from napari_uninuc.gui.panels.review import ReviewPanel
 from napari_uninuc.gui.panels.save import SavePanel
 from napari_uninuc.gui.panels.state_line import StateLine
 from napari_uninuc.gui.panels.tools import ToolsPanel
+from napari_uninuc.gui.panels.worklist import WorklistPanel
 
 __all__ = [
     "ClassesPanel",
@@ -26,4 +27,5 @@ __all__ = [
     "SavePanel",
     "StateLine",
     "ToolsPanel",
+    "WorklistPanel",
 ]

@@ -208,6 +208,20 @@ KEYS: tuple[Key, ...] = (
         "and corrected. Esc puts the tool away.",
         "rectangle tool of a shapes layer; its button still works",
     ),
+    Key(
+        "next_picture",
+        ("PgDown",),
+        "Next picture",
+        "Go to the next picture of the folder; this one is kept as it is.",
+        reach=Reach.BACK,
+    ),
+    Key(
+        "previous_picture",
+        ("PgUp",),
+        "Previous picture",
+        "Go to the picture of the folder before.",
+        reach=Reach.BACK,
+    ),
     Key("next_region", ("G",), "Next region", "Go to the next region of the slide."),
     Key("previous_region", ("Shift+G",), "Previous region", "Go to the region before."),
     # Qt may or may not take Shift for used up by the sign, as the keyboard has it.
