@@ -2,6 +2,16 @@
 
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QScrollBar,
+    QTabBar,
+    QTreeWidget,
+)
 
 from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.gui.panels.frame import Panel
@@ -57,6 +67,45 @@ def test_a_section_can_begin_folded(qtbot):
     again = Extra()
     qtbot.addWidget(again)
     assert again.title.isChecked()
+
+
+def test_every_control_is_reached_by_the_keyboard_and_has_a_name(room):
+    room.open(n_nuclei=3)
+    room.session.classes = ClassPalette.of_names(TEN)
+    controls = (QAbstractButton, QComboBox, QAbstractSlider, QAbstractSpinBox, QTreeWidget)
+    found = [each for kind in controls for each in room.widget.findChildren(kind)]
+    found = [each for each in found if not isinstance(each, QScrollBar) and _is_ours(each)]
+    assert len(found) > 50
+    for each in found:
+        words = each.accessibleName() or (each.text() if isinstance(each, QAbstractButton) else "")
+        assert words.strip(), each
+        assert each.focusPolicy() & Qt.FocusPolicy.TabFocus, words
+    room.canvas.widget.setFocus()
+    room.canvas.key(Qt.Key.Key_F6)
+    room.until(lambda: room.widget.isAncestorOf(QApplication.focusWidget()))
+    room.widget.review.buttons["next"].setFocus()
+    room.outline()
+    QTest.keyClick(room.widget.review.buttons["next"], Qt.Key.Key_Space)
+    assert room.session.hand.draft is not None
+    QTest.keyClick(room.widget.review.buttons["next"], Qt.Key.Key_F6)
+    room.until(room.canvas.widget.hasFocus)
+
+
+def _is_ours(widget) -> bool:
+    """Not one of those that Qt puts inside of others."""
+    inside = type(widget).__name__ in ("QToolButton", "QPushButton") and isinstance(
+        widget.parent(), QTabBar
+    )
+    return not inside and widget.objectName() != "qt_spinbox_lineedit"
+
+
+def test_the_hint_goes_for_good(make_room):
+    room = make_room()
+    assert room.widget.hint.isVisible()
+    QTest.mouseClick(room.widget.hint.done, Qt.MouseButton.LeftButton)
+    assert not room.widget.hint.isVisible()
+    room.close()
+    assert not make_room().widget.hint.isVisible()
 
 
 def test_the_page_follows_what_there_is_to_do(room):

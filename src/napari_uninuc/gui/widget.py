@@ -3,8 +3,9 @@
 from typing import Any
 
 import napari
-from qtpy.QtCore import QEvent, QObject, QTimer
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
+from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_uninuc.gui.panels import (
     ClassesPanel,
@@ -21,8 +22,10 @@ from napari_uninuc.gui.panels import (
     ToolsPanel,
     WorklistPanel,
 )
+from napari_uninuc.gui.panels.frame import name_controls
 from napari_uninuc.gui.slides.all_slides import Slides
 from napari_uninuc.gui.slides.layer import is_slide
+from napari_uninuc.gui.window.hint import Hint
 from napari_uninuc.gui.window.key_sheet import KeySheet
 from napari_uninuc.gui.window.notices import tell_problem
 from napari_uninuc.gui.work.model_slot import Loader, load_bundled
@@ -51,7 +54,7 @@ class CorrectNucleiWidget(QWidget):
         super().__init__()
         viewer = _viewer_itself(napari_viewer)
         self._window = window = _main_window(viewer)
-        self._keys = KeySheet(window)
+        self._keys, self.hint = KeySheet(window), Hint(window)
         self.workbench = Workbench(
             viewer,
             window,
@@ -59,6 +62,7 @@ class CorrectNucleiWidget(QWidget):
             is_slide=is_slide,
             handlers={
                 "keys": self._keys.toggle,
+                "panel": self._turn_keyboard,
                 "save_again": lambda: self.save.save_again(),
                 "next_picture": lambda: self.folder.walk.go_next(),
                 "previous_picture": lambda: self.folder.walk.go_previous(),
@@ -85,6 +89,7 @@ class CorrectNucleiWidget(QWidget):
             }
         )
         self.state = StateLine(self.workbench)
+        name_controls(self)
         _fill(self, self.pages, self.state)
         self.slides.changed.connect(self._turn_to_slide)
         self.workbench.desk_changed.connect(self._on_desk)
@@ -105,6 +110,7 @@ class CorrectNucleiWidget(QWidget):
             self.slides.close()
             self.workbench.close()
             self._keys.deleteLater()
+            self.hint.close_hint()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Make final what is in hand when the main window is about to close; called by Qt."""
@@ -130,6 +136,16 @@ class CorrectNucleiWidget(QWidget):
         if desk is not None and self.pages.page == _PICTURE:
             self.pages.turn_to(_CORRECT)
         self._turn_to_slide()
+
+    def _turn_keyboard(self) -> None:
+        """Take the keyboard to the page that is seen, or back to the canvas."""
+        focused = QApplication.focusWidget()
+        canvas = next(iter(self._window.findChildren(QOpenGLWidget)), None)
+        if focused is not None and self.isAncestorOf(focused) and canvas is not None:
+            canvas.setFocus(Qt.FocusReason.OtherFocusReason)
+        else:
+            tabs: Any = self.pages.tabBar()
+            tabs.setFocus(Qt.FocusReason.TabFocusReason)
 
     def _turn_to_slide(self) -> None:
         """Show where regions are drawn and listed, where a slide is seen and no region is."""

@@ -5,10 +5,16 @@ from typing import Any
 from psygnal import SignalInstance
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QComboBox,
     QHBoxLayout,
+    QLineEdit,
     QPushButton,
+    QScrollBar,
     QSizePolicy,
     QToolButton,
+    QTreeWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -17,7 +23,7 @@ from napari_uninuc.gui.desk import Desk
 from napari_uninuc.gui.window.keymap import button_text, key_of
 from napari_uninuc.gui.window.remembered import recall, remember
 
-__all__ = ["Panel", "button", "key_button", "row"]
+__all__ = ["Panel", "button", "key_button", "name_controls", "row"]
 
 _PAUSE_MS = 150
 """How far panels follow behind: a run makes hundreds of edits, and a panel that is painted makes
@@ -153,3 +159,20 @@ def button(text: str, tooltip: str) -> QPushButton:
 def key_button(action: str) -> QPushButton:
     """Make the button of an action of the table of keys, its key printed on it."""
     return button(button_text(action), key_of(action).tooltip)
+
+
+def name_controls(widget: QWidget) -> None:
+    """Let all controls be reached by Tab, and give those without words a name to be read aloud.
+
+    Parameters
+    ----------
+    widget : whose controls; the name is the first sentence of what they say when pointed at
+    """
+    for control in (QAbstractSlider, QComboBox, QAbstractSpinBox, QTreeWidget, QLineEdit):
+        for each in widget.findChildren(control):
+            if each.focusPolicy() == Qt.FocusPolicy.NoFocus and not isinstance(each, QScrollBar):
+                each.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            if not each.accessibleName():
+                placeholder = each.placeholderText() if isinstance(each, QLineEdit) else ""
+                words = each.toolTip().split(". ")[0] or placeholder
+                each.setAccessibleName(words.rstrip("."))

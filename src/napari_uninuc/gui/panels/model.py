@@ -26,6 +26,7 @@ class ModelPanel(Panel):
         super().__init__("Model", folded=True)
         self._workbench = workbench
         self.model = QComboBox()
+        self.model.setToolTip("The model that outlines nuclei.")
         self.device = QComboBox()
         self.device.addItems(list(_DEVICES))
         self.device.setToolTip("Where the model computes. The CPU always works.")

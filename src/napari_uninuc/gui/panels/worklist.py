@@ -48,6 +48,7 @@ class WorklistPanel(Panel):
         super().__init__("Folder of pictures", folded=True)
         self._viewer, self._workbench = viewer, workbench
         self._layer: Image | None = None
+        self._shown: Path | None = None  # by that layer
         self.walk: Walk[Path] = Walk(self._open)
         self.choose = button(
             "Open a folder...", "Go through its pictures one after the other, in order of names."
@@ -103,9 +104,9 @@ class WorklistPanel(Panel):
 
     def refresh_later(self) -> None:
         """Note how far the picture that is open is."""
-        desk, here = self.desk, self.walk.current
-        if desk is not None and here is not None and desk.bridge.image is self._layer:
-            self.walk.note(here, state_of(desk.session))
+        desk, shown = self.desk, self._shown
+        if desk is not None and shown is not None and desk.bridge.image is self._layer:
+            self.walk.note(shown, state_of(desk.session))
 
     def open_folder(self, folder: Path) -> None:
         """Take the pictures of a folder as the list, open the first, look at the others."""
@@ -151,6 +152,7 @@ class WorklistPanel(Panel):
         if path != self.walk.current:
             return
         before, self._layer = self._layer, add_tile(self._viewer, kept.tile)
+        self._shown = path
         session = None if kept.restored is None else kept.restored.session
         tile = kept.tile if session is None else session.tile
         self._workbench.take(self._layer, tile, session, kept.folder)

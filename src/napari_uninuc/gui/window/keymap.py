@@ -18,7 +18,17 @@ from qtpy.QtWidgets import QApplication, QShortcut, QWidget
 
 from napari_uninuc.gui.window.key_watch import Field, KeyWatch, code_of, field_of
 
-__all__ = ["CLASS_KEYS", "KEYS", "MOUSE", "Key", "Keyboard", "Reach", "button_text", "key_of"]
+__all__ = [
+    "CLASS_KEYS",
+    "HABITS",
+    "KEYS",
+    "MOUSE",
+    "Key",
+    "Keyboard",
+    "Reach",
+    "button_text",
+    "key_of",
+]
 
 
 class Reach(IntEnum):
@@ -224,6 +234,13 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("next_region", ("G",), "Next region", "Go to the next region of the slide."),
     Key("previous_region", ("Shift+G",), "Previous region", "Go to the region before."),
+    Key(
+        "panel",
+        ("F6",),
+        "To the panel",
+        "Take the keyboard to the panel, and from there back to the picture.",
+        reach=Reach.BACK,
+    ),
     # Qt may or may not take Shift for used up by the sign, as the keyboard has it.
     Key(
         "keys",
@@ -244,6 +261,17 @@ MOUSE: tuple[tuple[str, str], ...] = (
     ("Wheel", "zoom"),
 )
 """What the mouse does with the tool "Fix or add", for the list of keys."""
+
+HABITS: tuple[tuple[str, str], ...] = (
+    ("cellpose: Ctrl+click deletes", "point at the nucleus and press Delete"),
+    ("cellpose: Alt+click merges", "Merge (M), then click one and Alt+click others"),
+    ("cellpose: right-click draws", "click, and the model draws; Brush (B) draws by hand"),
+    ("cellpose: A and D, pictures", "PgUp and PgDown in a folder"),
+    ("QuPath: brush, Alt to take away", "Brush (B) and Erase (E), for the nucleus in hand"),
+    ("QuPath: wand", "click where it should reach"),
+    ("QuPath: class from a list", "digits 1 to 9"),
+)
+"""What people know from other programs, and how it is done here."""
 
 _BY_ACTION = {key.action: key for key in KEYS}
 
