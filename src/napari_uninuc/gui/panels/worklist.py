@@ -9,7 +9,6 @@ from psygnal import SignalInstance
 from qtpy.QtWidgets import (
     QFileDialog,
     QHeaderView,
-    QInputDialog,
     QLabel,
     QTreeWidget,
     QTreeWidgetItem,
@@ -17,6 +16,7 @@ from qtpy.QtWidgets import (
 
 from napari_uninuc.errors import UniNucError
 from napari_uninuc.gui.desk import Desk
+from napari_uninuc.gui.panels.export_all import ask_where
 from napari_uninuc.gui.panels.frame import Panel, button, key_button, row
 from napari_uninuc.gui.window.notices import tell, tell_problem
 from napari_uninuc.gui.window.show import add_tile
@@ -29,7 +29,7 @@ from napari_uninuc.gui.work.kept_pictures import (
 )
 from napari_uninuc.gui.work.walk import Walk
 from napari_uninuc.gui.workbench import Workbench
-from napari_uninuc.io.formats import FORMATS, write_segmentation
+from napari_uninuc.io.formats import write_segmentation
 
 __all__ = ["WorklistPanel"]
 
@@ -163,14 +163,9 @@ class WorklistPanel(Panel):
     # -- one export of all ------------------------------------------------------------------
 
     def _on_export(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Folder for the nuclei of all pictures")
-        if not folder:
-            return
-        ending, given = QInputDialog.getItem(
-            self, "Export all", "Format", list(FORMATS), list(FORMATS).index(".geojson"), False
-        )
-        if given:
-            self.export_all(Path(folder), ending)
+        where = ask_where(self)
+        if where is not None:
+            self.export_all(*where)
 
     def export_all(self, folder: Path, ending: str) -> None:
         """Write every picture that was begun into a folder, named after the picture."""

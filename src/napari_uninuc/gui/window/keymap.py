@@ -158,6 +158,8 @@ KEYS: tuple[Key, ...] = (
         "Brush",
         "Paint by hand with napari's brush: it extends the nucleus in hand, or begins a new one. "
         "Neighbours stay as they are.",
+        "preserving of labels of a labels layer, and to the back of a shapes layer; their buttons "
+        "still work",
         reach=Reach.BRUSH,
     ),
     Key(
@@ -166,6 +168,7 @@ KEYS: tuple[Key, ...] = (
         "Erase",
         "Erase by hand with napari's eraser: only the nucleus in hand shrinks, or, with none in "
         "hand, whatever is erased.",
+        "eraser of a labels layer, and ellipse of a shapes layer; their buttons still work",
         reach=Reach.BRUSH,
     ),
     Key(
@@ -181,7 +184,7 @@ KEYS: tuple[Key, ...] = (
         ("X",),
         "Boxes",
         "Show or hide the boxes that the detector found, brighter where it was surer.",
-        "swap of two labels of a labels layer",
+        "swap of two labels of a labels layer, and removing of corners of a shapes layer",
     ),
     Key(
         "save_again",

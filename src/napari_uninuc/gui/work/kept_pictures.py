@@ -1,9 +1,11 @@
 """Pictures on disk with the corrections that were kept of them: to read, to count, to export."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_uninuc.core.nuclei import Status
+from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.gui.work.walk import NOT_BEGUN, State
 from napari_uninuc.io.formats import write_segmentation
@@ -12,7 +14,14 @@ from napari_uninuc.journal.listing import find_sessions
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.session.autosave import Restored, restore
 
-__all__ = ["KeptPicture", "export_picture", "pictures_in", "read_kept", "state_of"]
+__all__ = [
+    "KeptPicture",
+    "export_picture",
+    "pictures_in",
+    "read_kept",
+    "state_of",
+    "write_all",
+]
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".jp2")
 
@@ -61,6 +70,24 @@ def state_of(session: AnnotationSession | None) -> State:
         return NOT_BEGUN
     rows = [row for row in session.labels.nuclei.values() if row.visible]
     return State(sum(row.status is Status.REVIEWED for row in rows), len(rows))
+
+
+def write_all(
+    frozen: Sequence[tuple[str, Segmentation, Tile]], folder: Path, ending: str
+) -> Iterator[int]:
+    """Write nuclei into a folder one after the other; for the worker.
+
+    Parameters
+    ----------
+    frozen : names, of which the files get ``-nuclei`` and the ending, nuclei and pictures
+
+    Yields
+    ------
+    written : files so far
+    """
+    for count, (name, nuclei, tile) in enumerate(frozen, start=1):
+        write_segmentation(nuclei, folder / f"{name}-nuclei{ending}", tile)
+        yield count
 
 
 def export_picture(picture: KeptPicture, path: Path) -> bool:
