@@ -73,5 +73,5 @@ def test_a_folder_is_gone_through_and_exported(room, tmp_path, said):
     panel.export_all(out, ".tif")
     room.idle()
     assert [path.name for path in sorted(out.iterdir())] == ["tissue 0-nuclei.tif"]
-    np.testing.assert_array_equal(read_labels(out / "tissue 0-nuclei.tif").labels, first)
+    np.testing.assert_array_equal(read_labels(out / "tissue 0-nuclei.tif"), first)
     assert any("1 pictures" in str(words) for words in said)

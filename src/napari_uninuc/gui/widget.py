@@ -89,8 +89,8 @@ class CorrectNucleiWidget(QWidget):
             }
         )
         self.state = StateLine(self.workbench)
-        name_controls(self)
         _fill(self, self.pages, self.state)
+        name_controls(self)
         self.slides.changed.connect(self._turn_to_slide)
         self.workbench.desk_changed.connect(self._on_desk)
         self._on_desk()

@@ -11,7 +11,7 @@ from napari_uninuc.gui.window.remembered import recall, remember
 __all__ = ["Hint"]
 
 _SEEN = "hint/seen"
-_EDGE_PX = 12
+_EDGE_PX, _WIDEST_PX = 12, 640
 
 
 class Hint(QFrame):
@@ -37,7 +37,8 @@ class Hint(QFrame):
         self.done.setToolTip("Never show this again.")
         self.done.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         line = QHBoxLayout(self)
-        line.addWidget(self.text)
+        self.text.setWordWrap(True)
+        line.addWidget(self.text, stretch=1)
         line.addWidget(self.done)
         self.done.clicked.connect(self._on_done)
         self._canvas.installEventFilter(self)
@@ -59,6 +60,7 @@ class Hint(QFrame):
         parent = self.parentWidget()
         if self.isHidden() or parent is None:
             return
+        self.setFixedWidth(min(_WIDEST_PX, self._canvas.width() - 2 * _EDGE_PX))
         self.adjustSize()
         corner = self._canvas.mapTo(parent, self._canvas.rect().bottomLeft())
         self.move(corner.x() + _EDGE_PX, corner.y() - self.height() - _EDGE_PX)
