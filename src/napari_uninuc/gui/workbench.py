@@ -401,8 +401,7 @@ class Workbench:
     def _put_gone_away(self) -> None:
         gone, self._gone = self._gone, []
         for desk in gone:
-            kept = self.sessions.folder_of(desk.session) is not None
-            self._put_away(desk, remove_layers=kept)
+            self._put_away(desk, remove_layers=self.sessions.keeps(desk.session))
 
     def _put_away_all(self, layer: Image) -> None:
         for place in [each for each in self._desks if each[0] is layer]:

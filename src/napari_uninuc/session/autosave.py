@@ -118,6 +118,11 @@ class Autosave:
         """Where the session is kept; None until something has changed."""
         return self._writer.path
 
+    @property
+    def works(self) -> bool:
+        """Whether what changes is written; False once the disk refused, or after `close`."""
+        return self._background is not None and not self._background.is_broken
+
     def begin_run(self, actor: Actor) -> None:
         """Note that the person lets a model outline the picture."""
         self._note(RunStarted(now(), actor))

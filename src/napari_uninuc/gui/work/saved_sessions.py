@@ -92,7 +92,8 @@ class SavedSessions:
 
     def keeps(self, session: AnnotationSession) -> bool:
         """Whether changes of a session are written to disk as they are made."""
-        return session in self._autosaves
+        autosave = self._autosaves.get(session)
+        return autosave is not None and autosave.works
 
     def earlier(self, session: AnnotationSession) -> list[FoundSession]:
         """Earlier sessions of the same picture, the newest first."""
