@@ -246,3 +246,25 @@ def test_500_undos_and_redos_over_a_restart_lead_to_the_same_bytes(session, tmp_
     for wanted in reversed(states[:-1]):
         assert third.redo()
         assert state(third) == wanted
+
+
+def test_a_record_by_a_version_that_threw_away_redo_is_read(session, tmp_path):
+    """There the taking back of x follows that of z, though y had been taken back before z."""
+    with closing(Autosave(session, root=tmp_path, on_problem=pytest.fail)) as autosave:
+        for y, x in ((5, 5), (20, 20)):
+            add(session, y, x)
+        session.undo()
+        session.steps.history._undone.clear()
+        session.steps._undone.clear()
+        add(session, 40, 40)
+        session.undo()
+        session.undo()
+        assert not len(session.labels)
+        last = add(session, 5, 60)
+    again = restore(autosave.folder)
+    assert again.problem is None
+    assert state(again.session) == state(session)
+    assert again.session.undo()
+    assert not again.session.labels.area(last)
+    assert again.session.redo()
+    assert state(again.session) == state(session)

@@ -1,5 +1,6 @@
 """What is drawn over the layers of a viewer, in px of a tile, without being a layer."""
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ class Overlay:
 
     def __init__(self, viewer: Any) -> None:
         # There is no public way to the scene (napari#7302).
-        self.node = Node(parent=viewer.window._qt_viewer.canvas.view.scene, name="nuclei")
+        self._canvas = viewer.window._qt_viewer.canvas
+        self.node = Node(parent=self._canvas.view.scene, name="nuclei")
         self.node.order = _ABOVE_LAYERS
 
     def place(self, to_world: npt.NDArray[np.float64]) -> None:
@@ -49,5 +51,7 @@ class Overlay:
                 child.update()
 
     def close(self) -> None:
-        """Take it out of the scene."""
+        """Take it out of the scene, in the canvas's own OpenGL context, see `gl_context`."""
+        with contextlib.suppress(RuntimeError, AttributeError):  # the window is gone
+            self._canvas.native.makeCurrent()
         self.node.parent = None
