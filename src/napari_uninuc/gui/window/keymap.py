@@ -188,10 +188,10 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(
         "save_again",
-        ("Ctrl+S",),
+        ("S",),
         "Save again",
         "Write the nuclei into the file they were saved in last.",
-        "saving of the layers chosen; its menu still works",
+        "selecting of a points or shapes layer; its button still works",
         reach=Reach.BACK,
     ),
     Key(
