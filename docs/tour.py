@@ -1,10 +1,12 @@
 """Walk through the napari widget as a person would, with real mouse and key events.
 
 python docs/tour.py [--output docs/pictures/tour] [--side 1024]
+python docs/tour.py --loop docs/pictures/loop.webp --side 512
 
 Opens the immunohistochemistry tile, outlines all nuclei, fixes ten, adds three, deletes five,
 merges, splits, gives classes, undoes everything to the same bytes, does it again, saves and reads
-back, then opens the picture again as the next morning and goes on. Every step is checked; the
+back, then opens the picture again as the next morning and goes on; or, with --loop, records the
+loop of README: outline, click, class, review. Every step is checked; the
 screenshots of the documentation come from here, and so does the time from pressing the mouse to
 the new outline on screen. Needs a screen:
 xvfb-run -a -s "-screen 0 1400x900x24 +extension GLX" python docs/tour.py
@@ -22,7 +24,7 @@ from pathlib import Path
 import click
 import napari
 import numpy as np
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, QSettings, Qt
 from qtpy.QtTest import QTest
 
 from napari_uninuc import Tile
@@ -34,6 +36,7 @@ from napari_uninuc.session import AnnotationSession
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "gui"))
 from driving import RIGHT, Canvas  # the tests' mouse and keys
+from recording import Recording
 
 _LONGEST_S = 120.0
 _SHIFT = Qt.KeyboardModifier.ShiftModifier
@@ -51,6 +54,7 @@ class Tour:
         QTest.qWaitForWindowExposed(self.canvas.window)
         self.canvas.window.activateWindow()  # nobody does so where there is no window manager
         self.widget = open_for_correction(self.viewer, tile)
+        self.widget.hint.hide()
         self.settle()
         self.until(lambda: len(self.session.labels) > 0)
         self.settle()
@@ -242,6 +246,48 @@ def walk(tour: Tour) -> list[float]:
     return taken
 
 
+def record(tour: Tour, path: Path) -> None:
+    """Record outline, click, class and review, over and over."""
+    recording, panels = Recording(tour.viewer), tour.widget
+    tour.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    start = panels.outline.start
+    recording.point(start, start.rect().center())
+    recording.frame(900)
+    start.click()
+    recording.frame(300)
+    tour.settle()
+    tour.widget.workbench.desk.bridge.flush()
+    recording.frame(1200)
+    chosen = tour.in_view()
+    chosen = [chosen[len(chosen) * k // 4] for k in (1, 2, 3)]
+    for name in ("tumour", "immune cell"):
+        tour.session.add_class(name)
+    for digit, id_ in zip((2, 3, 2), chosen, strict=True):
+        mask = tour.session.labels.mask(id_)
+        row = mask.mask.shape[0] // 2
+        last = int(np.flatnonzero(mask.mask[row])[-1])
+        edge = (mask.origin_yx[0] + row, mask.origin_yx[1] + last)
+        for place, how, lasting_ms in (
+            (tour.inside(id_), {}, 500),
+            (edge, {"button": RIGHT}, 700),
+            ((edge[0], edge[1] + 1), {"keys": _SHIFT}, 700),
+        ):
+            x, y = tour.canvas.to_screen(place, tour.image)
+            recording.point(tour.canvas.widget, QPoint(round(x), round(y)))
+            tour.click(place, **how)
+            recording.frame(lasting_ms)
+        tour.key(getattr(Qt.Key, f"Key_{digit}"))
+        recording.frame(700)
+        tour.key(Qt.Key.Key_Return)
+    recording.pointer = None
+    tour.key(Qt.Key.Key_N)
+    recording.frame(900)
+    for _ in range(3):
+        tour.key(Qt.Key.Key_A)
+        recording.frame(800)
+    recording.save(path)
+
+
 def go_on(tour: Tour, tile: Tile) -> None:
     """Come back to the same picture: what was corrected is offered, and comes back the same."""
     before = tour.bytes_now()
@@ -272,8 +318,14 @@ def save_and_read(tour: Tour, folder: Path) -> None:
     type=click.Path(path_type=Path),
     help="Folder for the screenshots.",
 )
+@click.option(
+    "--loop",
+    default=None,
+    type=click.Path(path_type=Path),
+    help="Only record the loop of README, an animated WebP.",
+)
 @click.option("--side", default=1024, show_default=True, help="Side of the tile, px.")
-def main(output: Path, side: int) -> None:
+def main(output: Path, loop: Path | None, side: int) -> None:
     """Walk, check, take screenshots, and print the time from press to outline."""
     sample = immunohistochemistry_tile()
     times = -(-side // sample.shape[0])
@@ -281,7 +333,13 @@ def main(output: Path, side: int) -> None:
     tile = Tile.from_array(rgb[:side, :side], mpp=sample.mpp, name=sample.name)
     sessions = tempfile.TemporaryDirectory()
     os.environ["UNINUC_SESSIONS"] = sessions.name  # not among the person's own
+    ini, user = QSettings.Format.IniFormat, QSettings.Scope.UserScope
+    QSettings.setPath(ini, user, sessions.name)
     tour = Tour(tile, output)
+    if loop is not None:
+        record(tour, loop)
+        tour.close()
+        return
     taken = sorted(walk(tour))
     with tempfile.TemporaryDirectory() as folder:
         save_and_read(tour, Path(folder))

@@ -28,15 +28,19 @@ def labels():
 @given(data=st.data(), steps=st.integers(1, 10))
 def test_undoing_all_gives_the_first_bytes_and_redoing_all_the_last(scenes, data, steps):
     scene = data.draw(scenes)
-    history, states = EditHistory(scene.labels), [state(scene.labels)]
+    history, states, undone = EditHistory(scene.labels), [state(scene.labels)], []
     for _ in range(steps):
         edit = scene.gesture().edit
         if edit is not None:
             history.do(edit)
+            # What was taken back stays a part of what was done, and its taking back is one.
+            there_and_back = [states[-1], *reversed(undone)]
+            states += [*there_and_back[1:], *reversed(there_and_back[:-1])]
             states.append(state(scene.labels))
+            undone = []
         if data.draw(st.integers(0, 3)) == 0 and history.can_undo:
             history.undo()
-            states.pop()
+            undone.append(states.pop())
             assert state(scene.labels) == states[-1]
     held = history.nbytes
     for expected in reversed(states[:-1]):
@@ -84,6 +88,8 @@ def test_names_follow_the_entries(labels):
     history.do(verbs.delete(labels, [1]))
     assert history.undo_name == "delete"
     assert not history.can_redo
+    history.undo()
+    assert history.undo_name == "class"  # that it was taken back
 
 
 def test_only_the_same_verb_is_amended(labels):

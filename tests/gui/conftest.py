@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 from driving import Canvas, centre_of
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QSettings, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
@@ -72,6 +72,13 @@ def qtbot(qtbot):
     """Wait long for what must come at all: pytest-qt's 5 s are little on a busy machine."""
     qtbot.waitUntil = partial(qtbot.waitUntil, timeout=120_000)
     return qtbot
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path):
+    """What a person folded on this machine is nothing to the tests, nor theirs to the person."""
+    ini, user = QSettings.Format.IniFormat, QSettings.Scope.UserScope
+    QSettings.setPath(ini, user, str(tmp_path / "settings"))
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def test_colours_of_a_layer_are_those_of_its_classes_where_they_can_be(two_nucle
     }
     one_class = features.assign(**{"class": "nucleus"})
     write(Labels(two_nuclei.labels, features=one_class, colormap=colours), tmp_path / "b.geojson")
-    assert classes_in(tmp_path / "b.geojson") == {"nucleus": "#ffd400"}, "two colours, one class"
+    assert classes_in(tmp_path / "b.geojson") == {"nucleus": "#ffff00"}, "two colours, one class"
 
 
 # -- files into layers ----------------------------------------------------------------------

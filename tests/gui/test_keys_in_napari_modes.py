@@ -57,7 +57,7 @@ def test_the_brush_button_leads_to_the_brush_and_f_back_even_if_no_tool_was_in_h
     room.widget.tools.tools[Tool.FIX].click()
     assert not tools.armed
     assert "Press F or a tool" in room.widget.tools._words(room.bench.desk)
-    room.widget.tools.brush.click()
+    room.widget.tools.verbs["brush"].click()
     assert room.bench.desk.bridge.nuclei.mode == "paint"
     assert "Press F to come back" in room.widget.tools._words(room.bench.desk)
     room.canvas.key(F)

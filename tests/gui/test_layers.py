@@ -21,10 +21,11 @@ def rgb(desk, id_) -> str:
 
 
 def on_screen(desk, place_yx) -> np.ndarray:
-    """Colour drawn at a place in tile px."""
+    """The strongest colour drawn around a place in tile px: outlines have dark sides."""
     shot = desk.canvas.shot()
     x, y = desk.canvas.to_screen(place_yx, desk.image) * shot.shape[0] / desk.canvas.widget.height()
-    return shot[round(y), round(x), :3]
+    around = shot[round(y) - 3 : round(y) + 4, round(x) - 3 : round(x) + 4, :3].reshape(-1, 3)
+    return around[np.ptp(around.astype(int), axis=1).argmax()]
 
 
 def edge(desk, id_) -> tuple[float, float]:
@@ -215,14 +216,14 @@ def test_layers_renamed_moved_hidden_and_added_change_nothing(desk):
 
 def test_layers_deleted_come_back_when_needed(desk):
     desk.canvas.click(desk.centre(5), desk.image)
-    assert len(desk.viewer.layers) == 3
+    assert len(desk.viewer.layers) == 2  # the picture, and one of ours
     for layer in list(desk.viewer.layers)[1:]:
         desk.viewer.layers.remove(layer)
     desk.canvas.settle()
     desk.canvas.click(desk.centre(9), desk.image)
     assert desk.draft.nucleus_id == 9
     desk.session.delete([3])
-    assert [type(layer) for layer in desk.viewer.layers].count(Labels) == 2
+    assert [type(layer) for layer in desk.viewer.layers].count(Labels) == 1
     same(desk)
     assert len(desk.bridge.nuclei.features) == 29
 

@@ -1,4 +1,4 @@
-"""Outlines, lines and spots, and the layer of bytes that shows them."""
+"""Outlines as segments, strokes by key, the marks of a desk, and the colours of nuclei."""
 
 import numpy as np
 import pytest
@@ -6,82 +6,163 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from napari.layers import Labels
-from scipy import ndimage
+from vispy.scene import Node
 
 from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.labels import LabelMap
 from napari_uninuc.core.nuclei import Nucleus, Status
-from napari_uninuc.gui.canvas.marks import Mark, Marks, outline_pixels, polyline_pixels, spot_pixels
+from napari_uninuc.gui.canvas.marks import Mark
+from napari_uninuc.gui.canvas.outlines import box_segments, line_segments, outline_segments
+from napari_uninuc.gui.canvas.stroke_visual import vertices
+from napari_uninuc.gui.canvas.strokes import Strokes, packed_colour
 from napari_uninuc.gui.layers.colours import ColourBy, NucleusColours
-from napari_uninuc.gui.window.idle import IdleQueue
+from napari_uninuc.gui.window.keymap import KEYS
 from napari_uninuc.testing import make_label_map
 
 
-@pytest.fixture
-def marks(qapp):
-    idle = IdleQueue()
-    made = Marks((60, 80), lambda array, colormap: Labels(array, colormap=colormap), idle)
-    yield made
-    idle.clear()
+@given(arrays(bool, (9, 11)))
+def test_an_outline_goes_around_the_pixels_with_them_to_the_right(mask):
+    """Every step of one px has a pixel of the mask on one side and none on the other."""
+    padded, seen = np.pad(mask, 1), 0
+    for x0, y0, x1, y1 in outline_segments(InstanceMask((5, -7), mask, 1.0, 0, 1.0)):
+        length = abs(x1 - x0) + abs(y1 - y0)
+        assert length >= 1
+        dx, dy = (x1 - x0) / length, (y1 - y0) / length
+        for step in np.arange(length) + 0.5:
+            x, y = x0 + dx * step, y0 + dy * step
+            right, left = (y + dx / 2, x - dy / 2), (y - dx / 2, x + dy / 2)
+            inside = [padded[round(v - 5) + 1, round(u + 7) + 1] for v, u in (right, left)]
+            assert inside == [True, False]
+            seen += 1
+    around = sum(int((np.diff(padded.astype(int), axis=axis) != 0).sum()) for axis in (0, 1))
+    assert seen == around
 
 
-def at(*places):
-    return np.array(places).reshape(-1, 2)
+def test_a_line_passes_its_corners_and_a_box_the_edges_of_its_pixels():
+    assert line_segments([(1, 2), (3, 4), (3, 4)]).tolist() == [[2, 1, 4, 3]]
+    assert line_segments([(1, 2)]).shape == (0, 4)
+    assert line_segments([(0, 0), (0, 5), (5, 5)], closed=True)[-1].tolist() == [5, 5, 0, 0]
+    sides = box_segments((2.0, 3.0, 10.0, 12.0))
+    assert len(sides) == 4
+    assert (sides.min(), sides.max()) == (1.5, 11.5)
 
 
-@given(arrays(bool, (9, 11)), st.integers(1, 3))
-def test_an_outline_is_what_erosion_takes_away(mask, thickness):
-    pixels = outline_pixels(InstanceMask((5, -7), mask, 1.0, 0, 1.0), thickness)
-    core = ndimage.binary_erosion(mask, iterations=thickness, border_value=0)
-    np.testing.assert_array_equal(pixels, np.argwhere(mask & ~core) + np.array([5, -7]))
+def test_the_corners_of_a_segment_are_four_of_the_same_places():
+    made = vertices([[1, 2, 3, 4], [5, 6, 7, 8]], packed_colour("#0102ff"))
+    assert made["a_from"].tolist() == [[1, 2]] * 4 + [[5, 6]] * 4
+    assert made["a_corner"].tolist() == [0, 1, 2, 3] * 2
+    assert set(made["a_colour"].tolist()) == {0x0102FF}
 
 
-@given(st.lists(st.tuples(st.integers(-9, 90), st.integers(-9, 90)), min_size=1, max_size=6))
-def test_a_line_is_unbroken_and_passes_its_corners(corners):
-    pixels = {tuple(pixel) for pixel in polyline_pixels(corners, closed=True)}
-    assert set(corners) <= pixels
-    _, pieces = ndimage.label(_drawn(pixels), np.ones((3, 3)))
-    assert pieces == 1
+_KEYS, _ACTS = st.integers(0, 5), st.sampled_from(["set", "set", "recolour", "remove", "clear"])
 
 
-def _drawn(pixels):
-    array = np.zeros((110, 110), dtype=bool)
-    for y, x in pixels:
-        array[y + 10, x + 10] = True
-    return array
+@given(
+    st.lists(
+        st.tuples(
+            _KEYS, st.sampled_from(["set", "recolour", "remove", "clear"]), st.integers(0, 900)
+        ),
+        max_size=30,
+    )
+)
+def test_what_is_drawn_under_a_key_is_what_was_put_there_last(acts):
+    strokes, wanted = Strokes(Node(), 1.5, 3.0), {}
+    for number, (key, act, count) in enumerate(acts):
+        if act == "set":
+            segments = np.arange(4 * count, dtype=np.float32).reshape(-1, 4) + number
+            strokes.set(key, segments, number)
+            wanted[key] = segments, number
+        elif act == "recolour":
+            strokes.recolour(key, number)
+            if key in wanted:
+                wanted[key] = wanted[key][0], number
+        elif act == "remove":
+            strokes.remove(key)
+            wanted.pop(key, None)
+        else:
+            strokes.clear()
+            wanted.clear()
+        for each in range(6):
+            assert (each in strokes) == (each in wanted)
+            found = strokes.segments_of(each)
+            np.testing.assert_array_equal(found, wanted.get(each, (np.zeros((0, 4)), 0))[0])
+            if each in wanted:
+                assert strokes.colour_of(each) == wanted[each][1]
 
 
-def test_a_spot_is_round():
-    assert len(spot_pixels((5.4, 6.6), 1)) == 5
-    assert {tuple(pixel) for pixel in spot_pixels((5.4, 6.6), 0)} == {(5, 7)}
+def test_every_outline_is_drawn_in_its_colour_and_follows(desk):
+    lines, session = desk.bridge.outlines._outlines, desk.session
+    desk.bridge.flush()
+    for id_ in session.labels.nuclei:
+        expected = outline_segments(session.labels.mask(id_))
+        np.testing.assert_array_equal(lines.segments_of(id_), expected)
+    session.set_class([5], 1)
+    assert lines.colour_of(5) == packed_colour(session.classes.colour_of(1))
+    session.delete([5])
+    assert 5 not in lines
+    session.undo()
+    session.recolour_class(1, "#123456")
+    assert session.undo()
+    session.redo()
+    desk.bridge.flush()
+    session.set_class([5], 1)
+    assert lines.colour_of(5) == packed_colour("#123456")
 
 
-def test_the_higher_mark_is_on_top_and_the_lower_comes_back(marks):
-    marks.make_layer()
-    marks.show(Mark.HOVER, at((5, 5), (5, 6), (-1, 5), (5, 80)))
-    marks.select(at((5, 4), (5, 5)))
-    marks.show(Mark.IN_HAND, at((5, 5)))
-    row = marks.layer.data[5]
-    assert row[4:7].tolist() == [Mark.SELECTED, Mark.IN_HAND, Mark.HOVER]
-    assert np.count_nonzero(marks.layer.data) == 3
-    marks.hide(Mark.IN_HAND)
-    assert row[5] == Mark.HOVER
-    marks.hide(Mark.HOVER)
-    assert row[4:7].tolist() == [Mark.SELECTED, Mark.SELECTED, 0]
-    marks.unselect()
-    assert not marks.layer.data.any()
+def test_an_outline_is_as_wide_at_any_zoom(desk):
+    """Counted on a row of the screen through the left side of a square nucleus."""
+    after = np.full((40, 40), desk.session.labels.next_id, np.int32)
+    desk.session.paint((100, 100, 140, 140), after)
+    desk.session.recolour_class(0, "#ff0000")
+    camera = getattr(desk.viewer, "scene", desk.viewer).camera
+    camera.center, widths = (*camera.center[:-2], 119.5, 100.0), []
+    for zoom in (2.0, 12.0):
+        camera.zoom = zoom
+        desk.bridge.flush()
+        desk.canvas.settle()
+        shot = desk.canvas.shot().astype(int)
+        x, y = desk.canvas.to_screen((119.5, 100.0), desk.image)
+        scale = shot.shape[0] / desk.canvas.widget.height()
+        row = shot[round(y * scale), round((x - 12) * scale) : round((x + 12) * scale)]
+        widths.append(int(((row[:, 0] > 200) & (row[:, 1] < 60) & (row[:, 2] < 60)).sum()))
+    assert 1 <= widths[0] <= 3
+    assert abs(widths[0] - widths[1]) <= 1
 
 
-def test_marks_survive_the_loss_of_their_layer(marks):
-    marks.restore()
-    assert marks.layer is None  # nobody needs it
-    marks.show(Mark.HOVER, at((5, 5)))
-    marks.select(at((7, 7)))
-    before = marks.layer.data.copy()
-    marks.layer = None
-    marks.restore()
-    np.testing.assert_array_equal(marks.layer.data, before)
+def test_the_nucleus_in_hand_has_outline_box_and_clicks(desk):
+    y, x = desk.centre(5)
+    desk.canvas.click((y, x), desk.image)
+    marks = desk.bridge._marks
+    expected = outline_segments(desk.session.labels.mask(5))
+    np.testing.assert_array_equal(marks.shown(Mark.IN_HAND), expected)
+    desk.session.hand.click((y + 1, x), False)
+    desk.session.hand.click((y, x), True)
+    desk.bridge.marks._on_patience()
+    assert marks._shown_clicks == (((y + 1, x), (y, x)), (False, True))
+    desk.session.hand.drop()
+    assert not len(marks.shown(Mark.IN_HAND))
+    assert marks._shown_clicks == ((), ())
+    desk.session.select([3, 4])
+    assert len(marks.shown(Mark.SELECTED, 4))
+    desk.session.select([3])
+    assert not len(marks.shown(Mark.SELECTED, 4))
+
+
+def test_all_is_hidden_while_a_key_is_held(desk):
+    assert [key.action for key in KEYS if key.held] == ["hide"]
+    overlay = desk.bridge._overlay
+    assert overlay.visible
+    desk.bridge.blanked = True
+    assert not overlay.visible
+    desk.bridge.blanked = False
+    desk.bridge.nuclei.visible = False
+    assert not overlay.visible
+    desk.bridge.nuclei.visible = True
+    desk.viewer.dims.ndisplay = 3
+    assert not overlay.visible
+    desk.viewer.dims.ndisplay = 2
+    assert overlay.visible
 
 
 @pytest.mark.parametrize("id_", [1, 255, 65_536, 3_000_000])
@@ -90,7 +171,7 @@ def test_colours_of_any_id(id_):
     colours = NucleusColours(labels, ClassPalette.of_names(("a", "b", "c")))
     layer = Labels(np.full((4, 4), id_, dtype=np.int32), colormap=colours.colormap)
     colours.colormap.set_slot(id_, 2)
-    assert layer.get_color(id_)[:3] == pytest.approx((0, 200 / 255, 1), abs=1e-3)
+    assert layer.get_color(id_)[:3] == pytest.approx((0, 0x99 / 255, 1), abs=1e-3)
     texture = colours.colormap._data_to_texture(np.array([0, id_, id_ + 1], dtype=np.int32))
     assert texture.dtype == np.uint8
     assert texture[1] != texture[2] != texture[0]

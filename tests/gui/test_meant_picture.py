@@ -133,15 +133,13 @@ def test_a_picture_deleted_during_a_run_ends_it_and_its_nuclei_are_offered_again
     room.idle()
     assert room.bench.run is None
     agrees(room, None)
-    (left,) = room.viewer.layers
-    found = len(np.unique(left.data)) - 1
-    assert (left.name, found > 0) == ("tile 0: nuclei", True)
+    assert not room.viewer.layers  # its nuclei are on disk
     again = room.viewer.add_image(tissue.tile.rgb, name="again")
     come_to(room, "again")
     agrees(room, again)
     room.until(room.widget.earlier.isVisible)
     room.widget.earlier.go_on.click()
-    room.until(lambda: len(room.session.labels) == found)
+    room.until(lambda: len(room.session.labels) > 0)
 
 
 def test_the_same_layer_put_back_is_worked_at_again(room):
@@ -300,7 +298,7 @@ def test_nuclei_lie_above_a_picture_that_was_moved_over_them(room):
     come_to(room, "tile 0")
     bridge = room.bench.desk.bridge
     room.until(lambda: layers.index(bridge.nuclei) > layers.index(first))
-    assert [layers.index(each) - layers.index(first) for each in bridge.layers] == [1, 2]
+    assert [layers.index(each) - layers.index(first) for each in bridge.layers] == [1]
     layers.move(layers.index(first), len(layers))  # with no other picture to go to
     room.until(lambda: layers.index(bridge.nuclei) > layers.index(first))
     agrees(room, first)

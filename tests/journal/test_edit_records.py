@@ -1,5 +1,6 @@
 """Edits and notes as bytes and back, and bytes that nobody meant well."""
 
+import json
 import math
 import zlib
 from dataclasses import replace
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.edits import Edit
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.nuclei import Nucleus, Status
@@ -181,3 +183,18 @@ def test_only_changed_pixels_take_room():
     edit = Edit("paint", (0, 0), before, after, {}, {})
     assert len(payload(edit, {})) < 400
     assert same(Record(payload(edit, {})).edit(before)[0], edit)
+
+
+def test_a_record_made_before_classes_were_in_it_is_read():
+    edit = Edit.of_rows("class", {}, {})
+    palette = ClassPalette.of_names(["nucleus"])
+    how = {"at": AT, "by": None, "move": "do", "nuclei": 0, "threshold": 0.5, "min_area_px": 0}
+    payload = pack_edit(edit, {}, **how, classes=palette)
+    assert Record(payload).head.palette == palette
+    plain = zlib.decompress(payload[1:])
+    length = int.from_bytes(plain[:4], "little")
+    said = json.loads(plain[4 : 4 + length])
+    del said["classes"]
+    older = json.dumps(said).encode()
+    packed = zlib.compress(len(older).to_bytes(4, "little") + older + plain[4 + length :])
+    assert Record(payload[:1] + packed).head.palette is None

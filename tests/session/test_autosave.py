@@ -129,8 +129,23 @@ class Scene:
             getattr(session, by)()
 
     def classes(self):
-        name = f"class {len(self.session.classes)}"
-        self.session.classes = self.session.classes.with_added(name)
+        session, name = self.session, f"class {len(self.session.classes)}"
+        one, other = self.draw(st.permutations(range(len(session.classes))))[:2]
+        by = self.draw(st.sampled_from(["set", "add", "rename", "recolour", "move", "remove"]))
+        while name in session.classes.names:
+            name += "'"
+        if by == "set":
+            session.classes = session.classes.with_added(name)
+        elif by == "add":
+            session.add_class(name)
+        elif by == "rename":
+            session.rename_class(one, name)
+        elif by == "recolour":
+            session.recolour_class(one, self.draw(st.sampled_from(["#123456", "#abcdef"])))
+        elif by == "move":
+            session.move_class(one, other)
+        elif len(session.classes) > 2:
+            session.remove_class(one, other)
 
 
 @settings(max_examples=25)
@@ -155,11 +170,22 @@ def test_whatever_is_done_comes_back(tmp_path_factory, data, gestures, small):
     assert back.changes == len(edits)
     assert state(back.session) == state(scene.session)
     assert back.session.classes == scene.session.classes
-    assert not back.session.steps.history.can_undo
+    _walk_both_ways(scene.session, back.session)
     shown = data.draw(st.sampled_from([0.0, 0.7]))
     for session in (scene.session, back.session):  # the filter goes on as if nothing had been
         session.set_filter(shown, 0)
     assert state(back.session) == state(scene.session)
+
+
+def _walk_both_ways(one, other):
+    """Entry by entry, undo and redo go the same way in both, to the same bytes."""
+    for move in ("undo", "redo"):
+        while one.steps.retrace(move) is not None:
+            assert other.steps.retrace(move) is not None
+            assert one.labels.pixels.tobytes() == other.labels.pixels.tobytes()
+            assert dict(one.labels.nuclei) == dict(other.labels.nuclei)
+            assert one.classes == other.classes
+        assert other.steps.retrace(move) is None
 
 
 def test_nothing_is_made_before_something_changes(tmp_path):

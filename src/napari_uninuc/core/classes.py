@@ -7,17 +7,19 @@ from napari_uninuc.errors import LabelsError
 
 __all__ = ["ClassPalette", "NucleusClass"]
 
-# Okabe and Ito's colours, which most colour-blind people can tell apart, brightened for tissue.
+# Found by search: with the colours of statuses, of the selection and of the nucleus in hand, any
+# two lie at least 25 apart in CIELAB, also as people with deuteranopia and protanopia see them
+# (tests/gui/test_colours.py measures it).
 _COLOURS = (
-    "#ffd400",
-    "#00c8ff",
-    "#ff4fb4",
-    "#39e75f",
-    "#ff7a00",
-    "#b57bff",
-    "#f2f2f2",
-    "#00e5c3",
-    "#ff5349",
+    "#ffff00",
+    "#0099ff",
+    "#e666b3",
+    "#ff9900",
+    "#8033ff",
+    "#cc0000",
+    "#ff8099",
+    "#b300b3",
+    "#b33366",
 )
 
 
@@ -33,7 +35,8 @@ class NucleusClass:
 class ClassPalette:
     """Classes by class id, which is the place in the list, from 0.
 
-    Classes are added and renamed, never removed or moved: their ids stand in tables and files.
+    Where classes are moved or removed, nuclei get other class ids: see
+    `AnnotationSession.move_class` and `remove_class`.
 
     Raises
     ------
@@ -45,7 +48,7 @@ class ClassPalette:
     >>> from napari_uninuc.core.classes import ClassPalette
     >>> palette = ClassPalette.of_names(["epithelial", "inflammatory"]).with_added("stroma")
     >>> palette.names, palette.colour_of(2)
-    (('epithelial', 'inflammatory', 'stroma'), '#ff4fb4')
+    (('epithelial', 'inflammatory', 'stroma'), '#e666b3')
     """
 
     classes: tuple[NucleusClass, ...]
@@ -83,6 +86,27 @@ class ClassPalette:
         return replace(
             self, classes=(*self.classes, NucleusClass(name.strip(), _colour(len(self))))
         )
+
+    def renamed(self, class_id: int, name: str) -> Self:
+        """Call a class something else."""
+        return self._with(class_id, replace(self.classes[class_id], name=name.strip()))
+
+    def recoloured(self, class_id: int, colour: str) -> Self:
+        """Give a class another colour, ``#rrggbb``."""
+        return self._with(class_id, replace(self.classes[class_id], colour=colour))
+
+    def moved(self, class_id: int, place: int) -> Self:
+        """Put a class at another place in the list; those between make room."""
+        others = [*self.classes[:class_id], *self.classes[class_id + 1 :]]
+        others.insert(place, self.classes[class_id])
+        return replace(self, classes=tuple(others))
+
+    def without(self, class_id: int) -> Self:
+        """Take a class out of the list."""
+        return replace(self, classes=(*self.classes[:class_id], *self.classes[class_id + 1 :]))
+
+    def _with(self, class_id: int, one: NucleusClass) -> Self:
+        return replace(self, classes=(*self.classes[:class_id], one, *self.classes[class_id + 1 :]))
 
     def joined(self, other: "ClassPalette") -> Self:
         """Append the classes of another palette that this one has no name for, colours kept."""

@@ -1,7 +1,7 @@
 """A change of the label map as a value that can be applied, inverted and kept."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Self
 
@@ -12,7 +12,7 @@ from napari_uninuc.core.extents import count_ids, join_boxes, slices, tight_box
 from napari_uninuc.core.nuclei import Nucleus
 from napari_uninuc.errors import LabelsError
 
-__all__ = ["Edit", "fold_edits"]
+__all__ = ["Edit", "fold_edits", "swap_edits"]
 
 _ROW_BYTES = 360  # a Nucleus with its box and its place in a dict, measured on CPython 3.11
 
@@ -163,3 +163,47 @@ def fold_edits(edits: Sequence[Edit], verb: str, pixels: npt.NDArray[np.int32]) 
             top, left, bottom, right = edit.box_yxyx
             before[top - y0 : bottom - y0, left - x0 : right - x0] = edit.before
     return Edit.trimmed(verb, (y0, x0), before, after, rows_before, rows_after)
+
+
+def swap_edits(first: Edit, second: Edit) -> tuple[Edit, Edit] | None:
+    """Make the two edits that do the same as these in the other order.
+
+    Parameters
+    ----------
+    first, second : applied one after the other
+
+    Returns
+    -------
+    second, first : to be applied in this order; None where the second depends on the first: they
+        change the same pixel or the same row
+    """
+    if first.ids & second.ids:
+        return None
+    y0, x0, y1, x1 = first.box_yxyx
+    top, left, bottom, right = second.box_yxyx
+    common = max(y0, top), max(x0, left), min(y1, bottom), min(x1, right)
+    if not (first.after.size and second.after.size) or (
+        common[0] >= common[2] or common[1] >= common[3]
+    ):
+        return second, first
+    in_first, in_second = _within(first, common), _within(second, common)
+    by_first = first.before[in_first] != first.after[in_first]
+    by_second = second.before[in_second] != second.after[in_second]
+    if (by_first & by_second).any():
+        return None
+    sooner = second.before.copy(), second.after.copy()
+    later = first.before.copy(), first.after.copy()
+    for crop in sooner:
+        crop[in_second][by_first] = first.before[in_first][by_first]
+    for crop in later:
+        crop[in_first][by_second] = second.after[in_second][by_second]
+    return (
+        replace(second, before=sooner[0], after=sooner[1]),
+        replace(first, before=later[0], after=later[1]),
+    )
+
+
+def _within(edit: Edit, box: tuple[int, int, int, int]) -> tuple[slice, slice]:
+    """Where a box of the tile lies in an edit's crop."""
+    y, x = edit.origin_yx
+    return slices((box[0] - y, box[1] - x, box[2] - y, box[3] - x))

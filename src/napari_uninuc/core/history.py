@@ -1,12 +1,18 @@
-"""What was done to a label map, in order, and the way back."""
+"""What was done to a label map, in order, and the way back.
+
+Nothing that was done is ever out of reach: where an edit is made after some were taken back, the
+taking back becomes a part of what was done, and undo leads through it to the branch that was left.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Self
 
 from psygnal import EmitLoopError
 
-from napari_uninuc.core.edits import Edit, fold_edits
+from napari_uninuc.core.edits import Edit, fold_edits, swap_edits
 from napari_uninuc.core.labels import LabelMap
 from napari_uninuc.core.packing import PackedEdit
 from napari_uninuc.core.ready import ReadyEdit
@@ -32,8 +38,8 @@ class EditHistory:
     def __init__(self, labels: LabelMap, max_bytes: int = _MAX_BYTES) -> None:
         self._labels = labels
         self._max_bytes = max_bytes
-        self._done: deque[Edit | PackedEdit] = deque()
-        self._undone: list[Edit | PackedEdit] = []
+        self._done: deque[_Entry] = deque()
+        self._undone: list[_Entry] = []
         self._nbytes = 0
 
     @property
@@ -54,10 +60,10 @@ class EditHistory:
     @property
     def undo_name(self) -> str | None:
         """Verb of the entry that undo would take back."""
-        return _verb(self._done[-1]) if self._done else None
+        return self._done[-1].verb if self._done else None
 
     def do(self, edit: Edit, *, amend: bool = False) -> None:
-        """Apply an edit and remember it; what could be redone is forgotten.
+        """Apply an edit and remember it; what could be redone can then be reached by undo.
 
         Parameters
         ----------
@@ -70,9 +76,9 @@ class EditHistory:
         LabelsError
             The label map refuses the edit; nothing has changed then.
         """
-        joined = amend and self.undo_name == edit.verb
+        joined = amend and not self._undone and self.undo_name == edit.verb
         failed = self._apply(edit)
-        self._forget_undone()
+        self._turn_undone()
         if joined:
             earlier = self._take_last()
             folded = fold_edits([earlier, edit], edit.verb, self._labels.pixels)
@@ -88,11 +94,35 @@ class EditHistory:
         if not ready.fits(self._labels):
             return False
         failed = self._make(partial(self._labels.catch_up, ready.ahead, ready.edit))
-        self._forget_undone()
-        self._keep(ready.packed)
+        self._turn_undone()
+        self._keep(_Entry(ready.packed))
         if failed is not None:
             raise failed
         return True
+
+    def sink(self, below: int) -> int:
+        """Put the last entry below others that do not depend on it, as if it had come before.
+
+        Parameters
+        ----------
+        below : entries before the last that it is to pass
+
+        Returns
+        -------
+        passed : how many it went past; it stops at one that has to do with it
+        """
+        passed = 0
+        while passed < below:
+            here = len(self._done) - 1 - passed
+            upper, lower = self._done[here], self._done[here - 1]
+            swapped = swap_edits(lower.edit(), upper.edit())
+            if swapped is None:
+                break
+            self._nbytes -= upper.nbytes + lower.nbytes
+            self._done[here - 1], self._done[here] = _Entry.of(swapped[0]), _Entry.of(swapped[1])
+            self._nbytes += self._done[here - 1].nbytes + self._done[here].nbytes
+            passed += 1
+        return passed
 
     def do_all(self, edits: Iterable[Edit | None], verb: str) -> Edit | None:
         """Apply edits one after the other as one entry.
@@ -127,7 +157,7 @@ class EditHistory:
             raise
         folded = fold_edits(applied, verb, self._labels.pixels)
         if folded is not None:
-            self._forget_undone()
+            self._turn_undone()
             self._remember(folded)
         return folded
 
@@ -145,7 +175,7 @@ class EditHistory:
         """
         if not self._done:
             return None
-        edit = _unpacked(self._done[-1]).inverse()
+        edit = self._done[-1].edit().inverse()
         failed = self._apply(edit)
         self._undone.append(self._done.pop())
         if failed is not None:
@@ -166,7 +196,7 @@ class EditHistory:
         """
         if not self._undone:
             return None
-        edit = _unpacked(self._undone[-1])
+        edit = self._undone[-1].edit()
         failed = self._apply(edit)
         self._done.append(self._undone.pop())
         if failed is not None:
@@ -189,10 +219,9 @@ class EditHistory:
         return None
 
     def _remember(self, edit: Edit) -> None:
-        large = edit.before.nbytes + edit.after.nbytes > _PACK_ABOVE_BYTES
-        self._keep(PackedEdit.of(edit) if large else edit)
+        self._keep(_Entry.of(edit))
 
-    def _keep(self, entry: Edit | PackedEdit) -> None:
+    def _keep(self, entry: "_Entry") -> None:
         self._done.append(entry)
         self._nbytes += entry.nbytes
         while self._nbytes > self._max_bytes:
@@ -201,16 +230,39 @@ class EditHistory:
     def _take_last(self) -> Edit:
         entry = self._done.pop()
         self._nbytes -= entry.nbytes
-        return _unpacked(entry)
+        return entry.edit()
 
-    def _forget_undone(self) -> None:
-        self._nbytes -= sum(entry.nbytes for entry in self._undone)
-        self._undone.clear()
+    def _turn_undone(self) -> None:
+        """Make what was taken back, and its taking back, a part of what was done."""
+        turned, self._undone = self._undone, []
+        self._done.extend(reversed(turned))
+        for entry in turned:
+            self._keep(entry.turned())
 
 
-def _unpacked(entry: Edit | PackedEdit) -> Edit:
-    return entry.edit() if isinstance(entry, PackedEdit) else entry
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An edit as it is kept; `back` where it was its inverse that was made."""
 
+    kept: Edit | PackedEdit
+    back: bool = False
 
-def _verb(entry: Edit | PackedEdit) -> str:
-    return entry.rows.verb if isinstance(entry, PackedEdit) else entry.verb
+    @classmethod
+    def of(cls, edit: Edit) -> Self:
+        large = edit.before.nbytes + edit.after.nbytes > _PACK_ABOVE_BYTES
+        return cls(PackedEdit.of(edit) if large else edit)
+
+    @property
+    def nbytes(self) -> int:
+        return self.kept.nbytes
+
+    @property
+    def verb(self) -> str:
+        return self.kept.rows.verb if isinstance(self.kept, PackedEdit) else self.kept.verb
+
+    def edit(self) -> Edit:
+        edit = self.kept.edit() if isinstance(self.kept, PackedEdit) else self.kept
+        return edit.inverse() if self.back else edit
+
+    def turned(self) -> Self:
+        return replace(self, back=not self.back)

@@ -13,9 +13,11 @@ from napari_uninuc.core.geometry import label_boxes
 from napari_uninuc.core.instances import InstanceMask, paint_masks
 from napari_uninuc.errors import LabelsError
 
-__all__ = ["TABLE_COLUMNS", "Segmentation"]
+__all__ = ["FOUND_COLUMNS", "TABLE_COLUMNS", "Segmentation"]
 
 TABLE_COLUMNS = ("id", "score", "class", "y0", "x0", "y1", "x1")
+FOUND_COLUMNS = ("found_y0", "found_x0", "found_y1", "found_x1")
+"""Of the detector's box, half-open px, float64; a table has all of them or none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -79,13 +79,18 @@ class Desk:
             "accept": self.reviewing.accept,
             "next": self.reviewing.go_next,
             "previous": self.reviewing.go_previous,
+            "brush": partial(self.take_brush, "paint"),
+            "erase": partial(self.take_brush, "erase"),
+            "hide": partial(setattr, self.bridge, "blanked", True),
+            "boxes": self._toggle_boxes,
             **self._more,
         }
 
     def activate(self) -> None:
         """Make this the picture worked at: nuclei are shown, the tool is armed, the keys are on."""
         if self._keyboard is None:
-            self._keyboard = Keyboard(self._window, self.actions)
+            endings = {"hide": partial(setattr, self.bridge, "blanked", False)}
+            self._keyboard = Keyboard(self._window, self.actions, endings)
         self.bridge.show()
         self.tools.arm(self.tools.tool)
 
@@ -118,15 +123,46 @@ class Desk:
         """Whether a layer is the picture of this session."""
         return layer in self.bridge.layers
 
-    def take_brush(self) -> None:
-        """Hand over to napari's brush on the nuclei layer, with a number that is free."""
+    def take_brush(self, mode: str = "paint") -> None:
+        """Hand over to napari's brush or eraser on the nuclei layer.
+
+        It is about the nucleus in hand, or the only one selected, and leaves its neighbours alone.
+        With none, painting begins a new one, and erasing takes from all.
+        """
+        chosen, free = self.session.targets(), self.session.labels.next_id
+        one = next(iter(chosen)) if len(chosen) == 1 else free  # one being added gets that id
         self.session.hand.keep()
         if not self.tools.armed:  # its key is to lead back
             self.tools.arm(self.tools.tool)
         nuclei = self.bridge.nuclei
         self._viewer.layers.selection.active = nuclei
-        nuclei.selected_label = self.session.labels.next_id
-        nuclei.mode = "paint"
+        there = bool(self.session.labels.area(one))
+        painting = str(nuclei.mode) in ("paint", "erase")
+        if there or not painting:  # from brush to eraser and back, it is the same nucleus
+            nuclei.selected_label = one if there else self.session.labels.next_id
+        nuclei.preserve_labels = mode == "paint" or bool(self._brushed)
+        nuclei.mode = mode
+
+    @property
+    def _brushed(self) -> int:
+        """The nucleus that napari's brush is about; 0 for one that is not there yet."""
+        nuclei = self.bridge.nuclei_if_there
+        label = 0 if nuclei is None else int(nuclei.selected_label)
+        return label if self.session.labels.area(label) else 0
+
+    def brush_words(self) -> str:
+        """Say what napari's drawing tool does now; empty where none is in use on the nuclei."""
+        nuclei = self.bridge.nuclei_if_there
+        mode = "" if nuclei is None else str(nuclei.mode)
+        if mode not in ("paint", "erase", "fill", "polygon"):
+            return ""
+        about = f"nucleus {self._brushed}" if self._brushed else ""
+        if mode == "erase":
+            return f"Erasing shrinks {about}." if about else "Erasing takes from every nucleus."
+        return f"Painting extends {about}." if about else "Painting begins a new nucleus."
+
+    def _toggle_boxes(self) -> None:
+        self.bridge.outlines.show_boxes = not self.bridge.outlines.show_boxes
 
     def close(self, *, remove_layers: bool = False) -> None:
         """Let go of the window; the nuclei layer stays where it is unless told otherwise.

@@ -4,28 +4,37 @@ from typing import Any
 
 import napari
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
-from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
+from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_uninuc.gui.panels import (
     ClassesPanel,
     EarlierPanel,
     ModelPanel,
     OutlinePanel,
+    Pages,
     PicturePanel,
     RegionsPanel,
     ResultPanel,
     ReviewPanel,
     SavePanel,
+    StateLine,
     ToolsPanel,
+    WorklistPanel,
 )
+from napari_uninuc.gui.panels.frame import name_controls
 from napari_uninuc.gui.slides.all_slides import Slides
 from napari_uninuc.gui.slides.layer import is_slide
+from napari_uninuc.gui.window.hint import Hint
 from napari_uninuc.gui.window.key_sheet import KeySheet
 from napari_uninuc.gui.window.notices import tell_problem
 from napari_uninuc.gui.work.model_slot import Loader, load_bundled
 from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["CorrectNucleiWidget"]
+
+_PICTURE, _CORRECT, _RESULTS = "Picture", "Correct", "Results"
+_NARROWEST_PX = 300
 
 
 class CorrectNucleiWidget(QWidget):
@@ -45,17 +54,24 @@ class CorrectNucleiWidget(QWidget):
         super().__init__()
         viewer = _viewer_itself(napari_viewer)
         self._window = window = _main_window(viewer)
-        self._keys = KeySheet(window)
+        self._keys, self.hint = KeySheet(window), Hint(window)
         self.workbench = Workbench(
             viewer,
             window,
             load_bundled if load is None else load,
             is_slide=is_slide,
-            handlers={"keys": self._keys.toggle},
+            handlers={
+                "keys": self._keys.toggle,
+                "panel": self._turn_keyboard,
+                "save_again": lambda: self.save.save_again(),
+                "next_picture": lambda: self.folder.walk.go_next(),
+                "previous_picture": lambda: self.folder.walk.go_previous(),
+            },
             on_problem=tell_problem,
         )
         self.slides = Slides(viewer, window, self.workbench, on_problem=tell_problem)
         self.picture = PicturePanel(viewer, self.workbench, self.slides)
+        self.folder = WorklistPanel(viewer, self.workbench)
         self.regions = RegionsPanel(viewer, window, self.workbench, self.slides)
         self.result = ResultPanel(self.slides)
         self.earlier = EarlierPanel(self.workbench)
@@ -65,19 +81,17 @@ class CorrectNucleiWidget(QWidget):
         self.review = ReviewPanel()
         self.save = SavePanel(self.workbench)
         self.model = ModelPanel(self.workbench)
-        self._panels = [
-            self.picture,
-            self.regions,
-            self.result,
-            self.earlier,
-            self.outline,
-            self.tools,
-            self.classes,
-            self.review,
-            self.save,
-            self.model,
-        ]
-        _stack(self, self._panels)
+        self.pages = Pages(
+            {
+                _PICTURE: [self.picture, self.folder, self.regions, self.result, self.model],
+                _CORRECT: [self.earlier, self.outline, self.tools, self.classes, self.review],
+                _RESULTS: [self.save],
+            }
+        )
+        self.state = StateLine(self.workbench)
+        _fill(self, self.pages, self.state)
+        name_controls(self)
+        self.slides.changed.connect(self._turn_to_slide)
         self.workbench.desk_changed.connect(self._on_desk)
         self._on_desk()
         window.installEventFilter(self)
@@ -96,6 +110,7 @@ class CorrectNucleiWidget(QWidget):
             self.slides.close()
             self.workbench.close()
             self._keys.deleteLater()
+            self.hint.close_hint()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Make final what is in hand when the main window is about to close; called by Qt."""
@@ -114,8 +129,30 @@ class CorrectNucleiWidget(QWidget):
             self.close_desks()
 
     def _on_desk(self) -> None:
-        for panel in self._panels:
-            panel.follow(self.workbench.desk)
+        desk = self.workbench.desk
+        for panel in self.pages.panels:
+            panel.follow(desk)
+        self.state.follow(desk)
+        if desk is not None and self.pages.page == _PICTURE:
+            self.pages.turn_to(_CORRECT)
+        self._turn_to_slide()
+
+    def _turn_keyboard(self) -> None:
+        """Take the keyboard to the page that is seen, or back to the canvas."""
+        focused = QApplication.focusWidget()
+        canvas = next(iter(self._window.findChildren(QOpenGLWidget)), None)
+        if focused is not None and self.isAncestorOf(focused) and canvas is not None:
+            canvas.setFocus(Qt.FocusReason.OtherFocusReason)
+        else:
+            tabs: Any = self.pages.tabBar()
+            tabs.setFocus(Qt.FocusReason.TabFocusReason)
+
+    def _turn_to_slide(self) -> None:
+        """Show where regions are drawn and listed, where a slide is seen and no region is."""
+        bench, slide = self.workbench, self.slides.current
+        on_slide = slide is not None and slide.layer is bench.picture
+        if bench.desk is None and on_slide and self.pages.page == _CORRECT:
+            self.pages.turn_to(_PICTURE)
 
     def _on_window_gone(self) -> None:
         self.workbench.abandon()
@@ -142,20 +179,10 @@ def _main_window(viewer: napari.Viewer) -> QWidget:
     return window
 
 
-def _stack(widget: QWidget, panels: list[Any]) -> None:
-    inner = QWidget()
-    column = QVBoxLayout(inner)
-    column.setContentsMargins(2, 2, 2, 2)
-    column.setSpacing(6)
-    for panel in panels:
-        column.addWidget(panel)
-    column.addStretch(1)
-    scroll = QScrollArea()
-    scroll.setWidget(inner)
-    scroll.setWidgetResizable(True)
-    scroll.setFrameShape(QFrame.Shape.NoFrame)
-    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+def _fill(widget: QWidget, *parts: QWidget) -> None:
     layout = QVBoxLayout(widget)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.addWidget(scroll)
-    widget.setMinimumWidth(300)
+    layout.setContentsMargins(0, 4, 0, 0)
+    layout.setSpacing(2)
+    for part in parts:
+        layout.addWidget(part)
+    widget.setMinimumWidth(_NARROWEST_PX)

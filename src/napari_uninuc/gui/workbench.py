@@ -1,9 +1,10 @@
 """The desks of one window, the model they share, and the long jobs."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from napari.layers import Image, Labels, Layer
 from psygnal import Signal
@@ -34,10 +35,19 @@ from napari_uninuc.journal.listing import FoundSession
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.session.autosave import Restored
 
-__all__ = ["Workbench"]
+__all__ = ["SavedAs", "Workbench"]
 
 _Place = tuple[Image, tuple[int, ...]]
 """An image layer, and which plane of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedAs:
+    """A file, and which nuclei were written into it; see `Workbench.save`."""
+
+    path: Path
+    status: Status | None
+    class_name: str | None
 
 
 class Workbench:
@@ -92,6 +102,7 @@ class Workbench:
         self._opening: tuple[_Place, Task] | None = None
         self._repainted: set[Image] = set()
         self._gone: list[Desk] = []
+        self._saved: WeakKeyDictionary[AnnotationSession, SavedAs] = WeakKeyDictionary()
         self._leaving: list[Desk] = []
         self._context_guard = ContextGuard(viewer, window)
         self.pictures = PictureWatch(viewer, self._covers, self._layers_of)
@@ -390,7 +401,7 @@ class Workbench:
     def _put_gone_away(self) -> None:
         gone, self._gone = self._gone, []
         for desk in gone:
-            self._put_away(desk)
+            self._put_away(desk, remove_layers=self.sessions.keeps(desk.session))
 
     def _put_away_all(self, layer: Image) -> None:
         for place in [each for each in self._desks if each[0] is layer]:
@@ -442,10 +453,17 @@ class Workbench:
         ----------
         status, class_name : only nuclei of that status, of that class; None asks for none
         """
+        if self._desk is not None:
+            self._saved[self._desk.session] = SavedAs(path, status, class_name)
         self._write(
             path,
             lambda nuclei, tile: write_segmentation(nuclei.only(status, class_name), path, tile),
         )
+
+    @property
+    def saved_as(self) -> "SavedAs | None":
+        """How the nuclei worked at were saved last; None where they were not."""
+        return None if self._desk is None else self._saved.get(self._desk.session)
 
     def save_training_set(self, folder: Path) -> None:
         """Write the picture and its reviewed nuclei as a new folder to train on."""

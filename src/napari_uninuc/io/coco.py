@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from napari_uninuc.core.segmentation import Segmentation
+import pandas as pd
+
+from napari_uninuc.core.segmentation import FOUND_COLUMNS, Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.io.colours import rgb_by_class
 from napari_uninuc.io.rle import packed_runs, runs_of
@@ -84,6 +86,7 @@ def _annotations(
     statuses = table["status"] if "status" in table.columns else [""] * len(table)
     columns = zip(table["class"], table["score"], statuses, strict=True)
     rows = dict(zip(table["id"].tolist(), columns, strict=True))
+    found_xy = _found_boxes(table)
     for id_, annotation in _shapes(segmentation):
         name, score, status = rows[id_]
         yield {
@@ -94,7 +97,16 @@ def _annotations(
             **annotation,
             **({"score": float(score)} if math.isfinite(score) else {}),
             **({"attributes": {"status": str(status)}} if status else {}),
+            **({"detector_bbox": found_xy[id_]} if id_ in found_xy else {}),
         }
+
+
+def _found_boxes(table: pd.DataFrame) -> dict[int, list[float]]:
+    """The detector's boxes by id, x, y, width and height, px."""
+    if FOUND_COLUMNS[0] not in table.columns:
+        return {}
+    rows = table[["id", *FOUND_COLUMNS]].dropna().to_numpy().tolist()
+    return {int(id_): [x0, y0, x1 - x0, y1 - y0] for id_, y0, x0, y1, x1 in rows}
 
 
 def _shapes(segmentation: Segmentation) -> Iterator[tuple[int, dict[str, Any]]]:

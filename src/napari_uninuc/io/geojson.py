@@ -17,8 +17,9 @@ from typing import Any, Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import numpy as np
+import pandas as pd
 
-from napari_uninuc.core.segmentation import Segmentation
+from napari_uninuc.core.segmentation import FOUND_COLUMNS, Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.io.colours import GREY, rgb_by_class
 from napari_uninuc.io.outlines import NucleusOutline, trace_nuclei
@@ -216,9 +217,12 @@ class _Features:
         statuses = table["status"] if "status" in table.columns else [""] * len(table)
         columns = zip(table["class"], table["score"], statuses, strict=True)
         rows = dict(zip(table["id"].tolist(), columns, strict=True))
+        found = _found_boxes(table, self._origin_yx)
         for outline in trace_nuclei(self._segmentation, self._origin_yx):
             name, score, status = rows[outline.id]
-            yield self._feature(outline, str(name), float(score), str(status))
+            made = self._feature(outline, str(name), float(score), str(status))
+            made["properties"]["measurements"] |= found.get(outline.id, {})
+            yield made
 
     def _feature(
         self, outline: NucleusOutline, name: str, score: float, status: str
@@ -244,3 +248,15 @@ class _Features:
         known = {ID: outline.id, AREA: outline.area_px}
         scaled = {} if self._mpp is None else {AREA_UM2: outline.area_px * self._mpp * self._mpp}
         return known | scaled | ({SCORE: score} if math.isfinite(score) else {})
+
+
+def _found_boxes(table: pd.DataFrame, origin_yx: tuple[int, int]) -> dict[int, dict[str, float]]:
+    """The detector's boxes as measurements, px of full resolution, by id."""
+    if FOUND_COLUMNS[0] not in table.columns:
+        return {}
+    known = table[["id", *FOUND_COLUMNS]].dropna()
+    boxes = known[list(FOUND_COLUMNS)].to_numpy() + np.tile(origin_yx, 2)
+    return {
+        int(id_): dict(zip(FOUND_COLUMNS, box, strict=True))
+        for id_, box in zip(known["id"], boxes.tolist(), strict=True)
+    }

@@ -77,6 +77,8 @@ class EditDone:
     sizes : of the edit's bytes
     nuclei : visible ones afterwards
     threshold, min_area_px : of the filter in force afterwards
+    classes : (name, colour) by class id, where they changed with it; never in a record made
+        by version 0.1
     """
 
     at: AwareDatetime
@@ -87,7 +89,13 @@ class EditDone:
     nuclei: _Count
     threshold: _Score
     min_area_px: int
+    classes: tuple[tuple[str, str], ...] | None = None
     what: Literal["edit"] = "edit"
+
+    @property
+    def palette(self) -> ClassPalette | None:
+        """The classes it brought; LabelsError where there can be no such ones."""
+        return None if self.classes is None else _palette(self.classes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +118,7 @@ class ClassesChanged:
     @property
     def palette(self) -> ClassPalette:
         """The classes; LabelsError where there can be no such ones."""
-        return ClassPalette(tuple(NucleusClass(*each) for each in self.classes))
+        return _palette(self.classes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +165,10 @@ _HEADS: TypeAdapter[EditDone | Note] = TypeAdapter(
 _EDIT, _NOTE = b"E", b"N"
 
 
+def _palette(classes: tuple[tuple[str, str], ...]) -> ClassPalette:
+    return ClassPalette(tuple(NucleusClass(*each) for each in classes))
+
+
 def now() -> datetime:
     """Tell the time as records keep it."""
     return datetime.now(UTC)
@@ -172,6 +184,7 @@ def pack_edit(
     nuclei: int,
     threshold: float,
     min_area_px: int,
+    classes: ClassPalette | None = None,
 ) -> bytes:
     """Turn an edit into the payload of a record; see `EditDone` and `write_edit`.
 
@@ -182,7 +195,8 @@ def pack_edit(
     """
     sizes, raw = write_edit(edit, candidates)
     shown = float(threshold), int(min_area_px)  # numpy's numbers do not go into JSON
-    head = EditDone(at, by, move, edit.verb, sizes, nuclei, *shown)
+    listed = None if classes is None else tuple((c.name, c.colour) for c in classes.classes)
+    head = EditDone(at, by, move, edit.verb, sizes, nuclei, *shown, listed)
     return _pack(_EDIT, head, raw)
 
 

@@ -109,10 +109,14 @@ class Replay:
         SessionError
             There is none to begin from.
         """
+        for _ in self.steps_from(self.to_newest()):
+            pass
+
+    def to_newest(self) -> int:
+        """Go to the last state that a snapshot holds; returns and raises as `to_beginning`."""
         number = self._latest_start()
         self.kept = count_changes(path for n, path in self._journals.items() if n < number)
-        for _ in self._steps(number, bridging=False):
-            pass
+        return number
 
     def steps(self) -> Iterator[Step]:
         """Play everything from the beginning; what is lost is bridged by the next snapshot.
@@ -122,10 +126,28 @@ class Replay:
         SessionError
             There is no state to begin from.
         """
+        yield from self._steps(self.to_beginning(), bridging=True)
+
+    def steps_from(self, number: int) -> Iterator[Step]:
+        """Play the journals from one on, up to the first damage; now is the state before it."""
+        yield from self._steps(number, bridging=False)
+
+    def to_beginning(self) -> int:
+        """Go to the first state that is known.
+
+        Returns
+        -------
+        number : of the journal that follows
+
+        Raises
+        ------
+        SessionError
+            There is none.
+        """
         first = next((n for n in self._starts() if self._load(n)), None)
         if first is None:
             raise self._nowhere()
-        yield from self._steps(first, bridging=True)
+        return first
 
     def _starts(self) -> list[int]:
         """Numbers of journals before which the state may be known, ascending."""
@@ -199,7 +221,9 @@ class Replay:
         head, edit = record.head, None
         if isinstance(head, EditDone):
             edit, candidates = record.edit(self.labels.pixels)
+            palette = head.palette
             self.labels.apply(edit)
+            self.classes = self.classes if palette is None else palette
             self.candidates |= candidates
             self.threshold, self.min_area_px = head.threshold, head.min_area_px
             self.kept += 1

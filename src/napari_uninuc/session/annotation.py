@@ -1,6 +1,6 @@
 """One picture being annotated: nuclei, what was done to them, and the nucleus in hand."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,9 @@ from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.labels import LabelMap
 from napari_uninuc.core.nuclei import Status
 from napari_uninuc.core.review import ReviewQueue
-from napari_uninuc.core.segmentation import Segmentation
+from napari_uninuc.core.segmentation import FOUND_COLUMNS, Segmentation
 from napari_uninuc.core.tile import Tile
+from napari_uninuc.errors import LabelsError
 from napari_uninuc.session.adopting import Adoption, make_adoption
 from napari_uninuc.session.draft import NEW, Draft
 from napari_uninuc.session.hand import Box, Hand
@@ -85,28 +86,27 @@ class AnnotationSession:
     def __init__(self, tile: Tile, classes: ClassPalette, labels: LabelMap | None = None) -> None:
         self.tile = tile
         self.labels = LabelMap(tile.shape) if labels is None else labels
-        self.steps = Steps(self.labels)
+        self.steps = Steps(self.labels, classes)
         self.hand = Hand(self.labels, self._finish)
         self.queue = ReviewQueue(self.labels)
         self.candidates: dict[int, InstanceMask] = {}
         self.current_class = 0
-        self._classes = classes
         self._selection: frozenset[int] = frozenset()
         self._accepted: set[int] = set()
         self.labels.changed.connect(self._follow)
         self.hand.changed.connect(self._end_selection)
+        self.steps.classes_changed.connect(self._on_classes)
 
     # -- what can be looked at --------------------------------------------------------------
 
     @property
     def classes(self) -> ClassPalette:
         """What a nucleus can be."""
-        return self._classes
+        return self.steps.classes
 
     @classes.setter
     def classes(self, palette: ClassPalette) -> None:
-        self._classes = palette
-        self.classes_changed.emit(palette)
+        self.steps.classes = palette
 
     @property
     def selection(self) -> frozenset[int]:
@@ -130,13 +130,20 @@ class AnnotationSession:
         return found
 
     def segmentation(self) -> Segmentation:
-        """Freeze what is visible now, for files: labels, classes, a table with class and status."""
+        """Freeze what is visible now, for files: labels, classes, a table with class and status.
+
+        Where the detector found any, also with its boxes, `FOUND_COLUMNS`.
+        """
         bare = Segmentation.from_labels(self.labels.pixels.copy())
         rows = [self.labels.nuclei[int(id_)] for id_ in bare.table["id"]]
         table = bare.table.copy()
         table["score"] = np.array([row.score for row in rows], dtype=np.float64)
         table["class"] = pd.Series([self.classes.name_of(r.class_id) for r in rows], dtype=str)
         table["status"] = pd.Series([str(row.status) for row in rows], dtype=str)
+        if any(row.detected_box_yxyx is not None for row in rows):
+            nowhere = (np.nan,) * len(FOUND_COLUMNS)
+            boxes = np.array([row.detected_box_yxyx or nowhere for row in rows], dtype=np.float64)
+            table[list(FOUND_COLUMNS)] = boxes
         return Segmentation(bare.labels, table, {}, self.classes)
 
     # -- verbs ------------------------------------------------------------------------------
@@ -220,7 +227,7 @@ class AnnotationSession:
 
     def make_adoption(self, drawn: Segmentation, *, beside: bool = False) -> Adoption:
         """Find what `adopt` would do now; nothing changes, and any thread may ask."""
-        return make_adoption(self.labels, self._classes, drawn, beside=beside)
+        return make_adoption(self.labels, self.classes, drawn, beside=beside)
 
     def adopt_ready(self, adoption: Adoption) -> bool:
         """Do what was found, one step of undo; False where the session has changed since.
@@ -228,9 +235,9 @@ class AnnotationSession:
         What is in hand is kept first, which may be such a change.
         """
         self.hand.keep()
-        if not self.labels.is_at(adoption.moment) or self._classes != adoption.known:
+        if not self.labels.is_at(adoption.moment) or self.classes != adoption.known:
             return False
-        if adoption.classes != self._classes:
+        if adoption.classes != self.classes:
             self.classes = adoption.classes
         return adoption.ready is None or self.steps.do_ready(adoption.ready)
 
@@ -269,6 +276,65 @@ class AnnotationSession:
         if chosen != self._selection:
             self._selection = chosen
             self.selection_changed.emit(chosen)
+
+    # -- classes ----------------------------------------------------------------------------
+
+    def add_class(self, name: str) -> None:
+        """Add a class at the end, one step of undo; LabelsError where there is one of that name."""
+        self.steps.do_classes(
+            self.classes.with_added(name), verbs.reclass(self.labels, {}, "add class")
+        )
+
+    def rename_class(self, class_id: int, name: str) -> None:
+        """Call a class something else, one step of undo; LabelsError as `add_class`."""
+        self._revise("rename class", self.classes.renamed(class_id, name))
+
+    def recolour_class(self, class_id: int, colour: str) -> None:
+        """Give a class another colour, ``#rrggbb``, one step of undo."""
+        self._revise("colour of class", self.classes.recoloured(class_id, colour))
+
+    def move_class(self, class_id: int, place: int) -> None:
+        """Put a class at another place in the list, one step of undo; nuclei keep theirs."""
+        order = list(range(len(self.classes)))
+        order.insert(place, order.pop(class_id))
+        self._revise(
+            "move class",
+            self.classes.moved(class_id, place),
+            {was: now for now, was in enumerate(order) if was != now},
+        )
+
+    def remove_class(self, class_id: int, into: int) -> None:
+        """Remove a class and give its nuclei another, one step of undo.
+
+        Parameters
+        ----------
+        class_id, into : ids as they are before
+
+        Raises
+        ------
+        LabelsError
+            It is the only one, or both are the same.
+        """
+        if class_id == into:
+            raise LabelsError(
+                f"nuclei of {self.classes.name_of(class_id)} need another class than that, which "
+                "is removed; choose one"
+            )
+        after = {old: old - (old > class_id) for old in range(len(self.classes))}
+        after[class_id] = after[into]
+        became = {was: now for was, now in after.items() if was != now}
+        self._revise("remove class", self.classes.without(class_id), became)
+
+    def _revise(
+        self, verb: str, palette: ClassPalette, became: Mapping[int, int] | None = None
+    ) -> None:
+        self.hand.keep()
+        if palette != self.classes:
+            self.steps.do_classes(palette, verbs.reclass(self.labels, became or {}, verb))
+
+    def _on_classes(self, palette: ClassPalette) -> None:
+        self.current_class = min(self.current_class, len(palette) - 1)
+        self.classes_changed.emit(palette)
 
     # -- automatic outlines -----------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from napari_uninuc.journal.snapshot import SessionState
 from napari_uninuc.journal.writer import SessionWriter
 from napari_uninuc.session.annotation import AnnotationSession
 from napari_uninuc.session.background_writer import BackgroundWriter
+from napari_uninuc.session.retrace import retrace
 from napari_uninuc.session.steps import Filter
 
 __all__ = ["Actor", "Autosave", "Restored", "restore"]
@@ -102,6 +103,7 @@ class Autosave:
             session.tile, sessions_root() if root is None else root, folder
         )
         self._noted_tile, self._noted_filter = session.tile, session.steps.filter
+        self._noted_classes = session.classes
         self._noted_masks: dict[int, InstanceMask] = dict(session.candidates)
         self._actor: Actor | None = None
         self._background: BackgroundWriter | None = BackgroundWriter(
@@ -115,6 +117,11 @@ class Autosave:
     def folder(self) -> Path | None:
         """Where the session is kept; None until something has changed."""
         return self._writer.path
+
+    @property
+    def works(self) -> bool:
+        """Whether what changes is written; False once the disk refused, or after `close`."""
+        return self._background is not None and not self._background.is_broken
 
     def begin_run(self, actor: Actor) -> None:
         """Note that the person lets a model outline the picture."""
@@ -156,6 +163,8 @@ class Autosave:
         session = self._session
         self._note_scale()
         shown = self._noted_filter = session.steps.filter
+        classes = None if session.classes == self._noted_classes else session.classes
+        self._noted_classes = session.classes
         make = partial(
             pack_edit,
             edit,
@@ -166,6 +175,7 @@ class Autosave:
             nuclei=len(session.labels),
             threshold=shown.threshold,
             min_area_px=shown.min_area_px,
+            classes=classes,
         )
         self._write(make)
 
@@ -183,6 +193,9 @@ class Autosave:
             self._note(FilterChanged(now(), float(shown.threshold), int(shown.min_area_px)))
 
     def _on_classes(self, palette: ClassPalette) -> None:
+        if palette == self._noted_classes:
+            return
+        self._noted_classes = palette
         classes = tuple((each.name, each.colour) for each in palette.classes)
         self._note(ClassesChanged(now(), classes))
 
@@ -222,7 +235,7 @@ class Restored:
 
     Attributes
     ----------
-    session : as it was when the last change was recorded; its undo begins empty
+    session : as it was when the last change was recorded, with its steps: undo and redo go on
     changes : recorded ones that are in it, undo and redo included
     last : when the last of them was made, UTC; None where none is newer than the last snapshot
     problem : what could not be read and what to do, in one line; None for nothing
@@ -280,12 +293,10 @@ def restore(folder: Path, tile: Tile | None = None) -> Restored:
             f"{tile.name or 'a picture'} with other pixels; open it with its own picture"
         )
     replay = Replay(folder, heading)
-    replay.to_end()
-    session = AnnotationSession(
-        replace(tile, mpp=replay.mpp),
-        replay.classes,
-        replay.labels,
-    )
-    session.candidates = replay.own_candidates()
-    session.steps.filter = Filter(replay.threshold, replay.min_area_px)
+    session = retrace(replay, tile, replay.to_beginning())
+    if replay.troubles:  # what is certain now may follow from a later snapshot
+        replay = Replay(folder, heading)
+        session = retrace(replay, tile, replay.to_newest())
+    session.tile = replace(tile, mpp=replay.mpp)
+    session.candidates = dict(replay.candidates)
     return Restored(session, replay.kept, replay.last, "; ".join(replay.troubles) or None)

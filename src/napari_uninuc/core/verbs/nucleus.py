@@ -1,6 +1,6 @@
 """Verbs on whole nuclei: draw, redraw, remove, name, review, and what napari's brush has done."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from napari_uninuc.core.nuclei import MAX_ID, Nucleus, Status
 from napari_uninuc.core.verbs.working_crop import WorkingCrop, unique_ids, visible_row
 from napari_uninuc.errors import LabelsError
 
-__all__ = ["add_nucleus", "delete", "paint", "refine", "set_class", "set_status"]
+__all__ = ["add_nucleus", "delete", "paint", "reclass", "refine", "set_class", "set_status"]
 
 # Tables that are looked up by id, such as a layer's colours, are as long as the largest one.
 _MAX_ID_LEAP = 1_000_000
@@ -128,6 +128,27 @@ def set_class(labels: LabelMap, ids: Iterable[int], class_id: int) -> Edit | Non
         for id_, row in renamed.items()
     }
     return Edit.of_rows("class", renamed, after) if renamed else None
+
+
+def reclass(labels: LabelMap, became: Mapping[int, int], verb: str) -> Edit:
+    """Give every nucleus of some classes another class id, hidden ones too; status stays.
+
+    Parameters
+    ----------
+    became : class id now -> class id then; those left out stay
+    verb : of the edit
+
+    Returns
+    -------
+    edit : of rows alone; one without rows where no nucleus is of these classes
+    """
+    before: dict[int, Nucleus | None] = {}
+    after: dict[int, Nucleus | None] = {}
+    for id_, row in labels.nuclei.items():
+        class_id = became.get(row.class_id, row.class_id)
+        if class_id != row.class_id:
+            before[id_], after[id_] = row, replace(row, class_id=class_id)
+    return Edit.of_rows(verb, before, after)
 
 
 def set_status(labels: LabelMap, ids: Iterable[int], status: Status) -> Edit | None:

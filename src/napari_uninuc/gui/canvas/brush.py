@@ -17,9 +17,9 @@ from qtpy.QtCore import QTimer
 from napari_uninuc.core.edits import Edit
 from napari_uninuc.core.extents import Box, join_boxes, slices, tight_box
 
-__all__ = ["BrushWatch"]
+__all__ = ["HANDS_OFF", "BrushWatch"]
 
-_HANDS_OFF = {"pan_zoom", "transform", "pick"}
+HANDS_OFF = {"pan_zoom", "transform", "pick"}
 """Modes of a labels layer that do not paint."""
 
 
@@ -75,7 +75,7 @@ class BrushWatch:
 
     def begin(self, mode: str) -> None:
         """A mouse button was pressed while the layer is active and in this mode."""
-        self._under_way = str(mode) not in _HANDS_OFF
+        self._under_way = str(mode) not in HANDS_OFF
 
     def end(self) -> None:
         """The mouse button was released; napari tells of the stroke after this, or not at all."""

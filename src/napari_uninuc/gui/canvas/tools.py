@@ -17,6 +17,7 @@ from psygnal import Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_uninuc.errors import UniNucError
+from napari_uninuc.gui.canvas.box_grip import BoxGrip, grip_at
 from napari_uninuc.gui.canvas.canvas_watch import CanvasWatch
 from napari_uninuc.gui.canvas.draft_marks import DraftMarks
 from napari_uninuc.gui.canvas.gestures import Place
@@ -26,6 +27,7 @@ from napari_uninuc.session import AnnotationSession
 
 __all__ = ["Tool", "Tools"]
 
+_GRIP_PX = 4  # screen px from a side of the box in hand
 _CLICK_PX = 4  # screen px the mouse may move between press and release of a click
 
 
@@ -40,6 +42,10 @@ class Shown(Protocol):
     @property
     def layers(self) -> tuple[Labels, ...]:
         """Those of the session, none of which is made by asking."""
+        ...
+
+    def screen_px(self) -> float:
+        """Screen px per tile px now."""
         ...
 
     def to_tile(self, position: tuple[float, ...], dims_displayed: list[int]) -> Place | None:
@@ -79,6 +85,7 @@ class Tools:
         self._tool = Tool.FIX
         self._armed = self._paused = False
         self._drag_number = 0
+        self._grip: BoxGrip | None = None
         self._double_click_callbacks: list[Any] = []
         self._active_layer: Any = None
         self._watch = CanvasWatch(window, lambda: shown.marks.hover(0))
@@ -236,7 +243,15 @@ class Tools:
         # Alt+drag is napari's zoom to a box, and a drag with the right button zooms.
         drags = button == LEFT and "Alt" not in modifiers
         event.handled = drags
+        self._grip = self._gripped(start) if drags and not modifiers else None
         yield from self._follow(event, start, button, modifiers, drags)
+
+    def _gripped(self, place: Place) -> BoxGrip | None:
+        """The sides of the box in hand that were pressed on."""
+        box = self._shown.marks.box
+        if self._tool is not Tool.FIX or box is None:
+            return None
+        return grip_at(box, place, _GRIP_PX / max(self._shown.screen_px(), 1e-6))
 
     def _follow(
         self, event: Any, start: Place, button: int, modifiers: tuple[Any, ...], drags: bool
@@ -260,6 +275,9 @@ class Tools:
         end = self._place(event)
         if not moved:
             self._safely(self._acts.click, self._tool, start, button, modifiers)
+        elif drags and end is not None and self._grip is not None:
+            box = self._grip.moved(end, self._session.tile.shape)
+            self._safely(self._session.hand.box, box)
         elif drags and end is not None:
             self._safely(self._acts.drag, self._tool, [*path, end], modifiers)
 
@@ -279,6 +297,9 @@ class Tools:
 
     def _show_drag(self, path: list[Place]) -> None:
         (y0, x0), (y1, x1) = path[0], path[-1]
+        if self._grip is not None:
+            sides = self._grip.moved(path[-1], self._session.tile.shape)
+            y0, x0, y1, x1 = (edge - 0.5 for edge in sides)
         if self._tool is Tool.FIX:
             self._shown.marks.drag([(y0, x0), (y0, x1), (y1, x1), (y1, x0)], closed=True)
         elif self._tool is Tool.LASSO:
@@ -286,8 +307,7 @@ class Tools:
         else:
             self._shown.marks.drag([path[0], path[-1]])
 
-    def _safely(self, action: Callable[..., None], *arguments: Any) -> None:
-        self._shown.marks.restore()
+    def _safely(self, action: Callable[..., object], *arguments: Any) -> None:
         try:
             action(*arguments)
         except UniNucError as problem:

@@ -12,24 +12,29 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from napari.layers import Image, Labels, Layer
-from napari.utils.colormaps import DirectLabelColormap
 from psygnal import Signal
 
+from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.edits import Edit
 from napari_uninuc.gui.canvas.draft_marks import DraftMarks
 from napari_uninuc.gui.canvas.marks import Marks
+from napari_uninuc.gui.canvas.overlay import Overlay
+from napari_uninuc.gui.canvas.strokes import Strokes
 from napari_uninuc.gui.layers.colours import ColourBy, NucleusColours
 from napari_uninuc.gui.layers.feature_table import FeatureTable
 from napari_uninuc.gui.layers.layer_tables import CLASSES_KEY
 from napari_uninuc.gui.layers.meant import hides, put_above
 from napari_uninuc.gui.layers.nuclei_layer import NucleiLayer
+from napari_uninuc.gui.layers.nuclei_outlines import NucleiOutlines
 from napari_uninuc.gui.layers.placement import PLACED_BY, Placement, unit_factors
 from napari_uninuc.gui.window.idle import IdleQueue
 from napari_uninuc.session import AnnotationSession
 
 __all__ = ["LayerBridge"]
 
-_MARKS_NAME = "nuclei: in hand"
+_LEFT_OPACITY = 0.7  # napari's own
+_WIDTH_PX, _HALO_PX = 1.5, 3.0
+_BOX_PX, _BOX_HALO_PX = 1.0, 2.0
 
 
 class LayerBridge:
@@ -37,22 +42,25 @@ class LayerBridge:
 
     Parameters
     ----------
-    viewer : gets two labels layers: the nuclei, and the marks over them
+    viewer : gets a labels layer of the nuclei; outlines and marks are drawn over all layers
     session : the truth
     image : the layer that shows the tile
     placement : where the tile lies; by default it is the whole of `image`
-    prefix : of the names of both layers
+    prefix : of the layer's name
     on_problem : told what a stroke or a foreign change of the nuclei layer did wrong; the
         layer shows the session again then
 
     Attributes
     ----------
-    marks : what is drawn over the nuclei
+    marks : what is drawn for the nucleus in hand, the selection and the cursor
+    outlines : of all nuclei
     image_lost : the image layer was deleted, or given other pixels. The bridge goes on with the
         place it had; whether to close it is for the receiver
+    label_chosen : napari's drawing tools paint another nucleus now
     """
 
     image_lost = Signal()
+    label_chosen = Signal()
 
     def __init__(
         self,
@@ -66,23 +74,30 @@ class LayerBridge:
     ):
         self._viewer, self._session, self._on_problem = viewer, session, on_problem
         self._image: Layer | None = image
-        self._prefix, self._hidden = prefix, False
+        self._prefix, self._hidden, self._blanked = prefix, False, False
         self._placement = Placement.of(image) if placement is None else placement
         self._colours = NucleusColours(session.labels, session.classes)
         self._idle = IdleQueue()
         self._nuclei: NucleiLayer | None = None
-        self._marks = Marks(session.tile.shape, self._make_marks_layer, self._idle)
+        self._overlay = Overlay(viewer)
+        self._marks = Marks(self._overlay.node)
         self._features = FeatureTable(session, self._publish_features)
         self._make_nuclei_layer()
-        self._marks.make_layer()  # now rather than at the first click, which is not to wait
-        self.marks = DraftMarks(session, self._marks, self.screen_px, self._idle)
+        boxes = Strokes(self._overlay.node, _BOX_PX, _BOX_HALO_PX)
+        lines = Strokes(self._overlay.node, _WIDTH_PX, _HALO_PX, inside=True)
+        self.outlines = NucleiOutlines(session, self._colours, lines, boxes, self._idle)
+        self.marks = DraftMarks(session, self._marks, self._idle)
+        self._place_overlay()
         viewer.layers.selection.active = self.nuclei
         self._connect(image)
 
     def _connect(self, image: Layer) -> None:
         self._session.labels.changed.connect(self._on_edit)
         self._session.classes_changed.connect(self._on_classes)
+        for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
+            event.connect(self._place_overlay)  # the unit of the world may be another now
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
+        self._viewer.dims.events.ndisplay.connect(self._follow_visible)
         self._viewer.mouse_drag_callbacks.insert(0, self._watch_stroke)
         for name in PLACED_BY:
             getattr(image.events, name).connect(self._on_image_moved)
@@ -93,23 +108,25 @@ class LayerBridge:
         self._session.labels.changed.disconnect(self._on_edit, missing_ok=True)
         self._session.classes_changed.disconnect(self._on_classes, missing_ok=True)
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
+        for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
+            event.disconnect(self._place_overlay)
+        self._viewer.dims.events.ndisplay.disconnect(self._follow_visible)
         if self._watch_stroke in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._watch_stroke)
         self._forget_image()
         self.marks.close()
         self.flush()
         self._features.close()
-        gone = [self._marks.layer]
-        if remove_layers and self._nuclei is not None:
-            gone.append(self._nuclei.layer)
+        self._overlay.close()
+        layer = self.nuclei_if_there
+        if layer is not None and not remove_layers:
+            layer.opacity, layer.contour = _LEFT_OPACITY, 1  # nobody outlines it any more
         self._forget_nuclei()
-        self._marks.layer = None
-        for layer in gone:
-            if layer is not None and layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
+        if remove_layers and layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
 
     def rename(self, prefix: str) -> None:
-        """Give the names of both layers another prefix; one renamed by a person keeps its name."""
+        """Give the layer's name another prefix; one renamed by a person keeps its name."""
         before, self._prefix = self._prefix, prefix
         for layer in self.layers:
             if before and layer.name.startswith(before):
@@ -117,9 +134,9 @@ class LayerBridge:
 
     def show(self) -> None:
         """Show nuclei and marks."""
-        self._hidden = self._marks.hidden = False
-        for layer in (self.nuclei, *self.layers):
-            layer.visible = True
+        self._hidden = False
+        self.nuclei.visible = True
+        self._follow_visible()
 
     def rise(self) -> None:
         """Lie above the picture again, where it was moved over its nuclei and hides them."""
@@ -128,11 +145,30 @@ class LayerBridge:
             put_above(layers, [each for each in self.layers if each in layers], image)
 
     def hide(self, *, marks_only: bool = False) -> None:
-        """Hide the layers there are, or only what is drawn over the nuclei; none is made."""
-        self._hidden = self._marks.hidden = True
-        for layer in self.layers:
-            if not marks_only or layer is self._marks.layer:
-                layer.visible = False
+        """Hide nuclei and marks, or only what is drawn for the nucleus in hand; none is made."""
+        self._hidden = True
+        nuclei = self.nuclei_if_there
+        if nuclei is not None and not marks_only:
+            nuclei.visible = False
+        self._follow_visible()
+
+    @property
+    def blanked(self) -> bool:
+        """Nothing of ours is seen, while a key is held down, say."""
+        return self._blanked
+
+    @blanked.setter
+    def blanked(self, blanked: bool) -> None:
+        self._blanked = blanked
+        self._follow_visible()
+
+    def _follow_visible(self, _event: Any = None) -> None:
+        """Outlines are seen where the nuclei layer is, seen flat."""
+        nuclei = self.nuclei_if_there
+        flat = self._viewer.dims.ndisplay == 2
+        seen = nuclei is not None and nuclei.visible and flat
+        self._overlay.visible = seen and not self._blanked
+        self._marks.node.visible = not self._hidden
 
     # -- places -----------------------------------------------------------------------------
 
@@ -153,9 +189,9 @@ class LayerBridge:
 
     @property
     def layers(self) -> tuple[Labels, ...]:
-        """The layers that show this session; none is made."""
-        both = (self.nuclei_if_there, self._marks.layer)
-        return tuple(layer for layer in both if layer is not None)
+        """The layer that shows this session, if it is there; none is made."""
+        nuclei = self.nuclei_if_there
+        return () if nuclei is None else (nuclei,)
 
     def to_tile(
         self, position: tuple[float, ...], dims_displayed: list[int]
@@ -180,6 +216,12 @@ class LayerBridge:
         """Turn tile px into the last two axes of the viewer's world."""
         y, x = self.nuclei.data_to_world(place_yx_tile)[-2:] * self._world_units()
         return float(y), float(x)
+
+    def _place_overlay(self, _event: Any = None) -> None:
+        """Draw where the tile lies in the world, as it is counted now."""
+        first = np.array(self.to_world((0.0, 0.0)))
+        down, right = (np.array(self.to_world(each)) - first for each in ((1.0, 0.0), (0.0, 1.0)))
+        self._overlay.place(np.column_stack([down, right, first]))
 
     def _world_units(self) -> npt.NDArray[np.float64]:
         """World units per unit of the picture: napari counts in the smallest unit of all layers.
@@ -210,8 +252,12 @@ class LayerBridge:
     def colour_by(self, by: ColourBy) -> None:
         if by is not self._colours.by:
             self._colours.by = by
-            if self._nuclei is not None:
-                self._nuclei.recolour_all()
+            self._recolour_all()
+
+    def _recolour_all(self) -> None:
+        if self._nuclei is not None:
+            self._nuclei.recolour_all(self._colours)
+        self.outlines.recolour_all()
 
     def flush(self) -> None:
         """Show everything now that is being shown bit by bit."""
@@ -221,13 +267,16 @@ class LayerBridge:
     def _on_edit(self, edit: Edit) -> None:
         recoloured = self._colours.follow(edit)
         self._features.touch(edit.ids)
+        self.outlines.follow(edit)
         if self._nuclei is not None:
             self._nuclei.show(edit, recoloured)
         elif not self._hidden:
             self._make_nuclei_layer()
 
-    def _on_classes(self, _palette: Any) -> None:
-        """Names may have changed; colours are fixed by class id."""
+    def _on_classes(self, palette: ClassPalette) -> None:
+        """Show names and colours that may have changed."""
+        if self._colours.take_palette(palette):
+            self._recolour_all()
         self._features.touch(())
         self._publish_classes()
 
@@ -266,20 +315,15 @@ class LayerBridge:
             self._on_problem,
             self._prefix,
         )
+        if not self._prefix and any(each.name == made.layer.name for each in self._viewer.layers):
+            made.layer.name = f"{self._session.tile.name}: {made.layer.name}"  # not "nuclei [1]"
         self._insert(made.layer, self._image)
+        made.layer.events.visible.connect(self._follow_visible)
+        made.layer.events.selected_label.connect(self._on_label)
+        self._follow_visible()
         self._features.flush()
         self._publish_classes()
         return made
-
-    def _make_marks_layer(
-        self, array: npt.NDArray[np.uint8], colormap: DirectLabelColormap
-    ) -> Labels:
-        name = self._prefix + _MARKS_NAME
-        layer = Labels(array, name=name, colormap=colormap, **self._placement.keywords())
-        layer.opacity = 1.0
-        layer.editable = False
-        self._insert(layer, None if self._nuclei is None else self._nuclei.layer)
-        return layer
 
     def _insert(self, layer: Labels, below: Layer | None) -> None:
         """Add a layer just above another, or on top, and leave the selection as it is."""
@@ -291,19 +335,23 @@ class LayerBridge:
         layers.selection.update(chosen)
         layers.selection.active = active
 
+    def _on_label(self, _event: Any) -> None:
+        self.label_chosen.emit()
+
     def _on_layer_removed(self, event: Any) -> None:
         if self._nuclei is not None and event.value is self._nuclei.layer:
             self._forget_nuclei()
-        elif event.value is self._marks.layer:
-            self._marks.layer = None
         elif event.value is self._image:
             self._forget_image()
             self.image_lost.emit()
 
     def _forget_nuclei(self) -> None:
         if self._nuclei is not None:
+            self._nuclei.layer.events.visible.disconnect(self._follow_visible)
+            self._nuclei.layer.events.selected_label.disconnect(self._on_label)
             self._nuclei.close()
         self._nuclei = None
+        self._follow_visible()
 
     def _forget_image(self) -> None:
         image, self._image = self._image, None
@@ -318,6 +366,7 @@ class LayerBridge:
         self._placement = Placement.of(event.source, old.origin_yx_image, old.step)
         for layer in self.layers:
             self._placement.apply_to(layer)
+        self._place_overlay()
 
     def _on_image_data(self, _event: Any) -> None:
         self.image_lost.emit()

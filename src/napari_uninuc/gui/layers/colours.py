@@ -31,11 +31,11 @@ class ColourBy(StrEnum):
 
 
 STATUS_COLOURS = {
-    Status.AUTOMATIC: "#ffd400",
-    Status.EDITED: "#00c8ff",
-    Status.REVIEWED: "#39e75f",
+    Status.AUTOMATIC: "#e6ff80",
+    Status.EDITED: "#ff8066",
+    Status.REVIEWED: "#ccffb3",
 }
-"""Safe for red-green blindness: yellow, blue, light green differ in brightness too."""
+"""Apart from each other and from those of classes in any kind of vision, see `core.classes`."""
 
 _CLASSES = 64  # more classes share these colours in turn
 _STEPS = 32  # of the score
@@ -86,6 +86,12 @@ class NucleusColormap(DirectLabelColormap):
         # The last place is for every id that has none: a new nucleus looks like class 0.
         self._slots = np.array([0, 1], dtype=np.uint8)
         self._far_ids, self._far_slots = np.empty(0, np.int64), np.empty(0, np.uint8)
+
+    def packed(self) -> npt.NDArray[np.int64]:
+        """(slots,) colours as numbers, red x 65536 + green x 256 + blue."""
+        rgb = np.rint(255 * self._rgba[:, :3]).astype(np.int64)
+        packed: npt.NDArray[np.int64] = rgb @ np.array([65536, 256, 1])
+        return packed
 
     def slot_of(self, id_: int) -> int:
         """Slot of an id."""
@@ -186,7 +192,7 @@ class NucleusColours:
     Parameters
     ----------
     labels : whose nuclei
-    palette : colours of classes; they are fixed by class id, so a later palette needs no change
+    palette : colours of classes
 
     Attributes
     ----------
@@ -197,6 +203,7 @@ class NucleusColours:
         self._labels = labels
         self._by = ColourBy.CLASS
         self.colormap = _make_colormap(palette)
+        self._packed = self.colormap.packed()
         self.by = ColourBy.CLASS
 
     @property
@@ -211,6 +218,27 @@ class NucleusColours:
         ids = np.fromiter(rows, np.int64, len(rows))
         slots = np.fromiter((_slot(row, by) for row in rows.values()), np.uint8, len(rows))
         self.colormap.set_slots(ids, slots)
+
+    def packed(self, id_: int) -> int:
+        """The colour of a nucleus as one number, see `stroke_visual.vertices`."""
+        return int(self._packed[self.colormap.slot_of(id_)])
+
+    def packed_score(self, id_: int) -> int:
+        """The colour of its score, whatever colours tell now."""
+        return int(self._packed[_slot(self._labels.nuclei[id_], ColourBy.SCORE)])
+
+    def take_palette(self, palette: ClassPalette) -> bool:
+        """Take other colours of classes; True where the colormap is a new one now."""
+        made = _make_colormap(palette)
+        if all(
+            np.array_equal(made.color_dict[slot], self.colormap.color_dict[slot])
+            for slot in made.color_dict
+        ):
+            return False
+        self.colormap = made
+        self._packed = made.packed()
+        self.by = self._by
+        return True
 
     def follow(self, edit: Edit) -> list[int]:
         """Take over the colours of an edit's nuclei.

@@ -7,6 +7,7 @@ import pandas as pd
 from qtpy.QtCore import QTimer
 
 from napari_uninuc.core.nuclei import Nucleus
+from napari_uninuc.core.segmentation import FOUND_COLUMNS
 from napari_uninuc.session import AnnotationSession
 
 __all__ = ["FeatureTable"]
@@ -16,7 +17,7 @@ _PAUSE_MS = 150
 
 
 class FeatureTable:
-    """Rows (index, class, status, score, area) of all visible nuclei, ascending by index.
+    """Rows (index, class, status, score, area, detector's box) of all visible nuclei, by index.
 
     Parameters
     ----------
@@ -55,6 +56,9 @@ class FeatureTable:
         ids = sorted(self._rows)
         rows = [self._rows[id_][0] for id_ in ids]
         names = self._session.classes
+        nowhere = (np.nan,) * len(FOUND_COLUMNS)
+        boxes = np.array([row.detected_box_yxyx or nowhere for row in rows], dtype=np.float64)
+        found = dict(zip(FOUND_COLUMNS, boxes.reshape(-1, len(nowhere)).T, strict=True))
         return pd.DataFrame(
             {
                 "index": np.array(ids, dtype=np.int64),
@@ -62,6 +66,7 @@ class FeatureTable:
                 "status": pd.Series([str(row.status) for row in rows], dtype=object),
                 "score": np.array([row.score for row in rows], dtype=np.float64),
                 "area": np.array([self._rows[id_][1] for id_ in ids], dtype=np.int64),
+                **found,
             }
         )
 

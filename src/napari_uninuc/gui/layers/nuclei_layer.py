@@ -11,7 +11,7 @@ from napari.layers import Labels
 from napari_uninuc.core.edits import Edit
 from napari_uninuc.core.extents import Box, join_boxes, slices
 from napari_uninuc.errors import LabelsError
-from napari_uninuc.gui.canvas.brush import BrushWatch
+from napari_uninuc.gui.canvas.brush import HANDS_OFF, BrushWatch
 from napari_uninuc.gui.canvas.marks import forget_strokes
 from napari_uninuc.gui.layers.colours import NucleusColours
 from napari_uninuc.gui.layers.placement import Placement
@@ -21,7 +21,8 @@ from napari_uninuc.session import AnnotationSession
 __all__ = ["NucleiLayer"]
 
 _NAME = "nuclei"
-_CONTOUR_PX = 1
+_FILL_WHEN_PAINTING = 0.5
+"""Opacity while a drawing tool of napari's is in use; else nuclei are seen by their outlines."""
 _FEW = 8  # nuclei drawn one by one
 _THUMBNAIL_PX = 32
 _BAND_PX = 65_536  # px compared and written at once; 4 ms where all of them change
@@ -64,7 +65,8 @@ class NucleiLayer:
             colormap=colours.colormap,
             **placement.keywords(),
         )
-        self.layer.contour = _CONTOUR_PX
+        self.layer.opacity = self._opacity = 0.0
+        self.layer.events.mode.connect(self._on_mode)
         self._bind_keys()
         self._brush = BrushWatch(
             self.layer,
@@ -79,7 +81,16 @@ class NucleiLayer:
         """Let go of the layer, which may live on as a copy."""
         self._closed = True
         self._brush.close()
+        self.layer.events.mode.disconnect(self._on_mode)
         self.layer.events.data.disconnect(self._on_data_replaced)
+
+    def _on_mode(self, _event: Any) -> None:
+        """Fill the nuclei while they are painted, as a brush is not seen in outlines."""
+        layer, painting = self.layer, str(self.layer.mode) not in HANDS_OFF
+        if painting and layer.opacity < _FILL_WHEN_PAINTING:
+            self._opacity, layer.opacity = layer.opacity, _FILL_WHEN_PAINTING
+        elif not painting and layer.opacity == _FILL_WHEN_PAINTING:
+            layer.opacity = self._opacity
 
     def _bind_keys(self) -> None:
         """Replace three of napari's keys on this layer, which are wrong for it.
@@ -111,8 +122,11 @@ class NucleiLayer:
         if recoloured:
             self._recolour(recoloured)
 
-    def recolour_all(self) -> None:
-        """Draw every nucleus again, bit by bit."""
+    def recolour_all(self, colours: NucleusColours) -> None:
+        """Draw every nucleus again, bit by bit; all at once where the colormap is a new one."""
+        if self.layer.colormap is not colours.colormap:
+            self.layer.colormap = colours.colormap
+            return
         height, width = self._session.labels.shape
         self._sync((0, 0, height, width), lambda ids: ids != 0)
 

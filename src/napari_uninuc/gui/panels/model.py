@@ -23,9 +23,10 @@ class ModelPanel(Panel):
     """Chooses model and device; says what is loaded and how quick it is."""
 
     def __init__(self, workbench: Workbench) -> None:
-        super().__init__("Model")
+        super().__init__("Model", folded=True)
         self._workbench = workbench
         self.model = QComboBox()
+        self.model.setToolTip("The model that outlines nuclei.")
         self.device = QComboBox()
         self.device.addItems(list(_DEVICES))
         self.device.setToolTip("Where the model computes. The CPU always works.")

@@ -56,6 +56,7 @@ class PicturePanel(Panel):
         self.hint = QLabel()
         self.hint.setWordWrap(True)
         self.labels = ComboBox(choices=lambda _: self._foreign_labels(), nullable=True)
+        self.labels.native.setToolTip("A labels layer whose nuclei are taken over or added.")
         self.take_labels = button(
             "Take over",
             "Replace the nuclei by those of this labels layer. Undo brings yours back.",

@@ -1,5 +1,6 @@
 """The regions of the slide: list, overview, and going from one to the next."""
 
+from pathlib import Path
 from typing import Any
 
 from psygnal import SignalInstance
@@ -16,12 +17,16 @@ from qtpy.QtWidgets import (
 )
 
 from napari_uninuc.gui.desk import Desk
+from napari_uninuc.gui.panels.export_all import ask_where
 from napari_uninuc.gui.panels.frame import Panel, button, key_button, row
 from napari_uninuc.gui.panels.overview import Edges, Overview
 from napari_uninuc.gui.slides.all_slides import Slides
 from napari_uninuc.gui.slides.open_slide import OpenSlide, Region
 from napari_uninuc.gui.slides.region_view import box_in_view
 from napari_uninuc.gui.window.keymap import key_of
+from napari_uninuc.gui.window.notices import tell, tell_problem
+from napari_uninuc.gui.work.kept_pictures import write_all
+from napari_uninuc.gui.work.walk import State
 from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["RegionsPanel"]
@@ -51,6 +56,10 @@ class RegionsPanel(Panel):
         self.next = _short_button("Next", "next_region")
         self.rename = button("Rename", "Call the region something else.")
         self.remove = button("Remove", "Take the region out of the list; it stays on disk.")
+        self.sum = QLabel()
+        self.export = button(
+            "Export all...", "Write the nuclei of every region of the list, in one format."
+        )
         self.earlier = QLabel()
         self.earlier.setWordWrap(True)
         self.bring_back = button("Bring back", "Open these regions with all that was corrected.")
@@ -68,7 +77,8 @@ class RegionsPanel(Panel):
             self.draw,
             self.list,
             row(self.previous, self.next),
-            row(self.rename, self.remove),
+            row(self.rename, self.remove, self.export),
+            self.sum,
         ):
             self.column.addWidget(part)
 
@@ -84,6 +94,7 @@ class RegionsPanel(Panel):
         self.list.itemSelectionChanged.connect(self._enable)
         self.rename.clicked.connect(self._on_rename)
         self.remove.clicked.connect(self._on_remove)
+        self.export.clicked.connect(self._on_export)
         self.bring_back.clicked.connect(slides.earlier.bring_back)
         self.not_now.clicked.connect(slides.earlier.dismiss)
         self._camera = getattr(self._viewer, "scene", self._viewer).camera  # moved in napari 0.9
@@ -198,6 +209,7 @@ class RegionsPanel(Panel):
 
     def _write_counts(self) -> None:
         self.list.blockSignals(True)
+        states = []
         for region, item in self._rows.items():
             session = self._slides.session_of(region)
             if session is None:
@@ -205,7 +217,11 @@ class RegionsPanel(Panel):
             state = session.queue.progress
             item.setText(2, f"{len(session.labels):,}")
             item.setText(3, f"{100 * state.reviewed / state.total:.0f} %" if state.total else "")
+            states.append(state)
         self.list.blockSignals(False)
+        total = State(sum(each.reviewed for each in states), sum(each.total for each in states))
+        self.sum.setText(f"All together: {total}.")
+        self.sum.setVisible(len(states) > 1)
 
     def _enable(self) -> None:
         slide = self._slides.current
@@ -214,6 +230,7 @@ class RegionsPanel(Panel):
             part.setEnabled(count > 1 or (count == 1 and self._slides.region is None))
         for part in (self.rename, self.remove):
             part.setEnabled(self.chosen is not None)
+        self.export.setEnabled(count > 0)
 
     def _on_camera(self, _event: Any = None) -> None:
         if self._slides.current is not None and not self._view_timer.isActive():
@@ -258,6 +275,27 @@ class RegionsPanel(Panel):
         items = self.list.selectedItems()
         if items:
             self.list.editItem(items[0], 0)
+
+    def _on_export(self) -> None:
+        where = ask_where(self)
+        if where is not None:
+            self.export_all(*where)
+
+    def export_all(self, folder: Path, ending: str) -> None:
+        """Write every region of the list into a folder, named after slide and region."""
+        self._workbench.finish()
+        sessions = {region.name: self._slides.session_of(region) for region in self._rows}
+        frozen = [
+            (name, session.segmentation(), session.tile)
+            for name, session in sessions.items()
+            if session is not None
+        ]
+        self._workbench.worker.submit(
+            "Exporting the regions",
+            lambda: write_all(frozen, folder, ending),
+            on_done=lambda _: tell(f"Saved the nuclei of {len(frozen)} regions in {folder}"),
+            on_error=tell_problem,
+        )
 
     def _on_remove(self) -> None:
         region = self.chosen

@@ -35,8 +35,7 @@ class ReviewPanel(Panel):
             made.clicked.connect(lambda _=False, action=action: self._on_action(action))
             self.buttons[action] = made
         self.column.addWidget(self.bar)
-        self.column.addWidget(row(self.buttons["previous"], self.buttons["next"]))
-        self.column.addWidget(self.buttons["accept"])
+        self.column.addWidget(row(*self.buttons.values()))
         self.column.addWidget(self.why)
 
     def slow_signals(self, desk: Desk) -> list[SignalInstance]:

@@ -1,18 +1,19 @@
 """Saving the nuclei in a file that opens elsewhere, or as pictures to train on."""
 
+import re
 from pathlib import Path
 
 from psygnal import SignalInstance
-from qtpy.QtWidgets import QComboBox, QFileDialog
+from qtpy.QtWidgets import QComboBox, QFileDialog, QMessageBox
 
 from napari_uninuc.core.nuclei import Status
 from napari_uninuc.gui.desk import Desk
-from napari_uninuc.gui.panels.frame import Panel, button, row
+from napari_uninuc.gui.panels.frame import Panel, button, key_button, row
 from napari_uninuc.gui.window.notices import tell
 from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.io.formats import FORMATS
 
-__all__ = ["SavePanel"]
+__all__ = ["SavePanel", "with_ending"]
 
 _WORDS = {
     ".ome.zarr": "OME-Zarr, with picture and classes",
@@ -25,6 +26,8 @@ _WORDS = {
     ".parquet": "Parquet table, one row a nucleus",
 }
 
+
+_ENDING = r"(\.ome)?\.(tiff?|png|jpe?g|bmp|webp|jp2|svs|ndpi|mrxs|scn|vms|bif|dcm|zarr|npy)$"
 
 _ALL, _REVIEWED = "All nuclei", "Only reviewed nuclei"
 
@@ -43,11 +46,14 @@ class SavePanel(Panel):
             "Training set...",
             "Write the picture and its reviewed nuclei into a folder to train a model on.",
         )
+        self.again = key_button("save_again")
         self.which = QComboBox()
         self.which.setToolTip("Which nuclei are saved; their ids stay the same.")
         self.column.addWidget(self.which)
-        self.column.addWidget(row(self.save, self.training_set))
+        self.column.addWidget(row(self.save, self.again))
+        self.column.addWidget(self.training_set)
         self.save.clicked.connect(self._on_save)
+        self.again.clicked.connect(self.save_again)
         self.training_set.clicked.connect(self._on_training_set)
         workbench.saved.connect(lambda path: tell(f"Saved {path}"))
 
@@ -66,14 +72,30 @@ class SavePanel(Panel):
             self.which.addItem(f"Only class {name}", (None, name))
         self.which.setCurrentIndex(max(0, self.which.findText(before)))
 
+    def save_again(self) -> None:
+        """Write into the same file as last time, or ask where there was none."""
+        last = self._workbench.saved_as
+        if last is None:
+            self._on_save()
+        else:
+            self._workbench.save(last.path, last.status, last.class_name)
+
     def _on_save(self) -> None:
         if self.desk is None:
             return
-        suggested = f"{self.desk.session.tile.name or 'nuclei'}-nuclei.ome.tif"
-        path, _ = QFileDialog.getSaveFileName(self, "Save nuclei", suggested, _filters())
-        if path:
-            status, class_name = self.which.currentData() or (None, None)
-            self._workbench.save(Path(path), status, class_name)
+        suggested = f"{_bare(self.desk.session.tile.name)}-nuclei.ome.tif"
+        typed, chosen = QFileDialog.getSaveFileName(self, "Save nuclei", suggested, _filters())
+        if not typed:
+            return
+        path = with_ending(typed, chosen)
+        if str(path) != typed and path.exists() and not self._may_replace(path):
+            return  # the dialog has asked about the name that was typed only
+        status, class_name = self.which.currentData() or (None, None)
+        self._workbench.save(path, status, class_name)
+
+    def _may_replace(self, path: Path) -> bool:
+        answer = QMessageBox.question(self, "Save nuclei", f"Replace {path.name}, which is there?")
+        return answer == QMessageBox.StandardButton.Yes
 
     def _on_training_set(self) -> None:
         if self.desk is None:
@@ -81,10 +103,29 @@ class SavePanel(Panel):
         path, _ = QFileDialog.getSaveFileName(
             self,
             "Folder of the training set",
-            f"{self.desk.session.tile.name or 'nuclei'}-training",
+            f"{_bare(self.desk.session.tile.name)}-training",
         )
         if path:
             self._workbench.save_training_set(Path(path))
+
+
+def with_ending(typed: str, chosen: str) -> Path:
+    """Give a name that has no ending of a format that of the filter chosen beside it.
+
+    Parameters
+    ----------
+    typed : path as it was typed
+    chosen : the filter, such as ``GeoJSON for QuPath (*.geojson)``
+    """
+    ending = re.search(r"\(\*(.+)\)", chosen)
+    if ending is None or any(typed.lower().endswith(suffix) for suffix in FORMATS):
+        return Path(typed)
+    return Path(typed + ending[1])
+
+
+def _bare(name: str) -> str:
+    """Name of a picture without the ending of its file, of which a saved name has its own."""
+    return re.sub(_ENDING, "", name, flags=re.IGNORECASE) or "nuclei"
 
 
 def _filters() -> str:

@@ -1,18 +1,23 @@
 """Tools and verbs as buttons, each with its key printed on it."""
 
 from psygnal import SignalInstance
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton
 
 from napari_uninuc.gui.canvas.tools import Tool
 from napari_uninuc.gui.desk import Desk
-from napari_uninuc.gui.panels.frame import Panel, button, key_button
+from napari_uninuc.gui.panels.frame import Panel, key_button, row
 from napari_uninuc.gui.slides.all_slides import Slides
 from napari_uninuc.gui.window.keymap import key_of
 from napari_uninuc.gui.workbench import Workbench
 
 __all__ = ["ToolsPanel"]
 
-_VERBS = ("keep", "drop", "delete", "fill_holes", "smooth", "keys", "undo", "redo")
+_VERBS = (
+    ("keep", "drop", "delete", "boxes"),
+    ("fill_holes", "smooth", "brush", "erase"),
+    ("undo", "redo", "keys"),
+)
+"""Row by row, as many as fit."""
 
 
 class ToolsPanel(Panel):
@@ -25,29 +30,18 @@ class ToolsPanel(Panel):
         self.verbs: dict[str, QPushButton] = {}
         self.state = QLabel()
         self.state.setWordWrap(True)
-        grid = QWidget()
-        layout = QGridLayout(grid)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
-        for place, tool in enumerate(Tool):
+        for tool in Tool:
             made = key_button(tool.value)
             made.setCheckable(True)
             made.clicked.connect(lambda _=False, tool=tool: self._on_tool(tool))
             self.tools[tool] = made
-            layout.addWidget(made, place // 2, place % 2)
-        for place, action in enumerate(_VERBS, start=len(Tool)):
+        for action in (action for some in _VERBS for action in some):
             made = key_button(action)
             made.clicked.connect(lambda _=False, action=action: self._on_verb(action))
             self.verbs[action] = made
-            layout.addWidget(made, place // 2, place % 2)
-        self.brush = button(
-            "napari's brush",
-            "Paint or erase by hand with napari's own tools; every stroke can be undone here. "
-            f"Press {key_of('fix').shown} to come back.",
-        )
-        self.brush.clicked.connect(self._on_brush)
-        self.column.addWidget(grid)
-        self.column.addWidget(self.brush)
+        rows = [[self.verbs[action] for action in some] for some in _VERBS]
+        for buttons in (list(self.tools.values()), *rows):
+            self.column.addWidget(row(*buttons))
         self.column.addWidget(self.state)
         for signal in (workbench.picture_changed, workbench.models.changed, slides.changed):
             signal.connect(self._on_slow_signal)
@@ -57,6 +51,7 @@ class ToolsPanel(Panel):
         session = desk.session
         return [
             desk.tools.changed,
+            desk.bridge.label_chosen,
             session.hand.changed,
             session.selection_changed,
             session.steps.changed,
@@ -114,7 +109,8 @@ class ToolsPanel(Panel):
         if not desk.tools.armed:
             return f"Put away: mouse and keys are napari's. Press {back} or a tool to go on."
         if not desk.tools.active:
-            return f"A tool of napari's is in use. Press {back} to come back."
+            doing = desk.brush_words() or "A tool of napari's is in use."
+            return f"{doing} Press {back} to come back."
         if draft is not None:
             name = f"Nucleus {draft.nucleus_id}" if draft.nucleus_id else "A new nucleus"
             waiting = "" if draft.answered else " (the outline is on its way)"
@@ -140,7 +136,3 @@ class ToolsPanel(Panel):
     def _on_verb(self, action: str) -> None:
         if self.desk is not None:
             self.desk.actions[action]()
-
-    def _on_brush(self) -> None:
-        if self.desk is not None:
-            self.desk.take_brush()

@@ -1,6 +1,6 @@
 """Key events that Qt's shortcuts leave over: releases, and letters typed into a number."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from enum import Enum, auto
 from typing import Any
@@ -61,10 +61,14 @@ class KeyWatch(QObject):
     Parameters
     ----------
     window : the main window; owns the watch
+    endings : what to call when a key that was ours is let go of, by code
     """
 
-    def __init__(self, window: QWidget) -> None:
+    def __init__(
+        self, window: QWidget, endings: Mapping[int, Callable[[], object]] | None = None
+    ) -> None:
         super().__init__(window)
+        self._endings = dict(endings or {})
         self._always = [window, *window.findChildren(QOpenGLWidget)]
         self._focused: QWidget | None = None
         self._taken: set[int] = set()
@@ -95,10 +99,18 @@ class KeyWatch(QObject):
 
     def close(self) -> None:
         """Stop watching; may be called after the window is gone."""
+        self._end_all()
+        self._endings.clear()
         self._leave()
         for widget in self._always:
             _take_filter(widget, self)
         self._always.clear()
+
+    def _end_all(self) -> None:
+        """End what is held: the window is left, and no release will come."""
+        for code in self._taken & self._endings.keys():
+            self._taken.discard(code)
+            self._endings[code]()
 
     def _leave(self) -> None:
         before, self._focused = self._focused, None
@@ -107,6 +119,8 @@ class KeyWatch(QObject):
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Swallow what was ours; called by Qt."""
+        if event is not None and event.type() == QEvent.Type.WindowDeactivate:
+            self._end_all()
         if not isinstance(event, QKeyEvent):
             return False
         code = int(event.key())
@@ -120,7 +134,10 @@ class KeyWatch(QObject):
         elif event.type() == QEvent.Type.KeyRelease:
             ours = code in self._taken or code in self._claimed
             if not event.isAutoRepeat():
+                ends = self._endings.get(code) if code in self._taken else None
                 self._taken.discard(code)
+                if ends is not None:
+                    ends()
             return ours
         return False
 

@@ -18,7 +18,17 @@ from qtpy.QtWidgets import QApplication, QShortcut, QWidget
 
 from napari_uninuc.gui.window.key_watch import Field, KeyWatch, code_of, field_of
 
-__all__ = ["CLASS_KEYS", "KEYS", "MOUSE", "Key", "Keyboard", "Reach", "button_text", "key_of"]
+__all__ = [
+    "CLASS_KEYS",
+    "HABITS",
+    "KEYS",
+    "MOUSE",
+    "Key",
+    "Keyboard",
+    "Reach",
+    "button_text",
+    "key_of",
+]
 
 
 class Reach(IntEnum):
@@ -47,6 +57,7 @@ class Key:
     covers : napari's own key of that name that is covered while the tool is armed; empty if none
     repeats : holding the key down does it again
     reach : from which on it works
+    held : the action ends when the key is let go of
     """
 
     action: str
@@ -56,6 +67,7 @@ class Key:
     covers: str = ""
     repeats: bool = False
     reach: Reach = Reach.ALL
+    held: bool = False
 
     @property
     def is_letter(self) -> bool:
@@ -95,7 +107,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "lasso",
         ("L",),
-        "Select with a line",
+        "Lasso",
         "Drag a line around nuclei to select them; then delete them or give them a class. "
         "With Shift, they are added to those selected.",
         "label picker of a labels layer; its button still works",
@@ -141,6 +153,48 @@ KEYS: tuple[Key, ...] = (
         "Smooth the edge of the nucleus in hand or selected; neighbours stay as they are.",
     ),
     Key(
+        "brush",
+        ("B",),
+        "Brush",
+        "Paint by hand with napari's brush: it extends the nucleus in hand, or begins a new one. "
+        "Neighbours stay as they are.",
+        "preserving of labels of a labels layer, and to the back of a shapes layer; their buttons "
+        "still work",
+        reach=Reach.BRUSH,
+    ),
+    Key(
+        "erase",
+        ("E",),
+        "Erase",
+        "Erase by hand with napari's eraser: only the nucleus in hand shrinks, or, with none in "
+        "hand, whatever is erased.",
+        "eraser of a labels layer, and ellipse of a shapes layer; their buttons still work",
+        reach=Reach.BRUSH,
+    ),
+    Key(
+        "hide",
+        ("Q",),
+        "Hide while held",
+        "Hold it down to see the picture without outlines.",
+        reach=Reach.BACK,
+        held=True,
+    ),
+    Key(
+        "boxes",
+        ("X",),
+        "Boxes",
+        "Show or hide the boxes that the detector found, brighter where it was surer.",
+        "swap of two labels of a labels layer, and removing of corners of a shapes layer",
+    ),
+    Key(
+        "save_again",
+        ("S",),
+        "Save again",
+        "Write the nuclei into the file they were saved in last.",
+        "selecting of a points or shapes layer; its button still works",
+        reach=Reach.BACK,
+    ),
+    Key(
         "undo",
         ("Ctrl+Z",),
         "Undo",
@@ -167,8 +221,29 @@ KEYS: tuple[Key, ...] = (
         "and corrected. Esc puts the tool away.",
         "rectangle tool of a shapes layer; its button still works",
     ),
+    Key(
+        "next_picture",
+        ("PgDown",),
+        "Next picture",
+        "Go to the next picture of the folder; this one is kept as it is.",
+        reach=Reach.BACK,
+    ),
+    Key(
+        "previous_picture",
+        ("PgUp",),
+        "Previous picture",
+        "Go to the picture of the folder before.",
+        reach=Reach.BACK,
+    ),
     Key("next_region", ("G",), "Next region", "Go to the next region of the slide."),
     Key("previous_region", ("Shift+G",), "Previous region", "Go to the region before."),
+    Key(
+        "panel",
+        ("F6",),
+        "To the panel",
+        "Take the keyboard to the panel, and from there back to the picture.",
+        reach=Reach.BACK,
+    ),
     # Qt may or may not take Shift for used up by the sign, as the keyboard has it.
     Key(
         "keys",
@@ -189,6 +264,17 @@ MOUSE: tuple[tuple[str, str], ...] = (
     ("Wheel", "zoom"),
 )
 """What the mouse does with the tool "Fix or add", for the list of keys."""
+
+HABITS: tuple[tuple[str, str], ...] = (
+    ("cellpose: Ctrl+click deletes", "point at the nucleus and press Delete"),
+    ("cellpose: Alt+click merges", "Merge (M), then click one and Alt+click others"),
+    ("cellpose: right-click draws", "click, and the model draws; Brush (B) draws by hand"),
+    ("cellpose: A and D, pictures", "PgUp and PgDown in a folder"),
+    ("QuPath: brush, Alt to take away", "Brush (B) and Erase (E), for the nucleus in hand"),
+    ("QuPath: wand", "click where it should reach"),
+    ("QuPath: class from a list", "digits 1 to 9"),
+)
+"""What people know from other programs, and how it is done here."""
 
 _BY_ACTION = {key.action: key for key in KEYS}
 
@@ -214,6 +300,7 @@ class Keyboard(QObject):
     ----------
     window : the main window; dock widgets that float belong to it too. It owns the keyboard
     handlers : what to call for an action of the table; actions without a handler get no key
+    endings : what to call when a key that is held is let go of, by action
 
     Raises
     ------
@@ -221,12 +308,18 @@ class Keyboard(QObject):
         A handler for an action that is not in the table.
     """
 
-    def __init__(self, window: QWidget, handlers: Mapping[str, Callable[[], object]]):
+    def __init__(
+        self,
+        window: QWidget,
+        handlers: Mapping[str, Callable[[], object]],
+        endings: Mapping[str, Callable[[], object]] | None = None,
+    ):
         super().__init__(window)
         self._reach, self._field, self._closed = Reach.NONE, Field.NONE, False
         # Qt deletes shortcuts late, and a window would live as long as what they call.
         self._handlers = dict(handlers)
-        self._watch = KeyWatch(window)
+        ends = {code_of(key_of(action).keys[0]): end for action, end in (endings or {}).items()}
+        self._watch = KeyWatch(window, ends)
         self._shortcuts = [
             (key_of(action), self._shortcut(window, sequence, key_of(action)))
             for action in handlers

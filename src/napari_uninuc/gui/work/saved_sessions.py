@@ -90,6 +90,11 @@ class SavedSessions:
         autosave = self._autosaves.get(session)
         return None if autosave is None else autosave.folder
 
+    def keeps(self, session: AnnotationSession) -> bool:
+        """Whether changes of a session are written to disk as they are made."""
+        autosave = self._autosaves.get(session)
+        return autosave is not None and autosave.works
+
     def earlier(self, session: AnnotationSession) -> list[FoundSession]:
         """Earlier sessions of the same picture, the newest first."""
         return self._earlier.get(session, [])
