@@ -113,7 +113,7 @@ def compare(a: Reading, b: Reading) -> Comparison:
         b,
         overlaps.first_ids[overlaps.first_index[pairs]],
         overlaps.second_ids[overlaps.second_index[pairs]],
-        overlaps.ious[pairs],
+        known.ious[pairs],
         tuple(each for _, each in found),
         kept.figures(),
         tuple(known.squares[k] for k in used),
@@ -169,7 +169,7 @@ def _blocks(a: Reading, b: Reading) -> Iterator[tuple[Labels, Labels]]:
 
 
 def _sums(known: TwoReadings) -> Sums:
-    overlaps, count, ious = known.overlaps, len(known.squares), known.overlaps.ious
+    overlaps, count, ious = known.overlaps, len(known.squares), known.ious
     nuclei = np.bincount(known.square_a, minlength=count) + np.bincount(
         known.square_b, minlength=count
     )

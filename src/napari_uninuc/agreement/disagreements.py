@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from napari_uninuc.agreement.kinds import Kind, Pairing, pair_up
 from napari_uninuc.agreement.reading import Reading
-from napari_uninuc.core.extents import Box
+from napari_uninuc.core.extents import Box, join_boxes
 from napari_uninuc.core.overlaps import Overlaps
 from napari_uninuc.errors import LabelsError
 
@@ -55,6 +55,7 @@ class TwoReadings:
 
     Attributes
     ----------
+    ious : of the K pairs of the overlaps
     pairing : see `pair_up`
     classes : (N,) and (M,) names; empty where a reader names none
     square_a, square_b : (N,), (M,) number of the square a nucleus counts in
@@ -67,7 +68,7 @@ class TwoReadings:
     """
 
     def __init__(self, a: Reading, b: Reading, overlaps: Overlaps) -> None:
-        self.a, self.b, self.overlaps = a, b, overlaps
+        self.a, self.b, self.overlaps, self.ious = a, b, overlaps, overlaps.ious
         self.pairing: Pairing = pair_up(overlaps)
         first, second = overlaps.first_ids, overlaps.second_ids
         self.boxes = (
@@ -110,7 +111,7 @@ class TwoReadings:
             yield self._one(Kind.ONLY_B, none, one + row, int(overlaps.second_areas[row]))
         for pair in self._differs():
             first, second = overlaps.first_index[pair], overlaps.second_index[pair]
-            shared, iou = int(overlaps.intersections[pair]), float(overlaps.ious[pair])
+            shared, iou = int(overlaps.intersections[pair]), float(self.ious[pair])
             yield self._one(Kind.CLASS_DIFFERS, one + first, one + second, shared, iou)
         for whole, parts in self.pairing.splits:
             yield self._divided(Kind.SPLIT, one + whole, parts)
@@ -142,8 +143,7 @@ class TwoReadings:
         disputed_px: int,
         iou: float = float("nan"),
     ) -> tuple[int, Disagreement]:
-        boxes = np.concatenate([self.boxes[0][first], self.boxes[1][second]])
-        (y0, x0), (y1, x1) = boxes[:, :2].min(axis=0).tolist(), boxes[:, 2:].max(axis=0).tolist()
+        boxes = [*self.boxes[0][first].tolist(), *self.boxes[1][second].tolist()]
         square = self.square_a[first[0]] if len(first) else self.square_b[second[0]]
         return int(square), Disagreement(
             kind,
@@ -153,7 +153,7 @@ class TwoReadings:
             str(self.classes[1][second[0]]) if len(second) else "",
             iou,
             disputed_px,
-            (y0, x0, y1, x1),
+            join_boxes(*boxes),
         )
 
 

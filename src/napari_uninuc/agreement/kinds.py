@@ -91,12 +91,13 @@ def _divided(
     shared = overlaps.intersections
     lies_in = (shared > _MOSTLY * areas[1]) & (shared >= _LEAST_PART * areas[0])
     pairs = np.flatnonzero(lies_in & free_wholes[wholes] & free_parts[parts])
+    several = np.bincount(wholes[pairs], minlength=len(free_wholes)) > 1
+    pairs = pairs[several[wholes[pairs]]]
     pairs = pairs[np.argsort(wholes[pairs], kind="stable")]
     found = []
     _, starts = np.unique(wholes[pairs], return_index=True)
     for group in np.split(pairs, starts[1:]):
-        covered = int(shared[group].sum()) if len(group) > 1 else 0
-        if covered and covered >= _MOSTLY * areas[0][group[0]]:
+        if len(group) and shared[group].sum() >= _MOSTLY * areas[0][group[0]]:
             found.append((int(wholes[group[0]]), parts[group]))
             free_wholes[wholes[group[0]]] = False
             free_parts[parts[group]] = False
