@@ -81,10 +81,14 @@ def common_part(a: Reading, b: Reading) -> tuple[Reading, Reading]:
         last = np.minimum(np.add(a.origin_yx, a.shape), np.add(b.origin_yx, b.shape))
         if (first < last).all():
             return _cut_to(a, first, last), _cut_to(b, first, last)
-    if a.shape != b.shape or (a.slide and b.slide and a.slide != b.slide):
+    others = (a.slide and b.slide and a.slide != b.slide) or (
+        a.digest and b.digest and a.digest != b.digest
+    )
+    if a.shape != b.shape or others:
         raise LabelsError(
             f"{b.name}: expected nuclei of the picture that {a.name} is of, {a.shape[0]} x "
-            f"{a.shape[1]} px, got {b.shape[0]} x {b.shape[1]} px; compare readings of one picture"
+            f"{a.shape[1]} px, got {b.shape[0]} x {b.shape[1]} px of another; compare "
+            "readings of one picture"
         )
     return a, b
 

@@ -44,6 +44,7 @@ class Reading:
     mpp : micrometres per px; None where nobody says
     slide : fingerprint and level of the slide it is of; None where it is of none
     origin_yx : first pixel on that level
+    digest : of the pixels it was made on; empty where nobody says
     picture : what the session saved with it reads; None where there is none
     notice : one line a person should read; empty where there is none
     """
@@ -57,6 +58,7 @@ class Reading:
     mpp: float | None = None
     slide: tuple[str, int] | None = None
     origin_yx: tuple[int, int] = (0, 0)
+    digest: str = ""
     picture: Callable[[], Tile] | None = None
     notice: str = ""
 
@@ -75,6 +77,7 @@ class Reading:
             boxes_yxyx=boxes[inside],
             classes=None if self.classes is None else self.classes[inside],
             origin_yx=(self.origin_yx[0] + y, self.origin_yx[1] + x),
+            digest="",
             picture=None,
         )
 
@@ -140,6 +143,7 @@ def _of_session(folder: Path) -> Reading:
         reading_of(folder.name, named, replay.mpp),
         slide=None if place is None else (place.fingerprint, place.level),
         origin_yx=heading.origin_yx_slide,
+        digest=heading.digest,
         picture=lambda: read_picture(folder, heading),
         notice="; ".join(replay.troubles),
     )

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_uninuc.gui.panels import (
     ClassesPanel,
+    ComparePanel,
     EarlierPanel,
     ModelPanel,
     OutlinePanel,
@@ -63,6 +64,7 @@ class CorrectNucleiWidget(QWidget):
         self.tools = ToolsPanel(self.workbench, self.slides)
         self.classes = ClassesPanel()
         self.review = ReviewPanel()
+        self.compare = ComparePanel(self.workbench)
         self.save = SavePanel(self.workbench)
         self.model = ModelPanel(self.workbench)
         self._panels = [
@@ -74,6 +76,7 @@ class CorrectNucleiWidget(QWidget):
             self.tools,
             self.classes,
             self.review,
+            self.compare,
             self.save,
             self.model,
         ]

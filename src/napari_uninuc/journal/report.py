@@ -9,6 +9,7 @@ from napari_uninuc.errors import OutputError
 from napari_uninuc.io.html_pages import html_page, html_picture, html_table
 from napari_uninuc.io.targets import replacing
 from napari_uninuc.journal.folder import SessionHeading
+from napari_uninuc.journal.records import ComparisonBegun
 from napari_uninuc.journal.story import Change, Story, tell_story
 
 __all__ = ["REPORT_SUFFIXES", "report_suffix", "write_report"]
@@ -74,8 +75,18 @@ def _facts(story: Story) -> Rows:
         ["Session begun", f"{heading.created:%Y-%m-%d %H:%M:%S} UTC by {heading.made_by}"],
         ["Nuclei", str(story.total)],
         ["Reviewed", f"{story.reviewed} of {story.total} ({share})"],
+        *(["Two readers", _settled(begun)] for begun in story.comparisons),
         *(["Cannot be told", problem] for problem in story.problems),
     ]
+
+
+def _settled(begun: ComparisonBegun) -> str:
+    a, b = begun.readers
+    how = ", without being told which is whose" if begun.blinded else ""
+    return (
+        f"{begun.disagreements} disagreements of A: {a} and B: {b}, settled by {begun.by} from "
+        f"{begun.at:%Y-%m-%d %H:%M:%S} UTC on{how}"
+    )
 
 
 def _runs(story: Story) -> Rows:

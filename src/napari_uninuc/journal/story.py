@@ -14,7 +14,7 @@ from napari_uninuc.core.nuclei import Status
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.io.thumbnails import outlined_png
 from napari_uninuc.journal.folder import SessionHeading
-from napari_uninuc.journal.records import EditDone, Gap, RunStarted
+from napari_uninuc.journal.records import ComparisonBegun, EditDone, Gap, RunStarted
 from napari_uninuc.journal.replay import Replay, Step
 
 __all__ = ["PERSON", "Change", "Story", "tell_story"]
@@ -47,6 +47,7 @@ class Story:
     heading : of the session
     mpp : micrometres per px at the end
     runs : automatic runs
+    comparisons : of two readers, whose disagreements were settled here
     counts : class name, status, nuclei at the end
     reviewed, total : visible nuclei
     kinds : what was done, by whom, how often
@@ -59,6 +60,7 @@ class Story:
     heading: SessionHeading
     mpp: float | None
     runs: tuple[RunStarted, ...]
+    comparisons: tuple[ComparisonBegun, ...]
     counts: tuple[tuple[str, str, int], ...]
     reviewed: int
     total: int
@@ -97,6 +99,7 @@ def tell_story(folder: Path, heading: SessionHeading, tile: Tile) -> Story:
         heading,
         end.mpp,
         tuple(listener.runs),
+        tuple(listener.comparisons),
         tuple((name, status, n) for (name, status), n in sorted(counts.items())),
         reviewed,
         len(end.labels),
@@ -114,6 +117,7 @@ class _Listener:
     def __init__(self, tile: Tile) -> None:
         self._tile = tile
         self.runs: list[RunStarted] = []
+        self.comparisons: list[ComparisonBegun] = []
         self.kinds: Counter[tuple[str, str]] = Counter()
         self.hours: Counter[str] = Counter()
         self.views: deque[_View] = deque(maxlen=_SHOWN)
@@ -125,6 +129,8 @@ class _Listener:
         head = step.head
         if isinstance(head, RunStarted):
             self.runs.append(head)
+        elif isinstance(head, ComparisonBegun):
+            self.comparisons.append(head)
         elif isinstance(head, Gap):
             self.problems.append(
                 f"{head.missing} changes before {head.at:%Y-%m-%d %H:%M:%S} UTC could not be "

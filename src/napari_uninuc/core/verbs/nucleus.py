@@ -130,7 +130,9 @@ def set_class(labels: LabelMap, ids: Iterable[int], class_id: int) -> Edit | Non
     return Edit.of_rows("class", renamed, after) if renamed else None
 
 
-def set_status(labels: LabelMap, ids: Iterable[int], status: Status) -> Edit | None:
+def set_status(
+    labels: LabelMap, ids: Iterable[int], status: Status, verb: str = "review"
+) -> Edit | None:
     """Say who answers for nuclei; mostly REVIEWED.
 
     Raises
@@ -145,7 +147,7 @@ def set_status(labels: LabelMap, ids: Iterable[int], status: Status) -> Edit | N
     after: dict[int, Nucleus | None] = {
         id_: replace(row, status=status) for id_, row in changing.items()
     }
-    return Edit.of_rows("review", changing, after) if changing else None
+    return Edit.of_rows(verb, changing, after) if changing else None
 
 
 def paint(
