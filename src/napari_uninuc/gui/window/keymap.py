@@ -138,12 +138,14 @@ KEYS: tuple[Key, ...] = (
         ("S",),
         "First",
         "Settle the disagreement as the first of the two readers has it, and go on.",
+        "select mode of a points or shapes layer; its button still works",
     ),
     Key(
         "take_second",
         ("D",),
         "Second",
         "Settle the disagreement as the second of the two readers has it, and go on.",
+        "direct mode of a shapes layer; its button still works",
     ),
     Key(
         "take_anew",
