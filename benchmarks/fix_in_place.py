@@ -20,6 +20,7 @@ from scipy import ndimage
 from validation_tiles import MPP, VALIDATION
 
 from napari_uninuc.core.instances import InstanceMask, largest_piece
+from napari_uninuc.core.overlaps import match
 from napari_uninuc.core.prompts import MaskLogits, Prompt
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.datasets.folder import LabelledTile, read_folder
@@ -27,7 +28,6 @@ from napari_uninuc.engine.anchors import with_anchors
 from napari_uninuc.engine.annotator import TorchAnnotator, load_annotator
 from napari_uninuc.engine.interactive import answer_prompt
 from napari_uninuc.evaluation.crops import Crop, crop_iou, crop_of, targets_of
-from napari_uninuc.evaluation.overlaps import match
 
 _WORST, _BEST = 0.3, 0.8
 """IoU of outlines worth fixing: of the same nucleus, and visibly wrong."""
@@ -71,13 +71,13 @@ def cases_of(annotator: TorchAnnotator, labelled: LabelledTile, most: int) -> li
     overlaps = match(labelled.labels, labels.pixels)
     targets = targets_of(labelled.labels)  # ids ascending, as in overlaps
     cases = []
-    for row, id_ in enumerate(overlaps.predicted_ids.tolist()):
-        pairs = np.flatnonzero(overlaps.predicted_index == row)
+    for row, id_ in enumerate(overlaps.second_ids.tolist()):
+        pairs = np.flatnonzero(overlaps.second_index == row)
         if len(pairs) == 0:
             continue
         best = pairs[overlaps.ious[pairs].argmax()]
         if _WORST < overlaps.ious[best] < _BEST:
-            truth = targets[overlaps.truth_index[best]]
+            truth = targets[overlaps.first_index[best]]
             cases.append(Case(labelled.tile, labels.mask(id_), truth))
     if not 0 < most < len(cases):
         return cases

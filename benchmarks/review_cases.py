@@ -13,6 +13,7 @@ from itertools import product
 import numpy as np
 
 from napari_uninuc.core.labels import LabelMap
+from napari_uninuc.core.overlaps import match
 from napari_uninuc.core.review import ReviewQueue
 from napari_uninuc.core.uncertainty import ReviewWeights
 from napari_uninuc.core.verbs import add_automatic
@@ -20,7 +21,6 @@ from napari_uninuc.datasets.folder import LabelledImage, LabelledTile
 from napari_uninuc.engine.protocol import Annotator
 from napari_uninuc.engine.settings import SegmentSettings, fewest_px
 from napari_uninuc.errors import DatasetError
-from napari_uninuc.evaluation.overlaps import match
 
 BUDGET = 0.2
 """Share of the queue that is looked at."""
@@ -97,9 +97,9 @@ def wrong_nuclei(truth: np.ndarray, predicted: np.ndarray) -> frozenset[int]:
     truth, predicted : (H, W) integers, 0 background
     """
     overlaps = match(truth, predicted)
-    best = np.zeros(len(overlaps.predicted_ids))
-    np.maximum.at(best, overlaps.predicted_index, overlaps.ious)
-    return frozenset(overlaps.predicted_ids[best < _WRONG_BELOW_IOU].tolist())
+    best = np.zeros(len(overlaps.second_ids))
+    np.maximum.at(best, overlaps.second_index, overlaps.ious)
+    return frozenset(overlaps.second_ids[best < _WRONG_BELOW_IOU].tolist())
 
 
 def raster_order(labels: LabelMap) -> list[int]:

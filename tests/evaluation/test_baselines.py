@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from napari_uninuc.core.overlaps import match
 from napari_uninuc.datasets.sample import immunohistochemistry_tile
 from napari_uninuc.errors import PromptError
 from napari_uninuc.evaluation.baselines import BoxEllipse, OtsuWatershed
 from napari_uninuc.evaluation.metrics import detection_by_iou
-from napari_uninuc.evaluation.overlaps import match
 
 HAEMATOXYLIN, EOSIN = (90, 60, 150), (235, 190, 215)
 

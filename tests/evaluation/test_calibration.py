@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from napari_uninuc.core.overlaps import match
 from napari_uninuc.evaluation.calibration import (
     N_BINS,
     Reliability,
     best_ious,
     calibration_of,
 )
-from napari_uninuc.evaluation.overlaps import match
 
 KEY = ("set", "box", True, 0)
 pairs = hnp.arrays(float, st.tuples(st.integers(0, 30), st.just(2)), elements=st.floats(0, 1))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.optimize import linear_sum_assignment
 
+from napari_uninuc.core.overlaps import match
 from napari_uninuc.errors import LabelsError, RecipeError
 from napari_uninuc.evaluation.metrics import (
     MSA_THRESHOLDS,
@@ -23,7 +24,6 @@ from napari_uninuc.evaluation.metrics import (
     panoptic_quality,
     split_components,
 )
-from napari_uninuc.evaluation.overlaps import match
 
 label_images = hnp.arrays(np.int32, (6, 7), elements=st.integers(0, 5))
 
@@ -76,10 +76,10 @@ def brute_aji(truth: np.ndarray, predicted: np.ndarray) -> float:
 @settings(max_examples=150, deadline=None)
 def test_sparse_overlaps_equal_every_pair(truth, predicted):
     overlaps = match(truth, predicted)
-    table = np.zeros((len(overlaps.truth_ids), len(overlaps.predicted_ids)))
-    table[overlaps.truth_index, overlaps.predicted_index] = overlaps.ious
+    table = np.zeros((len(overlaps.first_ids), len(overlaps.second_ids)))
+    table[overlaps.first_index, overlaps.second_index] = overlaps.ious
     assert np.array_equal(table, brute_ious(truth, predicted))
-    assert overlaps.truth_areas.sum() == np.count_nonzero(truth)
+    assert overlaps.first_areas.sum() == np.count_nonzero(truth)
 
 
 @given(label_images, label_images)

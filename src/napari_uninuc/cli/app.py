@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from napari_uninuc import __version__
+from napari_uninuc.cli.compare import compare
 from napari_uninuc.cli.convert import convert
 from napari_uninuc.cli.data import data
 from napari_uninuc.cli.demo import demo
@@ -61,6 +62,7 @@ for _command in (
     segment,
     slide,
     serve,
+    compare,
     convert,
     export,
     train,

@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -48,10 +48,18 @@ class ReviewQueue:
     ----------
     labels : read, never changed
     weights : of the terms of uncertainty
+    urgency : ids that come before all others and how urgent each is, above 2; what two readers
+        disagree about, for example
     """
 
-    def __init__(self, labels: LabelMap, weights: ReviewWeights | None = None) -> None:
+    def __init__(
+        self,
+        labels: LabelMap,
+        weights: ReviewWeights | None = None,
+        urgency: Mapping[int, float] | None = None,
+    ) -> None:
         self._labels = labels
+        self._urgency = {} if urgency is None else urgency
         self._weights = ReviewWeights() if weights is None else weights
         self._terms: dict[int, Uncertainty] = {}
         self._places: dict[int, Key] = {}
@@ -169,4 +177,4 @@ class ReviewQueue:
         self._waiting = sorted(self._places[i] for i in self._terms if i not in self._reviewed)
 
     def _key(self, id_: int, terms: Uncertainty) -> Key:
-        return -terms.total(self._weights), id_
+        return -self._urgency.get(id_, terms.total(self._weights)), id_

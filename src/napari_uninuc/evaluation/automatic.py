@@ -9,11 +9,11 @@ from typing import Protocol
 
 import numpy as np
 
+from napari_uninuc.core.overlaps import Overlaps, match
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.datasets.folder import LabelledImage, LabelledTile
 from napari_uninuc.evaluation import metrics
 from napari_uninuc.evaluation.calibration import Reliability, best_ious
-from napari_uninuc.evaluation.overlaps import Overlaps, match
 
 PREDICTED_IOU = "predicted_iou"
 """Column of a segmentation's table."""
@@ -152,14 +152,14 @@ def score_automatic(
     """
     overlaps = match(labelled.labels, found.labels)
     quality = metrics.panoptic_quality_of(overlaps)
-    any_truth = len(overlaps.truth_ids) > 0
+    any_truth = len(overlaps.first_ids) > 0
     # A picture that states no scale is taken to be at 40x.
     radius_px = metrics.CENTROID_RADIUS_UM / (labelled.tile.mpp or metrics.MPP_AT_40X)
     return AutomaticRow(
         dataset=dataset,
         image=labelled.tile.name,
-        n_truth=len(overlaps.truth_ids),
-        n_found=len(overlaps.predicted_ids),
+        n_truth=len(overlaps.first_ids),
+        n_found=len(overlaps.second_ids),
         msa=metrics.mean_segmentation_accuracy(labelled.labels, found.labels)
         if any_truth
         else float("nan"),
@@ -180,7 +180,7 @@ def _reliability(overlaps: Overlaps, found: Segmentation) -> Reliability | None:
     if PREDICTED_IOU not in found.table.columns:
         return None
     expected = dict(zip(found.table["id"].tolist(), found.table[PREDICTED_IOU], strict=True))
-    predicted = [expected[id_] for id_ in overlaps.predicted_ids.tolist()]
+    predicted = [expected[id_] for id_ in overlaps.second_ids.tolist()]
     return Reliability.of(predicted, best_ious(overlaps))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_uninuc.evaluation.overlaps import Overlaps
+from napari_uninuc.core.overlaps import Overlaps
 
 Floats = Sequence[float] | np.ndarray
 
@@ -104,6 +104,6 @@ _SUMS = ("predicted", "true")
 
 def best_ious(overlaps: Overlaps) -> np.ndarray:
     """IoU of each predicted nucleus (P,) with the true one it fits best; 0 where it has none."""
-    best = np.zeros(len(overlaps.predicted_ids))
-    np.maximum.at(best, overlaps.predicted_index, overlaps.ious)
+    best = np.zeros(len(overlaps.second_ids))
+    np.maximum.at(best, overlaps.second_index, overlaps.ious)
     return best

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize
 
+from napari_uninuc.core.overlaps import match
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.datasets.folder import LabelledTile
 from napari_uninuc.engine.predictor import load_predictor
 from napari_uninuc.errors import DatasetError
 from napari_uninuc.evaluation.automatic import PREDICTED_IOU
 from napari_uninuc.evaluation.calibration import Reliability, best_ious, calibration_of
-from napari_uninuc.evaluation.overlaps import match
 from napari_uninuc.evaluation.recipe import EvaluationRecipe
 from napari_uninuc.network.card import ExpectedIou, log_odds, write_card
 from napari_uninuc.network.registry import find_model
@@ -121,7 +121,7 @@ def judge(labelled: LabelledTile, found: Segmentation) -> JudgedMasks:
             "model has segmented"
         )
     overlaps = match(labelled.labels, found.labels)
-    rows = found.table.set_index("id").loc[overlaps.predicted_ids]
+    rows = found.table.set_index("id").loc[overlaps.second_ids]
     return JudgedMasks(
         rows["score"].to_numpy(float), rows[PREDICTED_IOU].to_numpy(float), best_ious(overlaps)
     )

@@ -15,8 +15,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from skimage.measure import label as label_components
 
+from napari_uninuc.core.overlaps import Overlaps, match
 from napari_uninuc.errors import RecipeError
-from napari_uninuc.evaluation.overlaps import Overlaps, match
 
 MSA_THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 MPP_AT_40X = 0.25
@@ -88,28 +88,13 @@ def accuracy_of(overlaps: Overlaps, thresholds: Sequence[float] = MSA_THRESHOLDS
             f"thresholds must be in [0.5, 1], got {tuple(thresholds)}; "
             "below 0.5 a match is not unique"
         )
-    ious = _matched_ious(overlaps)
-    n_both = len(overlaps.truth_ids) + len(overlaps.predicted_ids)
+    ious = overlaps.ious[overlaps.one_to_one()]
+    n_both = len(overlaps.first_ids) + len(overlaps.second_ids)
     scores = []
     for threshold in thresholds:
         matched = int(np.count_nonzero(ious >= threshold))
         scores.append(matched / (n_both - matched) if matched else 0.0)
     return float(np.mean(scores))
-
-
-def _matched_ious(overlaps: Overlaps) -> np.ndarray:
-    """IoU of the one-to-one pairs with IoU >= 0.5, best first.
-
-    Pairs above 0.5 exclude each other by themselves. Pairs of exactly 0.5 can share a nucleus
-    only as a star (two halves of one), so taking the first of each is a maximum matching.
-    """
-    ious = overlaps.ious
-    good = np.flatnonzero(ious >= 0.5)
-    good = good[np.argsort(-ious[good], kind="stable")]
-    _, first_truth = np.unique(overlaps.truth_index[good], return_index=True)
-    good = good[np.sort(first_truth)]
-    _, first_predicted = np.unique(overlaps.predicted_index[good], return_index=True)
-    return ious[good[np.sort(first_predicted)]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +148,9 @@ def panoptic_quality_of(overlaps: Overlaps) -> PanopticQuality:
     ious = overlaps.ious
     matched = ious[ious > 0.5]
     n_matched = len(matched)
-    n_false = len(overlaps.predicted_ids) - n_matched
-    n_missed = len(overlaps.truth_ids) - n_matched
-    if not len(overlaps.truth_ids):
+    n_false = len(overlaps.second_ids) - n_matched
+    n_missed = len(overlaps.first_ids) - n_matched
+    if not len(overlaps.first_ids):
         return PanopticQuality(np.nan, np.nan, np.nan, 0, n_false, 0)
     dq = n_matched / (n_matched + 0.5 * n_false + 0.5 * n_missed)
     sq = float(matched.mean()) if n_matched else 0.0
@@ -205,9 +190,9 @@ def class_panoptic_quality(
 
 def _on_unknown(overlaps: Overlaps, truth_classes: Mapping[int, str]) -> np.ndarray:
     """Ids of predicted nuclei that match a true one without a class."""
-    unknown = ~np.isin(overlaps.truth_ids, list(truth_classes))
-    pairs = (overlaps.ious > 0.5) & unknown[overlaps.truth_index]
-    ids: np.ndarray = overlaps.predicted_ids[overlaps.predicted_index[pairs]]
+    unknown = ~np.isin(overlaps.first_ids, list(truth_classes))
+    pairs = (overlaps.ious > 0.5) & unknown[overlaps.first_index]
+    ids: np.ndarray = overlaps.second_ids[overlaps.second_index[pairs]]
     return ids
 
 
@@ -240,17 +225,17 @@ def aggregated_jaccard(overlaps: Overlaps) -> float:
     -------
     aji : in [0, 1]; NaN where both are empty
     """
-    best_first = np.lexsort((overlaps.predicted_index, -overlaps.ious, overlaps.truth_index))
-    _, first = np.unique(overlaps.truth_index[best_first], return_index=True)
+    best_first = np.lexsort((overlaps.second_index, -overlaps.ious, overlaps.first_index))
+    _, first = np.unique(overlaps.first_index[best_first], return_index=True)
     taken = best_first[first]
-    alone_truth = np.ones(len(overlaps.truth_ids), dtype=bool)
-    alone_truth[overlaps.truth_index[taken]] = False
-    alone_predicted = np.ones(len(overlaps.predicted_ids), dtype=bool)
-    alone_predicted[overlaps.predicted_index[taken]] = False
+    alone_truth = np.ones(len(overlaps.first_ids), dtype=bool)
+    alone_truth[overlaps.first_index[taken]] = False
+    alone_predicted = np.ones(len(overlaps.second_ids), dtype=bool)
+    alone_predicted[overlaps.second_index[taken]] = False
     union = (
         overlaps.unions[taken].sum()
-        + overlaps.truth_areas[alone_truth].sum()
-        + overlaps.predicted_areas[alone_predicted].sum()
+        + overlaps.first_areas[alone_truth].sum()
+        + overlaps.second_areas[alone_predicted].sum()
     )
     return float(overlaps.intersections[taken].sum() / union) if union else float("nan")
 
@@ -285,7 +270,7 @@ class DetectionScore:
 def detection_by_iou(overlaps: Overlaps) -> DetectionScore:
     """Compute detection scores with matches at IoU >= 0.5."""
     return DetectionScore.of_counts(
-        len(_matched_ious(overlaps)), len(overlaps.truth_ids), len(overlaps.predicted_ids)
+        len(overlaps.one_to_one()), len(overlaps.first_ids), len(overlaps.second_ids)
     )
 
 

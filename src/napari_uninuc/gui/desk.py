@@ -13,11 +13,14 @@ from napari_uninuc.gui.canvas.tools import Tools
 from napari_uninuc.gui.layers.bridge import LayerBridge
 from napari_uninuc.gui.layers.meant import is_shown
 from napari_uninuc.gui.layers.placement import Placement
+from napari_uninuc.gui.layers.reader_outlines import ReaderOutlines
 from napari_uninuc.gui.window.keymap import Keyboard
 from napari_uninuc.gui.work.asking import Asker
+from napari_uninuc.gui.work.disputes import Disputes
 from napari_uninuc.gui.work.jobs import Worker
 from napari_uninuc.gui.work.reviewing import Reviewing
 from napari_uninuc.session import AnnotationSession
+from napari_uninuc.session.settling import Settling
 
 __all__ = ["Desk"]
 
@@ -35,11 +38,13 @@ class Desk:
     more_handlers : actions of the table of keys that panels do
     stays_visible : its nuclei are seen while another picture is worked at, for they lie beside
         each other
+    settling : what two readers disagree about, where the session is about that
     on_problem : told when something could not be done
 
     Attributes
     ----------
     session, placement, bridge, tools, reviewing : its parts
+    disputes : leads through what two readers disagree about; None where it is not about that
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class Desk:
         *,
         more_handlers: Mapping[str, Callable[[], object]],
         stays_visible: bool = False,
+        settling: Settling | None = None,
         on_problem: Callable[[Exception], None],
     ) -> None:
         self._viewer, self._window, self._on_problem = viewer, window, on_problem
@@ -65,6 +71,10 @@ class Desk:
         )
         self.tools = Tools(viewer, window, session, self.bridge, on_problem=on_problem)
         self.reviewing = Reviewing(viewer, session, self.bridge)
+        self.disputes: Disputes | None = None
+        if settling is not None:
+            outlines = ReaderOutlines(viewer, session.tile.shape, placement)
+            self.disputes = Disputes(settling, self.reviewing, outlines)
         self._actions = Actions(session, self.tools, on_problem=on_problem)
         self._asker = Asker(worker, session, annotator, on_problem=on_problem)
         self._keyboard: Keyboard | None = None
@@ -83,6 +93,7 @@ class Desk:
             "erase": partial(self.take_brush, "erase"),
             "hide": partial(setattr, self.bridge, "blanked", True),
             "boxes": self._toggle_boxes,
+            **({} if self.disputes is None else self.disputes.handlers()),
             **self._more,
         }
 
@@ -92,11 +103,15 @@ class Desk:
             endings = {"hide": partial(setattr, self.bridge, "blanked", False)}
             self._keyboard = Keyboard(self._window, self.actions, endings)
         self.bridge.show()
+        if self.disputes is not None:
+            self.disputes.show()
         self.tools.arm(self.tools.tool)
 
     def deactivate(self) -> None:
         """Stop working here; what is in hand is made final, and nothing is lost."""
         self.session.hand.keep()
+        if self.disputes is not None:
+            self.disputes.hide()
         self.tools.disarm()
         self.bridge.hide(marks_only=self._stays_visible and self.is_shown)
         if self._keyboard is not None:
@@ -121,7 +136,8 @@ class Desk:
 
     def owns(self, layer: Any) -> bool:
         """Whether a layer is the picture of this session."""
-        return layer in self.bridge.layers
+        drawn = None if self.disputes is None else self.disputes.outlines.layer
+        return layer in self.bridge.layers or (layer is not None and layer is drawn)
 
     def take_brush(self, mode: str = "paint") -> None:
         """Hand over to napari's brush or eraser on the nuclei layer.
@@ -176,6 +192,8 @@ class Desk:
             nuclei.visible = seen
         self.tools.changed.disconnect(self._on_tools, missing_ok=True)
         self.tools.close()
+        if self.disputes is not None:
+            self.disputes.close()
         self.bridge.close(remove_layers=remove_layers)
 
     def forget_answers(self) -> None:

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_uninuc.gui.panels import (
     ClassesPanel,
+    ComparePanel,
     EarlierPanel,
     ModelPanel,
     OutlinePanel,
@@ -79,13 +80,14 @@ class CorrectNucleiWidget(QWidget):
         self.tools = ToolsPanel(self.workbench, self.slides)
         self.classes = ClassesPanel()
         self.review = ReviewPanel()
+        self.compare = ComparePanel(self.workbench)
         self.save = SavePanel(self.workbench)
         self.model = ModelPanel(self.workbench)
         self.pages = Pages(
             {
                 _PICTURE: [self.picture, self.folder, self.regions, self.result, self.model],
                 _CORRECT: [self.earlier, self.outline, self.tools, self.classes, self.review],
-                _RESULTS: [self.save],
+                _RESULTS: [self.save, self.compare],
             }
         )
         self.state = StateLine(self.workbench)

@@ -24,6 +24,7 @@ from napari_uninuc.gui.layers.pictures import PictureSource, picture_source, pla
 from napari_uninuc.gui.layers.placement import Placement
 from napari_uninuc.gui.layers.taking import nuclei_source
 from napari_uninuc.gui.window.preferences import preferences
+from napari_uninuc.gui.work.comparing import Order, start_comparing
 from napari_uninuc.gui.work.jobs import Task, Worker
 from napari_uninuc.gui.work.model_slot import Loader, ModelSlot
 from napari_uninuc.gui.work.outlining import Outlining, RunState
@@ -32,8 +33,10 @@ from napari_uninuc.gui.work.taking_over import TakingOver
 from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.training_set import write_training_set
 from napari_uninuc.journal.listing import FoundSession
+from napari_uninuc.journal.records import ComparisonBegun, now
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.session.autosave import Restored
+from napari_uninuc.session.settling import Settling
 
 __all__ = ["SavedAs", "Workbench"]
 
@@ -272,19 +275,61 @@ class Workbench:
             )
 
     def _brought_back(self, desk: Desk, found: FoundSession, restored: Restored) -> None:
-        place = next((place for place, each in self._desks.items() if each is desk), None)
-        if place is None:  # the picture was closed meanwhile
-            return
-        self._end_jobs(desk.session)
-        if desk is self._desk:
-            self._go_to(None)
-        self._close_desk(self._desks.pop(place), remove_layers=True)
-        self.sessions.begin(restored.session, found.path)
-        self._set_up(place, restored.session, desk.placement)
-        if restored.problem is not None:
+        if self._replace(desk, restored.session, found.path) and restored.problem is not None:
             self._on_problem(SessionError(restored.problem))
 
-    def _set_up(self, place: _Place, session: AnnotationSession, placement: Placement) -> None:
+    def compare(self, order: Order, on_done: Callable[[Settling], None]) -> None:
+        """Compare two readers of the picture, and settle in its place what they disagree about.
+
+        Parameters
+        ----------
+        on_done : told in the end; where they agree on everything, nothing has changed
+        """
+        desk = self._desk
+        if desk is not None:
+            self.finish()
+            start_comparing(
+                self.worker,
+                desk.session,
+                order,
+                on_done=lambda settling: self._compared(desk, order, settling, on_done),
+                on_problem=self._on_problem,
+            )
+
+    def _compared(
+        self, desk: Desk, order: Order, settling: Settling, on_done: Callable[[Settling], None]
+    ) -> None:
+        count = len(settling.disputes)
+        if count and self._replace(desk, settling.session, settling=settling):
+            begun = ComparisonBegun(now(), order.by, settling.names, count, order.blinded)
+            self.sessions.begin_comparison(settling.session, begun)
+        on_done(settling)
+
+    def _replace(
+        self,
+        desk: Desk,
+        session: AnnotationSession,
+        folder: Path | None = None,
+        settling: Settling | None = None,
+    ) -> bool:
+        """Work on another session in the place of a desk's; False where its picture is gone."""
+        place = next((place for place, each in self._desks.items() if each is desk), None)
+        if place is None:
+            return False
+        # What is kept nowhere else stays in the window, as a layer.
+        kept = self.sessions.folder_of(desk.session) is not None or settling is None
+        self._put_away(self._desks.pop(place), remove_layers=kept)
+        self.sessions.begin(session, folder)
+        self._set_up(place, session, desk.placement, settling)
+        return True
+
+    def _set_up(
+        self,
+        place: _Place,
+        session: AnnotationSession,
+        placement: Placement,
+        settling: Settling | None = None,
+    ) -> None:
         desk = Desk(
             self._viewer,
             self._window,
@@ -295,6 +340,7 @@ class Workbench:
             placement,
             more_handlers=self._handlers,
             stays_visible=session.tile.place is not None,
+            settling=settling,
             on_problem=self._on_problem,
         )
         self._desks[place] = desk

@@ -20,6 +20,7 @@ __all__ = [
     "Actor",
     "ClassesChanged",
     "Closed",
+    "ComparisonBegun",
     "EditDone",
     "FilterChanged",
     "Gap",
@@ -141,6 +142,28 @@ class ScaleChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ComparisonBegun:
+    """A person begins to settle what two readers disagree about.
+
+    What follows as "settle for A", "settle for B" and "settle anew" is decided by that person.
+
+    Attributes
+    ----------
+    by : who decides, as they call themselves
+    readers : who A and B are
+    disagreements : to be settled
+    blinded : the person was not told which outline is whose
+    """
+
+    at: AwareDatetime
+    by: str
+    readers: tuple[str, str]
+    disagreements: _Count
+    blinded: bool
+    what: Literal["comparison"] = "comparison"
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """So many changes could not be recorded; the snapshot of this journal holds their outcome."""
 
@@ -157,7 +180,7 @@ class Closed:
     what: Literal["closed"] = "closed"
 
 
-Note = RunStarted | ClassesChanged | FilterChanged | ScaleChanged | Gap | Closed
+Note = RunStarted | ClassesChanged | FilterChanged | ScaleChanged | ComparisonBegun | Gap | Closed
 
 _HEADS: TypeAdapter[EditDone | Note] = TypeAdapter(
     Annotated[EditDone | Note, Field(discriminator="what")]

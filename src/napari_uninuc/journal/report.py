@@ -6,18 +6,13 @@ from pathlib import Path
 
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
+from napari_uninuc.io.html_pages import html_page, html_picture, html_table
 from napari_uninuc.io.targets import replacing
 from napari_uninuc.journal.folder import SessionHeading
+from napari_uninuc.journal.records import ComparisonBegun
 from napari_uninuc.journal.story import Change, Story, tell_story
 
 __all__ = ["REPORT_SUFFIXES", "report_suffix", "write_report"]
-
-_STYLE = (
-    "body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em}"
-    "table{border-collapse:collapse;margin:.5em 0 1.5em}"
-    "td,th{border:1px solid #bbb;padding:.25em .6em;text-align:left;vertical-align:top}"
-    "img{image-rendering:pixelated;max-width:22em}"
-)
 
 Rows = Sequence[Sequence[str]]
 
@@ -80,8 +75,18 @@ def _facts(story: Story) -> Rows:
         ["Session begun", f"{heading.created:%Y-%m-%d %H:%M:%S} UTC by {heading.made_by}"],
         ["Nuclei", str(story.total)],
         ["Reviewed", f"{story.reviewed} of {story.total} ({share})"],
+        *(["Two readers", _settled(begun)] for begun in story.comparisons),
         *(["Cannot be told", problem] for problem in story.problems),
     ]
+
+
+def _settled(begun: ComparisonBegun) -> str:
+    a, b = begun.readers
+    how = ", without being told which is whose" if begun.blinded else ""
+    return (
+        f"{begun.disagreements} disagreements of A: {a} and B: {b}, settled by {begun.by} from "
+        f"{begun.at:%Y-%m-%d %H:%M:%S} UTC on{how}"
+    )
 
 
 def _runs(story: Story) -> Rows:
@@ -119,17 +124,10 @@ def _omitted(story: Story) -> str:
 
 
 def _as_html(story: Story) -> str:
-    title = html.escape(_title(story))
-    parts = [
-        "<!doctype html>",
-        f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
-        f"<style>{_STYLE}</style></head><body>",
-        f"<h1>{title}</h1>",
-        _html_table((), _facts(story)),
-    ]
+    parts = [html_table((), _facts(story))]
     for name, columns, rows in _tables(story):
         if rows:
-            parts += [f"<h2>{name}</h2>", _html_table(columns, rows)]
+            parts += [f"<h2>{name}</h2>", html_table(columns, rows)]
     if story.shown:
         parts += ["<h2>Outlines changed by a person</h2>", "<table>"]
         parts += ["<tr><th>Change</th><th>Before</th><th>After</th></tr>"]
@@ -137,20 +135,12 @@ def _as_html(story: Story) -> str:
         parts += ["</table>"]
     if story.not_shown:
         parts += [f"<p>{_omitted(story)}</p>"]
-    return "\n".join([*parts, "</body></html>", ""])
-
-
-def _html_table(columns: Sequence[str], rows: Rows) -> str:
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in columns)
-    lines = ["<table>", *([f"<tr>{head}</tr>"] if head else [])]
-    for row in rows:
-        lines.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>")
-    return "\n".join([*lines, "</table>"])
+    return html_page(_title(story), parts)
 
 
 def _html_change(change: Change) -> str:
     pictures = "".join(
-        f'<td><img alt="{when}" src="data:image/png;base64,{png}"></td>'
+        f"<td>{html_picture(png, when)}</td>"
         for when, png in (("before", change.before), ("after", change.after))
     )
     return f"<tr><td>{html.escape(_caption(change))}</td>{pictures}</tr>"

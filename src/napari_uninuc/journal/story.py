@@ -1,7 +1,5 @@
 """What happened in a session, gathered from its journals for people to read."""
 
-import base64
-import io
 from collections import Counter, deque
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from napari_uninuc.core.extents import Box, pad_box, slices
 from napari_uninuc.core.labels import LabelMap
 from napari_uninuc.core.nuclei import Status
 from napari_uninuc.core.tile import Tile
+from napari_uninuc.io.thumbnails import outlined_png
 from napari_uninuc.journal.folder import SessionHeading
-from napari_uninuc.journal.records import EditDone, Gap, RunStarted
+from napari_uninuc.journal.records import ComparisonBegun, EditDone, Gap, RunStarted
 from napari_uninuc.journal.replay import Replay, Step
 
 __all__ = ["PERSON", "Change", "Story", "tell_story"]
@@ -26,7 +24,6 @@ PERSON = "person"
 _SHOWN = 60
 _MARGIN_PX = 10
 _MAX_SIDE_PX = 200
-_ENLARGED = 3
 _OUTLINE = (255, 230, 0)  # on neither side of haematoxylin, eosin or DAB
 
 
@@ -50,6 +47,7 @@ class Story:
     heading : of the session
     mpp : micrometres per px at the end
     runs : automatic runs
+    comparisons : of two readers, whose disagreements were settled here
     counts : class name, status, nuclei at the end
     reviewed, total : visible nuclei
     kinds : what was done, by whom, how often
@@ -62,6 +60,7 @@ class Story:
     heading: SessionHeading
     mpp: float | None
     runs: tuple[RunStarted, ...]
+    comparisons: tuple[ComparisonBegun, ...]
     counts: tuple[tuple[str, str, int], ...]
     reviewed: int
     total: int
@@ -100,6 +99,7 @@ def tell_story(folder: Path, heading: SessionHeading, tile: Tile) -> Story:
         heading,
         end.mpp,
         tuple(listener.runs),
+        tuple(listener.comparisons),
         tuple((name, status, n) for (name, status), n in sorted(counts.items())),
         reviewed,
         len(end.labels),
@@ -117,6 +117,7 @@ class _Listener:
     def __init__(self, tile: Tile) -> None:
         self._tile = tile
         self.runs: list[RunStarted] = []
+        self.comparisons: list[ComparisonBegun] = []
         self.kinds: Counter[tuple[str, str]] = Counter()
         self.hours: Counter[str] = Counter()
         self.views: deque[_View] = deque(maxlen=_SHOWN)
@@ -128,6 +129,8 @@ class _Listener:
         head = step.head
         if isinstance(head, RunStarted):
             self.runs.append(head)
+        elif isinstance(head, ComparisonBegun):
+            self.comparisons.append(head)
         elif isinstance(head, Gap):
             self.problems.append(
                 f"{head.missing} changes before {head.at:%Y-%m-%d %H:%M:%S} UTC could not be "
@@ -174,19 +177,4 @@ class _View:
         return Change(self.at, self.kind, self.ids, self._png(self.before), self._png(self.after))
 
     def _png(self, ids: npt.NDArray[np.int32]) -> str:
-        rgb = self.tile.rgb[slices(self.box_yxyx)]
-        enlarged = rgb.repeat(_ENLARGED, axis=0).repeat(_ENLARGED, axis=1)
-        large = ids.repeat(_ENLARGED, axis=0).repeat(_ENLARGED, axis=1)
-        enlarged[_border(large)] = _OUTLINE
-        stream = io.BytesIO()
-        Image.fromarray(enlarged).save(stream, format="PNG")
-        return base64.b64encode(stream.getvalue()).decode("ascii")
-
-
-def _border(ids: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    """Mark the pixels of nuclei that share an edge with anything else, (h, w)."""
-    padded = np.pad(ids, 1, mode="edge")
-    inner = padded[1:-1, 1:-1]
-    sides = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
-    border: npt.NDArray[np.bool_] = np.any([side != inner for side in sides], axis=0)
-    return border & (inner > 0)
+        return outlined_png(self.tile.rgb[slices(self.box_yxyx)], [(ids, _OUTLINE)])

@@ -177,10 +177,14 @@ class AnnotationSession:
         """Give nuclei a class."""
         return self._on(ids, lambda labels, chosen: verbs.set_class(labels, chosen, class_id))
 
-    def review(self, ids: Iterable[int]) -> bool:
+    def review(self, ids: Iterable[int], verb: str = "review") -> bool:
         """Accept nuclei as looked at; 0 is a new one in hand.
 
         An outline that is still on its way, from a click before, arrives as accepted.
+
+        Parameters
+        ----------
+        verb : of the edit
         """
         chosen, draft = set(ids), self.hand.draft
         coming = [each for each in self.hand.waiting.values() if each.nucleus_id != NEW]
@@ -188,7 +192,8 @@ class AnnotationSession:
             coming.append(draft)
         self._accepted |= {each.generation for each in coming if each.nucleus_id in chosen}
         return self._on(
-            sorted(chosen), lambda labels, each: verbs.set_status(labels, each, Status.REVIEWED)
+            sorted(chosen),
+            lambda labels, each: verbs.set_status(labels, each, Status.REVIEWED, verb),
         )
 
     def split(

@@ -18,6 +18,7 @@ from napari_uninuc.journal.places import sessions_root
 from napari_uninuc.journal.records import (
     Actor,
     ClassesChanged,
+    ComparisonBegun,
     FilterChanged,
     Note,
     RunStarted,
@@ -126,6 +127,10 @@ class Autosave:
     def begin_run(self, actor: Actor) -> None:
         """Note that the person lets a model outline the picture."""
         self._note(RunStarted(now(), actor))
+
+    def begin_comparison(self, begun: ComparisonBegun) -> None:
+        """Note that the person begins to settle what two readers disagree about."""
+        self._note(begun)
 
     def rename(self, name: str) -> None:
         """Call the session's picture something else, here and on disk."""

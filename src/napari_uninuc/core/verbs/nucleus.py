@@ -151,7 +151,9 @@ def reclass(labels: LabelMap, became: Mapping[int, int], verb: str) -> Edit:
     return Edit.of_rows(verb, before, after)
 
 
-def set_status(labels: LabelMap, ids: Iterable[int], status: Status) -> Edit | None:
+def set_status(
+    labels: LabelMap, ids: Iterable[int], status: Status, verb: str = "review"
+) -> Edit | None:
     """Say who answers for nuclei; mostly REVIEWED.
 
     Raises
@@ -166,7 +168,7 @@ def set_status(labels: LabelMap, ids: Iterable[int], status: Status) -> Edit | N
     after: dict[int, Nucleus | None] = {
         id_: replace(row, status=status) for id_, row in changing.items()
     }
-    return Edit.of_rows("review", changing, after) if changing else None
+    return Edit.of_rows(verb, changing, after) if changing else None
 
 
 def paint(

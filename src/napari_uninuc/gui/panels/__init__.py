@@ -1,6 +1,7 @@
 """The parts of the widget; each follows the desk that is worked at."""
 
 from napari_uninuc.gui.panels.classes import ClassesPanel
+from napari_uninuc.gui.panels.compare import ComparePanel
 from napari_uninuc.gui.panels.earlier import EarlierPanel
 from napari_uninuc.gui.panels.model import ModelPanel
 from napari_uninuc.gui.panels.outline import OutlinePanel
@@ -16,6 +17,7 @@ from napari_uninuc.gui.panels.worklist import WorklistPanel
 
 __all__ = [
     "ClassesPanel",
+    "ComparePanel",
     "EarlierPanel",
     "ModelPanel",
     "OutlinePanel",

@@ -58,6 +58,8 @@ class ReviewPanel(Panel):
             return "Every nucleus is reviewed."
         if draft is None or not desk.session.labels.area(draft.nucleus_id):
             return ""
+        if desk.disputes is not None and desk.disputes.settling.at(draft.nucleus_id) is not None:
+            return ""  # why, two readers tell
         queue = desk.session.queue
         doubt = queue.uncertainty_of(draft.nucleus_id)
         return _REASONS[doubt.main_reason(queue.weights)] if doubt.total(queue.weights) > 0 else ""

@@ -145,6 +145,24 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("next", ("N",), "Next", "Go to the next nucleus that needs a look.", repeats=True),
     Key("previous", ("Shift+N",), "Previous", "Go back to the nucleus before.", repeats=True),
+    Key(
+        "take_first",
+        ("U",),
+        "First",
+        "Settle the disagreement as the first of the two readers has it, and go on.",
+    ),
+    Key(
+        "take_second",
+        ("I",),
+        "Second",
+        "Settle the disagreement as the second of the two readers has it, and go on.",
+    ),
+    Key(
+        "take_anew",
+        ("W",),
+        "As it is now",
+        "Settle the disagreement as you have outlined it yourself, and go on.",
+    ),
     Key("fill_holes", ("H",), "Fill holes", "Fill the holes of the nucleus in hand or selected."),
     Key(
         "smooth",

@@ -15,6 +15,7 @@ from napari_uninuc.errors import SessionError
 from napari_uninuc.gui.window.preferences import preferences
 from napari_uninuc.gui.work.jobs import Worker
 from napari_uninuc.journal.listing import FoundSession, find_sessions
+from napari_uninuc.journal.records import ComparisonBegun
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.session.autosave import Actor, Autosave, Restored, restore
 
@@ -119,6 +120,11 @@ class SavedSessions:
         """Note in a session's record that a model begins to outline the picture."""
         if session in self._autosaves:
             self._autosaves[session].begin_run(actor)
+
+    def begin_comparison(self, session: AnnotationSession, begun: ComparisonBegun) -> None:
+        """Note in a session's record that a person settles what two readers disagree about."""
+        if session in self._autosaves:
+            self._autosaves[session].begin_comparison(begun)
 
     @contextmanager
     def by(self, session: AnnotationSession, actor: Actor) -> Iterator[None]:

@@ -1,0 +1,1 @@
+"""Two readers of one picture: where they agree, how well, and every place where they do not."""
