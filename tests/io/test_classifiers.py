@@ -41,10 +41,11 @@ def test_what_is_read_says_what_was_written(saved, tmp_path):
 
 
 def test_other_weights_are_refused_by_name(saved):
-    saved.require(Teacher("uninuc-n", "ab" * 32, 1))
+    ready = saved.ready_for(Teacher("uninuc-n", "ab" * 32, 1))
+    assert ready.palette.names == ready.classifier.names
     for other in (Teacher("uninuc-n", "cd" * 32, 1), Teacher("uninuc-n", "ab" * 32, 2)):
         with pytest.raises(CheckpointError, match="taught with uninuc-n"):
-            saved.require(other)
+            saved.ready_for(other)
 
 
 def test_other_files_are_refused(saved, tmp_path):

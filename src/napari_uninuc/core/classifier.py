@@ -8,9 +8,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logsumexp, softmax
 
+from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.errors import LabelsError
 
-__all__ = ["Classifier", "Examples", "Scale", "left_out", "next_to_ask", "ranked_by_likeness"]
+__all__ = [
+    "Classifier",
+    "Examples",
+    "Scale",
+    "Taught",
+    "left_out",
+    "next_to_ask",
+    "ranked_by_likeness",
+]
 
 Rows = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
@@ -180,6 +189,20 @@ class Classifier:
         """How likely each class is, (N, C), rows sum to 1."""
         likely: npt.NDArray[np.float64] = softmax(features @ self.weights + self.bias, axis=1)
         return likely
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taught:
+    """A classifier ready for use.
+
+    Attributes
+    ----------
+    classifier : tells classes apart
+    palette : its classes with their colours, in the order of ``classifier.names``
+    """
+
+    classifier: Classifier
+    palette: ClassPalette
 
 
 def _discriminants(

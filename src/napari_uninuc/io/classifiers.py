@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from napari_uninuc.core.classifier import Classifier, Examples, Scale
+from napari_uninuc.core.classes import ClassPalette, NucleusClass
+from napari_uninuc.core.classifier import Classifier, Examples, Scale, Taught
 from napari_uninuc.errors import CheckpointError, LabelsError
 from napari_uninuc.io.targets import replacing
 
@@ -54,8 +55,8 @@ class SavedClassifier:
     examples: Examples
     scale: Scale
 
-    def require(self, other: Teacher) -> None:
-        """Refuse features that others made.
+    def ready_for(self, other: Teacher) -> Taught:
+        """Make it ready for features that ``other`` makes.
 
         Raises
         ------
@@ -68,6 +69,9 @@ class SavedClassifier:
                 f"the classifier was taught with {_called(own)}, got {_called(other)}; "
                 "load those weights, or teach the classes again with these"
             )
+        colours = dict(zip(self.examples.names, self.colours, strict=True))
+        shown = tuple(NucleusClass(name, colours[name]) for name in self.classifier.names)
+        return Taught(self.classifier, ClassPalette(shown))
 
 
 class _Head(BaseModel):
