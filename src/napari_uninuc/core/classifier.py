@@ -1,6 +1,6 @@
 """Classes told by examples: a shrunken linear discriminant that knows how sure it is."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -109,6 +109,13 @@ class Examples:
     def present(self) -> Ids:
         """Classes that have an example, ascending."""
         return np.unique(self.classes)
+
+    def only(self, names: Collection[str]) -> Self:
+        """Those of classes of these names."""
+        kept = np.array([self.names[k] in names for k in self.classes], np.bool_)
+        named = tuple(name for name in self.names if name in names)
+        classes = [named.index(self.names[k]) for k in self.classes[kept]]
+        return type(self)(self.features[kept], np.array(classes, np.int64), named)
 
     def joined(self, other: Self) -> Self:
         """Both, classes told apart by their names."""

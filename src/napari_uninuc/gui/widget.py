@@ -20,6 +20,7 @@ from napari_uninuc.gui.panels import (
     ReviewPanel,
     SavePanel,
     StateLine,
+    TeachingPanel,
     ToolsPanel,
     WorklistPanel,
 )
@@ -79,6 +80,7 @@ class CorrectNucleiWidget(QWidget):
         self.outline = OutlinePanel(self.workbench)
         self.tools = ToolsPanel(self.workbench, self.slides)
         self.classes = ClassesPanel()
+        self.teaching = TeachingPanel()
         self.review = ReviewPanel()
         self.compare = ComparePanel(self.workbench)
         self.save = SavePanel(self.workbench)
@@ -86,7 +88,14 @@ class CorrectNucleiWidget(QWidget):
         self.pages = Pages(
             {
                 _PICTURE: [self.picture, self.folder, self.regions, self.result, self.model],
-                _CORRECT: [self.earlier, self.outline, self.tools, self.classes, self.review],
+                _CORRECT: [
+                    self.earlier,
+                    self.outline,
+                    self.tools,
+                    self.classes,
+                    self.teaching,
+                    self.review,
+                ],
                 _RESULTS: [self.save, self.compare],
             }
         )

@@ -12,6 +12,7 @@ from napari_uninuc.gui.panels.result import ResultPanel
 from napari_uninuc.gui.panels.review import ReviewPanel
 from napari_uninuc.gui.panels.save import SavePanel
 from napari_uninuc.gui.panels.state_line import StateLine
+from napari_uninuc.gui.panels.teaching import TeachingPanel
 from napari_uninuc.gui.panels.tools import ToolsPanel
 from napari_uninuc.gui.panels.worklist import WorklistPanel
 
@@ -28,6 +29,7 @@ __all__ = [
     "ReviewPanel",
     "SavePanel",
     "StateLine",
+    "TeachingPanel",
     "ToolsPanel",
     "WorklistPanel",
 ]
