@@ -36,7 +36,7 @@ def teach(room):
     panel = room.widget.teaching
     panel.title.setChecked(True)
     panel.on.click()
-    room.until(lambda: room.session.derived)
+    room.until(lambda: bool(room.session.derived))
     room.idle()
     return order
 
@@ -89,7 +89,7 @@ def test_saved_on_one_picture_and_loaded_on_the_next(room, tmp_path, monkeypatch
     begin(room, seed=7)
     assert not room.session.derived
     room.widget.teaching.load.click()
-    room.until(lambda: room.session.derived)
+    room.until(lambda: bool(room.session.derived))
     order = by_size(room.session)
     said = [room.session.class_of(room.session.labels.nuclei[i])[0] for i in (order[0], order[-1])]
     assert said == [1, 2]
@@ -115,6 +115,6 @@ def test_a_classifier_of_another_model_is_refused_and_said(room, tmp_path, monke
     begin(room, seed=7)
     monkeypatch.setattr(type(room.annotator), "description", 99)
     room.widget.teaching.load.click()
-    room.until(lambda: said)
+    room.until(lambda: bool(said))
     assert "taught with fake" in str(said[-1])
     assert not room.bench.desk.teaching.on

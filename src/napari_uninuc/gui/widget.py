@@ -19,6 +19,7 @@ from napari_uninuc.gui.panels import (
     ResultPanel,
     ReviewPanel,
     SavePanel,
+    StainPanel,
     StateLine,
     TeachingPanel,
     ToolsPanel,
@@ -83,6 +84,7 @@ class CorrectNucleiWidget(QWidget):
         self.teaching = TeachingPanel()
         self.review = ReviewPanel()
         self.compare = ComparePanel(self.workbench)
+        self.stain = StainPanel(self.workbench)
         self.save = SavePanel(self.workbench)
         self.model = ModelPanel(self.workbench)
         self.pages = Pages(
@@ -96,7 +98,7 @@ class CorrectNucleiWidget(QWidget):
                     self.teaching,
                     self.review,
                 ],
-                _RESULTS: [self.save, self.compare],
+                _RESULTS: [self.stain, self.save, self.compare],
             }
         )
         self.state = StateLine(self.workbench)

@@ -69,8 +69,8 @@ class Lesson:
         best = likely.argmax(axis=1)
         places = np.array([self.palette.names.index(name) for name in classifier.names])
         sure = likely.max(axis=1)
-        known = dict(zip(self.palette.names, (c.colour for c in self.palette.classes), strict=True))
-        colours = tuple(known[name] for name in examples.names)
+        colours = {each.name: each.colour for each in self.palette.classes}
+        own_colours = tuple(colours[name] for name in examples.names)
         ask = next_to_ask(rows, likely, scale, told, _ASKED)
         return Outcome(
             self.palette,
@@ -82,7 +82,7 @@ class Lesson:
                 )
             ),
             tuple(self.ids[ask].tolist()),
-            SavedClassifier(teacher, classifier, colours, examples, scale),
+            SavedClassifier(teacher, classifier, own_colours, examples, scale),
             left_out(examples, scale),
         )
 
