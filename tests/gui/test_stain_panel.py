@@ -56,7 +56,7 @@ def test_nuclei_that_went_are_told_and_a_grey_picture_is_refused(room, said):
     room.until(lambda: "measure again" in panel.scores.text())
     grey = room.viewer.add_image(np.full((128, 128), 120, np.uint8), name="grey")
     room.widget.picture.image.value = grey
-    room.until(lambda: room.bench.desk.bridge.image is grey)
+    room.until(lambda: room.bench.desk is not None and room.bench.desk.bridge.image is grey)
     panel.measure.click()
     room.until(lambda: bool(said))
     assert "grey" in str(said[-1])
