@@ -21,6 +21,7 @@ from napari_uninuc.cli.export import export
 from napari_uninuc.cli.leave_out import leave_out
 from napari_uninuc.cli.messages import one_line, report_error
 from napari_uninuc.cli.models import models
+from napari_uninuc.cli.score import score
 from napari_uninuc.cli.segment import segment
 from napari_uninuc.cli.serve import serve
 from napari_uninuc.cli.slide import slide
@@ -60,6 +61,7 @@ def uninuc(context: click.Context) -> None:
 for _command in (
     demo,
     segment,
+    score,
     slide,
     serve,
     compare,

@@ -2,9 +2,14 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from napari_uninuc.cli.messages import report_warning
+
+if TYPE_CHECKING:
+    from napari_uninuc.engine.predictor import Predictor
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -12,7 +17,9 @@ __all__ = [
     "PROPOSERS",
     "FiniteFloat",
     "PathArgument",
+    "classifier_option",
     "device_option",
+    "load_taught_predictor",
     "model_option",
     "mpp_option",
     "only_class_option",
@@ -75,6 +82,14 @@ score_threshold_option = click.option(
     help="Keep nuclei with at least this score, 0 to 1.  [default: the model's own]",
 )
 
+classifier_option = click.option(
+    "--classifier",
+    type=PathArgument,
+    metavar="FILE",
+    help="Give nuclei the classes that were taught in the window and saved there; for the same "
+    "weights only.",
+)
+
 only_reviewed_option = click.option(
     "--only-reviewed", is_flag=True, help="Only nuclei that a person has reviewed."
 )
@@ -88,3 +103,23 @@ qupath_objects_option = click.option(
     show_default=True,
     help="What nuclei of a .geojson are in QuPath: detections are fast, annotations editable.",
 )
+
+
+def load_taught_predictor(model: str, device: str, classifier: Path | None) -> "Predictor":
+    """Load a model and, where one is given, the classifier that was taught with it.
+
+    Raises
+    ------
+    CheckpointError
+        A file that cannot be read, or a classifier of other weights. Else as `load_predictor`.
+    """
+    from napari_uninuc.engine.predictor import load_predictor
+
+    predictor = load_predictor(model, device=device, embeddings_gb=None, notice=report_warning)
+    if classifier is not None:
+        from napari_uninuc.engine.describing import DESCRIPTION_VERSION
+        from napari_uninuc.io.classifiers import Teacher, read_classifier
+
+        teacher = Teacher(predictor.card.id, predictor.card.sha256, DESCRIPTION_VERSION)
+        predictor.taught = read_classifier(classifier).ready_for(teacher)
+    return predictor

@@ -10,7 +10,9 @@ from napari_uninuc.cli.messages import progress_bar, report_error, report_warnin
 from napari_uninuc.cli.options import (
     PROPOSERS,
     PathArgument,
+    classifier_option,
     device_option,
+    load_taught_predictor,
     model_option,
     mpp_option,
     score_threshold_option,
@@ -48,6 +50,7 @@ def _known_suffix(context: click.Context, option: click.Parameter, value: str | 
 @device_option
 @mpp_option
 @score_threshold_option
+@classifier_option
 @click.option(
     "--proposer",
     type=click.Choice(PROPOSERS),
@@ -73,6 +76,7 @@ def segment(
     device: str,
     mpp: float | None,
     score_threshold: float | None,
+    classifier: Path | None,
     proposer: str | None,
     flips: bool | None,
     suffix: str | None,
@@ -92,7 +96,7 @@ def segment(
     status is 2.
     """
     pairs = plan_outputs(images, output, suffix)
-    work = _Worker(model, device, mpp, _Choices(score_threshold, proposer, flips))
+    work = _Worker(model, device, mpp, _Choices(score_threshold, proposer, flips), classifier)
     if len(pairs) == 1:
         click.echo(work.segment(*pairs[0]))
         return 0
@@ -122,9 +126,16 @@ class _Choices(NamedTuple):
 class _Worker:
     """Segments file after file with one predictor, loaded when the first image was readable."""
 
-    def __init__(self, model: str, device: str, mpp: float | None, choices: _Choices) -> None:
+    def __init__(
+        self,
+        model: str,
+        device: str,
+        mpp: float | None,
+        choices: _Choices,
+        classifier: Path | None,
+    ) -> None:
         self._model, self._device = model, device
-        self._mpp, self._choices = mpp, choices
+        self._mpp, self._choices, self._classifier = mpp, choices, classifier
         self._predictor: Predictor | None = None
 
     def segment(self, source: Path, target: Path) -> str:
@@ -144,9 +155,5 @@ class _Worker:
 
     def _loaded(self) -> "Predictor":
         if self._predictor is None:
-            from napari_uninuc.engine.predictor import load_predictor
-
-            self._predictor = load_predictor(
-                self._model, device=self._device, embeddings_gb=None, notice=report_warning
-            )
+            self._predictor = load_taught_predictor(self._model, self._device, self._classifier)
         return self._predictor

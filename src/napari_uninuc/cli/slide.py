@@ -1,6 +1,7 @@
 """``uninuc slide``: outline every nucleus of whole slides."""
 
 import csv
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import click
 from napari_uninuc.cli.messages import progress_bar, report_error, report_warning
 from napari_uninuc.cli.options import (
     PathArgument,
+    classifier_option,
     device_option,
     model_option,
     mpp_option,
@@ -44,6 +46,7 @@ _DOUBLE_SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.zarr")
 @device_option
 @mpp_option
 @score_threshold_option
+@classifier_option
 @click.option(
     "--without",
     type=click.Choice(list(OUTPUTS)),
@@ -76,6 +79,7 @@ def slide(
     device: str,
     mpp: float | None,
     score_threshold: float | None,
+    classifier: Path | None,
     without: tuple[str, ...],
     keep_tiles: bool,
     overwrite: bool,
@@ -99,7 +103,7 @@ def slide(
         raise click.UsageError("give --workers or --scheduler, not both")
     wanted = plan_slides(slides, output, mpp)
     choices = _Choices(
-        ModelSource(model, device),
+        ModelSource(model, device, classifier),
         score_threshold,
         tuple(name for name in OUTPUTS if name not in without),
         keep_tiles,
@@ -128,6 +132,13 @@ class ModelSource:
 
     model: str
     device: str
+    classifier: Path | None = None
+
+    def classifier_sha256(self) -> str:
+        """Of the classifier's file; empty without one."""
+        if self.classifier is None or not self.classifier.is_file():
+            return ""
+        return hashlib.sha256(self.classifier.read_bytes()).hexdigest()
 
     def __call__(self) -> "TorchAnnotator":
         """Load it, on the GPU of this worker's turn where there are several."""
@@ -135,8 +146,16 @@ class ModelSource:
         from napari_uninuc.engine.cache import EmbeddingCache
 
         annotator = load_annotator(self.model, _device_here(self.device), embeddings_gb=0)
-        annotator.engine.cache = EmbeddingCache(0)  # no tile is looked at twice
-        return annotator
+        if self.classifier is None:
+            annotator.engine.cache = EmbeddingCache(0)  # no tile is looked at twice
+            return annotator
+        from napari_uninuc.engine.classifying import ClassifyingAnnotator
+        from napari_uninuc.engine.describing import DESCRIPTION_VERSION
+        from napari_uninuc.io.classifiers import Teacher, read_classifier
+
+        teacher = Teacher(annotator.card.id, annotator.card.sha256, DESCRIPTION_VERSION)
+        taught = read_classifier(self.classifier).ready_for(teacher)
+        return ClassifyingAnnotator.around(annotator, taught)
 
 
 class _Choices(NamedTuple):
@@ -284,6 +303,7 @@ def _segment(wanted: Wanted, choices: _Choices, runner: "Runner") -> str:
                 wanted.folder,
                 settings=SegmentSettings(score_threshold=choices.score_threshold),
                 outputs=choices.outputs,
+                classifier=choices.source.classifier_sha256(),
                 keep_tiles=choices.keep_tiles,
                 overwrite=choices.overwrite,
                 runner=runner,

@@ -33,6 +33,7 @@ class Nucleus:
     status : who answers for it
     detected_box_yxyx : the detector's box, half-open px of the tile, kept so that a review
         can compare it with the mask; None where no detector was asked
+    class_said : a person has said the class; examples teach others, and nothing overrules them
 
     Raises
     ------
@@ -46,6 +47,7 @@ class Nucleus:
     predicted_iou: float
     status: Status
     detected_box_yxyx: tuple[float, float, float, float] | None = None
+    class_said: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.id <= MAX_ID:
@@ -73,6 +75,7 @@ class Nucleus:
             None if math.isnan(self.predicted_iou) else self.predicted_iou,
             self.status,
             self.detected_box_yxyx,
+            self.class_said,
         )
 
     @property

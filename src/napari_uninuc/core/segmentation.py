@@ -13,11 +13,15 @@ from napari_uninuc.core.geometry import label_boxes
 from napari_uninuc.core.instances import InstanceMask, paint_masks
 from napari_uninuc.errors import LabelsError
 
-__all__ = ["FOUND_COLUMNS", "TABLE_COLUMNS", "Segmentation"]
+__all__ = ["CLASS_PROBABILITY", "FOUND_COLUMNS", "TABLE_COLUMNS", "Segmentation"]
 
 TABLE_COLUMNS = ("id", "score", "class", "y0", "x0", "y1", "x1")
 FOUND_COLUMNS = ("found_y0", "found_x0", "found_y1", "found_x1")
 """Of the detector's box, half-open px, float64; a table has all of them or none."""
+
+CLASS_PROBABILITY = "class_probability"
+"""Column of classes that were derived from examples: how likely each is, in [0, 1]; NaN where a
+person or the model has said the class."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,8 +33,8 @@ class Segmentation:
     labels : (H, W) int32, 0 background
     table : one row a nucleus, ids ascending; columns `TABLE_COLUMNS`: id int64 as in `labels`,
         score float64 in [0, 1] (NaN where unknown), class str, tight half-open box int64 px.
-        It may have a column status (`core.nuclei.Status` as str, empty where unknown) and
-        others
+        It may have a column status (`core.nuclei.Status` as str, empty where unknown),
+        `CLASS_PROBABILITY` and others
     timings : seconds by step: encode, detect, masks; empty where nothing was run
     classes : names and colours of what a nucleus can be; None where nobody said
 

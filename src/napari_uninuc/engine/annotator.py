@@ -14,6 +14,7 @@ from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.prompts import Answer, Prompt
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.automatic import Steps, find_in_field, steps_in_field
+from napari_uninuc.engine.describing import DESCRIPTION_VERSION, describe_nuclei
 from napari_uninuc.engine.device import device_name
 from napari_uninuc.engine.features import pooled_features
 from napari_uninuc.engine.full_device import where_it_fits
@@ -210,6 +211,15 @@ class TorchAnnotator:
     def features(self, tile: Tile, masks: Sequence[InstanceMask]) -> npt.NDArray[np.float32]:
         """What the embedding holds under each mask; see `engine.protocol.Describer`."""
         return self._where_it_fits(lambda engine: pooled_features(engine, tile, masks))
+
+    def describe(self, tile: Tile, masks: Sequence[InstanceMask]) -> npt.NDArray[np.float32]:
+        """What nuclei look like, for telling classes apart; see `engine.protocol.Describer`."""
+        return self._where_it_fits(lambda engine: describe_nuclei(engine, tile, masks))
+
+    @property
+    def description(self) -> int:
+        """Version of what the columns of `describe` are."""
+        return DESCRIPTION_VERSION
 
     def memory_bytes(self) -> int:
         """Bytes of weights and cached embeddings."""

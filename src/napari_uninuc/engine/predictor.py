@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_uninuc.core.classifier import Taught
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.answering import Answers
+from napari_uninuc.engine.classifying import classified
 from napari_uninuc.engine.loading import load_engine, untrained_engine
 from napari_uninuc.engine.requests import OUTSIDE, PromptBatch
 from napari_uninuc.engine.sam_arrays import (
@@ -100,6 +103,11 @@ class Predictor:
     engine : goes to the CPU where its device runs out of memory
     notice : told of that; None makes it a Python warning
 
+    Attributes
+    ----------
+    taught : classes that `segment` tells apart; None leaves it to the model. See
+        `napari_uninuc.io.classifiers.read_classifier`
+
     Examples
     --------
     >>> from skimage import data
@@ -127,11 +135,13 @@ class Predictor:
         self._is_batch = False
         self._failure = ""
         self._encode_seconds = 0.0  # spent in set_image, and not yet told by segment
+        self.taught: Taught | None = None
 
     @property
     def card(self) -> ModelCard:
-        """What the model is, where it comes from and what it may be used for."""
-        return self.engine.card
+        """What the model is and what it may be used for; with the classes that were taught."""
+        card = self.engine.card
+        return card if self.taught is None else replace(card, classes=self.taught.palette.names)
 
     @property
     def device(self) -> torch.device:
@@ -503,9 +513,12 @@ class Predictor:
             )
         timings = {"encode": self._encode_seconds, "detect": 0.0, "masks": 0.0}
         self._encode_seconds = 0.0
-        return pictures[0].outlined(
+        found = pictures[0].outlined(
             score_threshold, min_area_um2, progress, timings, proposer=proposer, flips=flips
         )
+        if self.taught is None:
+            return found
+        return classified(self.engine, pictures[0].tile, found, self.taught)
 
     def _require_pictures(self) -> tuple[SetPicture, ...]:
         pictures = self._pictures

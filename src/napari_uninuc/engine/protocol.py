@@ -202,3 +202,22 @@ class Describer(Protocol):
         features : (N, C) float32; rows of one tile can be compared, those of two need not
         """
         ...
+
+    def describe(self, tile: Tile, masks: Sequence[InstanceMask]) -> npt.NDArray[np.float32]:
+        """What nuclei look like, for telling classes apart; encodes the fields it must.
+
+        Parameters
+        ----------
+        masks : all nuclei of the tile, for neighbours count; px of it, with a pixel inside each
+
+        Returns
+        -------
+        rows : (N, D) float32; rows of different tiles can be compared where the weights and
+            `description` are the same
+        """
+        ...
+
+    @property
+    def description(self) -> int:
+        """Version of what the columns of `describe` are."""
+        ...

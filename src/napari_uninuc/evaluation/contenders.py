@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari_uninuc.errors import RecipeError
 from napari_uninuc.evaluation.baselines import BoxEllipse, OtsuWatershed
 from napari_uninuc.evaluation.recipe import EvaluationRecipe
+from napari_uninuc.io.classifiers import Teacher, read_classifier
 
 if TYPE_CHECKING:
     from napari_uninuc.network.cost import Cost
@@ -33,11 +34,18 @@ def predictor_of(recipe: EvaluationRecipe) -> Any:
         predictor = load_predictor(recipe.model, device=recipe.device)
         if recipe.decoding is not None:
             predictor.engine.decoding = recipe.decoding
+        if recipe.classifier is not None:
+            from napari_uninuc.engine.describing import DESCRIPTION_VERSION
+
+            teacher = Teacher(predictor.card.id, predictor.card.sha256, DESCRIPTION_VERSION)
+            predictor.taught = read_classifier(recipe.classifier).ready_for(teacher)
         return predictor
     baseline = BASELINES[recipe.model]
-    if (recipe.proposer, recipe.flips, recipe.decoding) != (None, None, None) or recipe.validation:
+    choices = (recipe.proposer, recipe.flips, recipe.decoding, recipe.classifier)
+    if choices != (None,) * len(choices) or recipe.validation:
         raise RecipeError(
-            f"proposer, flips, decoding, validation: {recipe.model} has no such choice; remove them"
+            f"proposer, flips, decoding, classifier, validation: {recipe.model} has none of them; "
+            "remove them"
         )
     kinds = () if recipe.interactive is None else recipe.interactive.kinds
     if recipe.automatic and not hasattr(baseline, "segment"):

@@ -68,6 +68,7 @@ class EvaluationRecipe(BaseModel):
     automatic : segment and score; data sets not labelled exhaustively are passed over
     proposer : where automatic prompts come from: "detector", "peaks" or "both"; None takes the
         card's. Baselines have no choice
+    classifier : file of classes taught by examples; automatic nuclei are given them
     flips : see each field in a mirror too and average both; None takes the card's
     decoding : "local" masks from a window around the prompt, "whole" from all of a field, which
         takes forty times as long; None takes the card's
@@ -85,6 +86,7 @@ class EvaluationRecipe(BaseModel):
     datasets: Annotated[tuple[DatasetSpec, ...], Field(min_length=1)]
     automatic: bool = True
     proposer: ProposerName | None = None
+    classifier: Path | None = None
     flips: bool | None = None
     decoding: DecodingName | None = None
     validation: tuple[DatasetSpec, ...] = ()

@@ -19,6 +19,7 @@ from napari_uninuc.gui.work.asking import Asker
 from napari_uninuc.gui.work.disputes import Disputes
 from napari_uninuc.gui.work.jobs import Worker
 from napari_uninuc.gui.work.reviewing import Reviewing
+from napari_uninuc.gui.work.teaching import Teaching
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.session.settling import Settling
 
@@ -43,7 +44,7 @@ class Desk:
 
     Attributes
     ----------
-    session, placement, bridge, tools, reviewing : its parts
+    session, placement, bridge, tools, reviewing, teaching : its parts
     disputes : leads through what two readers disagree about; None where it is not about that
     """
 
@@ -77,6 +78,7 @@ class Desk:
             self.disputes = Disputes(settling, self.reviewing, outlines)
         self._actions = Actions(session, self.tools, on_problem=on_problem)
         self._asker = Asker(worker, session, annotator, on_problem=on_problem)
+        self.teaching = Teaching(worker, session, annotator, on_problem=on_problem)
         self._keyboard: Keyboard | None = None
         self.tools.changed.connect(self._on_tools)
 
@@ -89,6 +91,7 @@ class Desk:
             "accept": self.reviewing.accept,
             "next": self.reviewing.go_next,
             "previous": self.reviewing.go_previous,
+            "ask": self._ask,
             "brush": partial(self.take_brush, "paint"),
             "erase": partial(self.take_brush, "erase"),
             "hide": partial(setattr, self.bridge, "blanked", True),
@@ -96,6 +99,10 @@ class Desk:
             **({} if self.disputes is None else self.disputes.handlers()),
             **self._more,
         }
+
+    def _ask(self) -> None:
+        """Go to the nucleus whose class would teach most."""
+        self.reviewing.go_to(self.teaching.next())
 
     def activate(self) -> None:
         """Make this the picture worked at: nuclei are shown, the tool is armed, the keys are on."""
@@ -191,6 +198,7 @@ class Desk:
         if nuclei is not None:
             nuclei.visible = seen
         self.tools.changed.disconnect(self._on_tools, missing_ok=True)
+        self.teaching.close()
         self.tools.close()
         if self.disputes is not None:
             self.disputes.close()

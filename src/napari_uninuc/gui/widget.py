@@ -19,7 +19,9 @@ from napari_uninuc.gui.panels import (
     ResultPanel,
     ReviewPanel,
     SavePanel,
+    StainPanel,
     StateLine,
+    TeachingPanel,
     ToolsPanel,
     WorklistPanel,
 )
@@ -79,15 +81,24 @@ class CorrectNucleiWidget(QWidget):
         self.outline = OutlinePanel(self.workbench)
         self.tools = ToolsPanel(self.workbench, self.slides)
         self.classes = ClassesPanel()
+        self.teaching = TeachingPanel()
         self.review = ReviewPanel()
         self.compare = ComparePanel(self.workbench)
+        self.stain = StainPanel(self.workbench)
         self.save = SavePanel(self.workbench)
         self.model = ModelPanel(self.workbench)
         self.pages = Pages(
             {
                 _PICTURE: [self.picture, self.folder, self.regions, self.result, self.model],
-                _CORRECT: [self.earlier, self.outline, self.tools, self.classes, self.review],
-                _RESULTS: [self.save, self.compare],
+                _CORRECT: [
+                    self.earlier,
+                    self.outline,
+                    self.tools,
+                    self.classes,
+                    self.teaching,
+                    self.review,
+                ],
+                _RESULTS: [self.stain, self.save, self.compare],
             }
         )
         self.state = StateLine(self.workbench)

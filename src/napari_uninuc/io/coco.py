@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from napari_uninuc.core.segmentation import FOUND_COLUMNS, Segmentation
+from napari_uninuc.core.segmentation import CLASS_PROBABILITY, FOUND_COLUMNS, Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.io.colours import rgb_by_class
 from napari_uninuc.io.rle import packed_runs, runs_of
@@ -84,11 +84,14 @@ def _annotations(
     numbers = {each["name"]: each["id"] for each in categories}
     table = segmentation.table
     statuses = table["status"] if "status" in table.columns else [""] * len(table)
-    columns = zip(table["class"], table["score"], statuses, strict=True)
+    likely = table.get(CLASS_PROBABILITY, [math.nan] * len(table))
+    columns = zip(table["class"], table["score"], likely, statuses, strict=True)
     rows = dict(zip(table["id"].tolist(), columns, strict=True))
     found_xy = _found_boxes(table)
     for id_, annotation in _shapes(segmentation):
-        name, score, status = rows[id_]
+        name, score, sure, status = rows[id_]
+        attributes = {"status": str(status)} if status else {}
+        derived = {CLASS_PROBABILITY: float(sure)} if math.isfinite(sure) else {}
         yield {
             "id": id_,
             "image_id": _IMAGE_ID,
@@ -96,7 +99,7 @@ def _annotations(
             "iscrowd": 0,
             **annotation,
             **({"score": float(score)} if math.isfinite(score) else {}),
-            **({"attributes": {"status": str(status)}} if status else {}),
+            **({"attributes": attributes | derived} if attributes or derived else {}),
             **({"detector_bbox": found_xy[id_]} if id_ in found_xy else {}),
         }
 

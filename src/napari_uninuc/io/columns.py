@@ -31,7 +31,7 @@ ROW = np.dtype(
         ("score", "<f8"),
         ("iou", "<f8"),
         ("status", "u1"),  # place in _STATUSES + 1; 0 where there is no such nucleus
-        ("boxed", "u1"),
+        ("boxed", "u1"),  # 1 with a box, plus 2 where a person has said the class
         ("box_yxyx", "<f8", (4,)),
     ]
 )
@@ -75,7 +75,8 @@ def _cells(id_: int, row: Nucleus | None) -> tuple[Any, ...]:
         return id_, 0, 0.0, 0.0, 0, 0, _NO_BOX
     box = row.detected_box_yxyx
     code = _CODES[row.status]
-    return id_, row.class_id, row.score, row.predicted_iou, code, box is not None, box or _NO_BOX
+    flags = (box is not None) + 2 * row.class_said
+    return id_, row.class_id, row.score, row.predicted_iou, code, flags, box or _NO_BOX
 
 
 def rows_of(table: npt.NDArray[Any]) -> dict[int, Nucleus | None]:
@@ -97,11 +98,12 @@ def rows_of(table: npt.NDArray[Any]) -> dict[int, Nucleus | None]:
 
 
 def _row(cells: tuple[Any, ...]) -> Nucleus | None:
-    id_, class_id, score, iou, code, boxed, box = cells
+    id_, class_id, score, iou, code, flags, box = cells
     if not code:
         return None
-    box_yxyx = tuple(float(side) for side in box) if boxed else None
-    return Nucleus(id_, class_id, score, iou, _STATUSES[code - 1], box_yxyx)  # type: ignore[arg-type]
+    box_yxyx = tuple(float(side) for side in box) if flags & 1 else None
+    status, said = _STATUSES[code - 1], bool(flags & 2)
+    return Nucleus(id_, class_id, score, iou, status, box_yxyx, said)  # type: ignore[arg-type]
 
 
 def table_of_masks(masks: Mapping[int, InstanceMask]) -> npt.NDArray[Any]:

@@ -19,7 +19,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import numpy as np
 import pandas as pd
 
-from napari_uninuc.core.segmentation import FOUND_COLUMNS, Segmentation
+from napari_uninuc.core.segmentation import CLASS_PROBABILITY, FOUND_COLUMNS, Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.io.colours import GREY, rgb_by_class
 from napari_uninuc.io.outlines import NucleusOutline, trace_nuclei
@@ -40,6 +40,7 @@ __all__ = [
 
 HEADER = "uninuc"
 ID, SCORE, STATUS = "UniNuc: id", "UniNuc: score", "UniNuc: status"
+PROBABILITY = "UniNuc: class probability"
 AREA, AREA_UM2 = "UniNuc: area px^2", "UniNuc: area µm^2"
 
 _COMPRESSION = 6
@@ -215,17 +216,19 @@ class _Features:
     def features(self) -> Iterator[dict[str, Any]]:
         table = self._segmentation.table
         statuses = table["status"] if "status" in table.columns else [""] * len(table)
-        columns = zip(table["class"], table["score"], statuses, strict=True)
+        likely = table.get(CLASS_PROBABILITY, [math.nan] * len(table))
+        columns = zip(table["class"], table["score"], likely, statuses, strict=True)
         rows = dict(zip(table["id"].tolist(), columns, strict=True))
         found = _found_boxes(table, self._origin_yx)
         for outline in trace_nuclei(self._segmentation, self._origin_yx):
-            name, score, status = rows[outline.id]
-            made = self._feature(outline, str(name), float(score), str(status))
+            name, score, sure, status = rows[outline.id]
+            said = {SCORE: float(score), PROBABILITY: float(sure)}
+            made = self._feature(outline, str(name), said, str(status))
             made["properties"]["measurements"] |= found.get(outline.id, {})
             yield made
 
     def _feature(
-        self, outline: NucleusOutline, name: str, score: float, status: str
+        self, outline: NucleusOutline, name: str, said: dict[str, float], status: str
     ) -> dict[str, Any]:
         polygons = outline.polygons_xy
         single = len(polygons) == 1
@@ -239,15 +242,15 @@ class _Features:
             "properties": {
                 "objectType": self._objects,
                 "classification": {"name": name, "color": self._colours.get(name, GREY)},
-                "measurements": self._measurements(outline, score),
+                "measurements": self._measurements(outline, said),
                 "metadata": {ID: str(outline.id)} | ({STATUS: status} if status else {}),
             },
         }
 
-    def _measurements(self, outline: NucleusOutline, score: float) -> dict[str, float]:
+    def _measurements(self, outline: NucleusOutline, said: dict[str, float]) -> dict[str, float]:
         known = {ID: outline.id, AREA: outline.area_px}
         scaled = {} if self._mpp is None else {AREA_UM2: outline.area_px * self._mpp * self._mpp}
-        return known | scaled | ({SCORE: score} if math.isfinite(score) else {})
+        return known | scaled | {n: value for n, value in said.items() if math.isfinite(value)}
 
 
 def _found_boxes(table: pd.DataFrame, origin_yx: tuple[int, int]) -> dict[int, dict[str, float]]:

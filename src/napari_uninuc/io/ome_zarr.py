@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
-from napari_uninuc.core.segmentation import Segmentation
+from napari_uninuc.core.segmentation import CLASS_PROBABILITY, Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.colours import GREY, rgb_by_class
@@ -204,12 +204,14 @@ def multiscales(
 def _properties(segmentation: Segmentation) -> list[dict[str, Any]]:
     table = segmentation.table
     statuses = table["status"] if "status" in table.columns else [""] * len(table)
+    likely = table.get(CLASS_PROBABILITY, [math.nan] * len(table))
     return [
         {"label-value": int(label), "class": str(name)}
         | ({"score": round(float(score), 6)} if math.isfinite(score) else {})
         | ({"status": str(status)} if status else {})
-        for label, name, score, status in zip(
-            table["id"], table["class"], table["score"], statuses, strict=True
+        | ({CLASS_PROBABILITY: round(float(sure), 6)} if math.isfinite(sure) else {})
+        for label, name, score, sure, status in zip(
+            table["id"], table["class"], table["score"], likely, statuses, strict=True
         )
     ]
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import ndimage
 
-from napari_uninuc.core.segmentation import FOUND_COLUMNS, Segmentation
+from napari_uninuc.core.segmentation import CLASS_PROBABILITY, FOUND_COLUMNS, Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.outlines import Canvas, pack_nuclei
@@ -57,7 +57,8 @@ def measure_nuclei(
         centroid_y_um, centroid_x_um, area_px, area_um2, perimeter_px, perimeter_um, solidity,
         eccentricity, y0, x0, y1, x1, and the detector's box where there is one, `FOUND_COLUMNS`
         The centre of the first pixel is (0, 0); boxes are half-open, px. Solidity is the area
-        by that of the convex hull of the pixels' corners, in (0, 1]. With a tile also mean_red,
+        by that of the convex hull of the pixels' corners, in (0, 1]. Where classes were derived
+        also class_probability, empty where a person has said the class. With a tile also mean_red,
         mean_green, mean_blue in 0..255 and mean_haematoxylin_od, mean_eosin_od, mean_dab_od:
         decadic optical density along the stain vectors of Ruifrok and Johnston (2001) as in
         ``skimage.color``, never below 0; eosin and DAB are told apart by colour alone.
@@ -100,9 +101,10 @@ def measure_nuclei(
     }
     colours = {} if tile is None else {name: shapes[name].to_numpy() for name in _COLOURS}
     on_slide = {} if tile is None or tile.place is None else _on_slide(y, x, scale, tile)
+    derived = {CLASS_PROBABILITY: source[CLASS_PROBABILITY]} if CLASS_PROBABILITY in source else {}
     present = [name for name in FOUND_COLUMNS if name in source.columns]
     boxes = {name: source[name] for name in ("y0", "x0", "y1", "x1", *present)}
-    return pd.DataFrame({**measured, **on_slide, **colours, **boxes})
+    return pd.DataFrame({**measured, **derived, **on_slide, **colours, **boxes})
 
 
 def _on_slide(

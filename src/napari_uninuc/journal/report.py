@@ -28,7 +28,9 @@ def report_suffix(path: Path) -> str:
     return suffix
 
 
-def write_report(folder: Path, heading: SessionHeading, tile: Tile, path: Path) -> Story:
+def write_report(
+    folder: Path, heading: SessionHeading, tile: Tile, path: Path, stain: Rows = ()
+) -> Story:
     """Write what happened in a session, with pictures inside, whole or not at all.
 
     Parameters
@@ -36,6 +38,7 @@ def write_report(folder: Path, heading: SessionHeading, tile: Tile, path: Path) 
     folder, heading : of the session, plain files only
     tile : its picture
     path : ends in one of `REPORT_SUFFIXES`
+    stain : what is said of its immunohistochemistry, as rows of name and value
 
     Returns
     -------
@@ -50,7 +53,7 @@ def write_report(folder: Path, heading: SessionHeading, tile: Tile, path: Path) 
     """
     render = REPORT_SUFFIXES[report_suffix(path)]
     story = tell_story(folder, heading, tile)
-    text = render(story)
+    text = render(story, stain)
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
     return story
@@ -101,10 +104,11 @@ def _runs(story: Story) -> Rows:
     ]
 
 
-def _tables(story: Story) -> Iterable[tuple[str, Sequence[str], Rows]]:
+def _tables(story: Story, stain: Rows) -> Iterable[tuple[str, Sequence[str], Rows]]:
     counted = [[name, status, str(n)] for name, status, n in story.counts]
     kinds = [[kind, by, str(n)] for kind, by, n in story.kinds]
     hours = [[hour, str(n)] for hour, n in story.hours]
+    yield "Immunohistochemistry (DAB)", ("Nuclei", "Score"), stain
     yield "Nuclei by class and status", ("Class", "Status", "Nuclei"), counted
     yield "Automatic runs", ("When (UTC)", "Model", "Weights (sha256)", "Settings"), _runs(story)
     yield "Changes by kind", ("Kind", "By", "Changes"), kinds
@@ -123,9 +127,9 @@ def _omitted(story: Story) -> str:
 # -- HTML -------------------------------------------------------------------------------------
 
 
-def _as_html(story: Story) -> str:
+def _as_html(story: Story, stain: Rows) -> str:
     parts = [html_table((), _facts(story))]
-    for name, columns, rows in _tables(story):
+    for name, columns, rows in _tables(story, stain):
         if rows:
             parts += [f"<h2>{name}</h2>", html_table(columns, rows)]
     if story.shown:
@@ -149,9 +153,9 @@ def _html_change(change: Change) -> str:
 # -- Markdown ---------------------------------------------------------------------------------
 
 
-def _as_markdown(story: Story) -> str:
+def _as_markdown(story: Story, stain: Rows) -> str:
     parts = [f"# {_plain(_title(story))}", _markdown_table(("", ""), _facts(story))]
-    for name, columns, rows in _tables(story):
+    for name, columns, rows in _tables(story, stain):
         if rows:
             parts += [f"## {name}", _markdown_table(columns, rows)]
     if story.shown:
@@ -180,5 +184,5 @@ def _plain(text: str) -> str:
     return "".join(f"\\{sign}" if sign in "\\`*_[]|#!" else sign for sign in escaped)
 
 
-REPORT_SUFFIXES: dict[str, Callable[[Story], str]] = {".html": _as_html, ".md": _as_markdown}
+REPORT_SUFFIXES: dict[str, Callable[[Story, Rows], str]] = {".html": _as_html, ".md": _as_markdown}
 """How each ending is written."""

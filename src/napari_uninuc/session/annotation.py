@@ -1,5 +1,6 @@
 """One picture being annotated: nuclei, what was done to them, and the nucleus in hand."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -12,9 +13,9 @@ from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.edits import Edit
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.labels import LabelMap
-from napari_uninuc.core.nuclei import Status
+from napari_uninuc.core.nuclei import Nucleus, Status
 from napari_uninuc.core.review import ReviewQueue
-from napari_uninuc.core.segmentation import FOUND_COLUMNS, Segmentation
+from napari_uninuc.core.segmentation import CLASS_PROBABILITY, FOUND_COLUMNS, Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import LabelsError
 from napari_uninuc.session.adopting import Adoption, make_adoption
@@ -82,6 +83,7 @@ class AnnotationSession:
 
     selection_changed = Signal(frozenset)
     classes_changed = Signal(ClassPalette)
+    derived_changed = Signal()
 
     def __init__(self, tile: Tile, classes: ClassPalette, labels: LabelMap | None = None) -> None:
         self.tile = tile
@@ -91,6 +93,7 @@ class AnnotationSession:
         self.queue = ReviewQueue(self.labels)
         self.candidates: dict[int, InstanceMask] = {}
         self.current_class = 0
+        self._derived: Mapping[int, tuple[int, float]] = {}
         self._selection: frozenset[int] = frozenset()
         self._accepted: set[int] = set()
         self.labels.changed.connect(self._follow)
@@ -107,6 +110,27 @@ class AnnotationSession:
     @classes.setter
     def classes(self, palette: ClassPalette) -> None:
         self.steps.classes = palette
+
+    @property
+    def derived(self) -> Mapping[int, tuple[int, float]]:
+        """Classes found by examples: id -> class id and its probability; empty where none are.
+
+        They lie over the classes in the rows, which stay as they are, and never over one that a
+        person has said: undo knows nothing of them, and without them everything is as before.
+        """
+        return self._derived
+
+    @derived.setter
+    def derived(self, found: Mapping[int, tuple[int, float]]) -> None:
+        if found or self._derived:
+            self._derived = found
+            self.derived_changed.emit()
+
+    def class_of(self, row: Nucleus) -> tuple[int, float]:
+        """Class id of a nucleus, and its probability: NaN where it is not derived."""
+        if row.class_said or row.id not in self._derived:
+            return row.class_id, math.nan
+        return self._derived[row.id]
 
     @property
     def selection(self) -> frozenset[int]:
@@ -126,19 +150,24 @@ class AnnotationSession:
         found: dict[int, int] = {}
         for nucleus in self.labels.nuclei.values():
             if nucleus.visible:
-                found[nucleus.class_id] = found.get(nucleus.class_id, 0) + 1
+                class_id, _ = self.class_of(nucleus)
+                found[class_id] = found.get(class_id, 0) + 1
         return found
 
     def segmentation(self) -> Segmentation:
         """Freeze what is visible now, for files: labels, classes, a table with class and status.
 
-        Where the detector found any, also with its boxes, `FOUND_COLUMNS`.
+        Where the detector found any, also with its boxes, `FOUND_COLUMNS`; where classes are
+        derived, with `CLASS_PROBABILITY`.
         """
         bare = Segmentation.from_labels(self.labels.pixels.copy())
         rows = [self.labels.nuclei[int(id_)] for id_ in bare.table["id"]]
         table = bare.table.copy()
         table["score"] = np.array([row.score for row in rows], dtype=np.float64)
-        table["class"] = pd.Series([self.classes.name_of(r.class_id) for r in rows], dtype=str)
+        said = [self.class_of(row) for row in rows]
+        table["class"] = pd.Series([self.classes.name_of(each) for each, _ in said], dtype=str)
+        if self._derived:
+            table[CLASS_PROBABILITY] = np.array([sure for _, sure in said], dtype=np.float64)
         table["status"] = pd.Series([str(row.status) for row in rows], dtype=str)
         if any(row.detected_box_yxyx is not None for row in rows):
             nowhere = (np.nan,) * len(FOUND_COLUMNS)
@@ -338,6 +367,7 @@ class AnnotationSession:
             self.steps.do_classes(palette, verbs.reclass(self.labels, became or {}, verb))
 
     def _on_classes(self, palette: ClassPalette) -> None:
+        self.derived = {}  # their class ids may be other classes now
         self.current_class = min(self.current_class, len(palette) - 1)
         self.classes_changed.emit(palette)
 

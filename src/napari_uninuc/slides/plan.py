@@ -52,6 +52,7 @@ class SlidePlan:
     tiles : indices of the fields that hold tissue, ascending
     origin_yx : where the slide's first pixel lies in the scanner's own frame, px of full
         resolution; all positions are counted from that pixel
+    classifier : sha256 of what tells classes apart; empty where the model does
     """
 
     slide: str
@@ -71,6 +72,7 @@ class SlidePlan:
     fields: tuple[Field, ...]
     tiles: tuple[int, ...]
     origin_yx: tuple[int, int] = (0, 0)
+    classifier: str = ""
 
     @property
     def level_mpp(self) -> float:
@@ -94,6 +96,8 @@ class SlidePlan:
         del values[ORIGIN]
         if any(self.origin_yx):  # a run of a slide that fills its frame is what it always was
             values[ORIGIN] = list(self.origin_yx)
+        if not self.classifier:
+            del values["classifier"]
         return values
 
 
@@ -104,7 +108,11 @@ def origin_of(settings: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def plan_slide(
-    slide: Slide, tissue: Tissue, annotator: Annotator, settings: SegmentSettings | None = None
+    slide: Slide,
+    tissue: Tissue,
+    annotator: Annotator,
+    settings: SegmentSettings | None = None,
+    classifier: str = "",
 ) -> SlidePlan:
     """Choose the level and the tiles, as the model would for one picture of the whole level.
 
@@ -139,6 +147,7 @@ def plan_slide(
         fields=fields,
         tiles=tuple(field.index for field in tiles),
         origin_yx=slide.origin_yx,
+        classifier=classifier,
     )
 
 

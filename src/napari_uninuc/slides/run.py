@@ -44,6 +44,7 @@ def segment_slide(
     *,
     settings: SegmentSettings | None = None,
     outputs: Collection[str] = tuple(OUTPUTS),
+    classifier: str = "",
     keep_tiles: bool = False,
     overwrite: bool = False,
     runner: Runner = run_here,
@@ -61,6 +62,7 @@ def segment_slide(
     folder : made if missing; belongs to this slide, model and settings alone
     settings : None takes the model's and ours
     outputs : names of `OUTPUTS`
+    classifier : sha256 of what tells the annotator's classes apart; empty where the model does
     keep_tiles : leave the files of single tiles, from which other outputs can be made later
     overwrite : make outputs anew from kept tiles though regions were merged back into them since;
         those corrections are lost
@@ -104,7 +106,7 @@ def segment_slide(
         began = perf_counter()
         tissue = find_tissue(slide)
         annotator = held_annotator(load)
-        plan = plan_slide(slide, tissue, annotator, settings)
+        plan = plan_slide(slide, tissue, annotator, settings, classifier)
         state = RunFolder(folder, plan)
         if is_merging(folder):
             carry_on(open_result(folder))

@@ -17,6 +17,7 @@ from napari_uninuc.core.geometry import Field, label_boxes, plan_fields
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.outline import common_part, keep_meant, tight_crop
 from napari_uninuc.core.prompts import Answer, MaskLogits, Prompt
+from napari_uninuc.core.shapes import Places, measure_shapes
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.owners import field_of, owned_by, place_of
 from napari_uninuc.engine.protocol import FoundNucleus
@@ -173,6 +174,17 @@ class FakeAnnotator:
             colour = tile.rgb[y0:y1, x0:x1][inside].mean(axis=0)
             rows.append([*colour, math.sqrt(mask.area)])
         return np.array(rows, np.float32).reshape(len(masks), 4)
+
+    def describe(self, tile: Tile, masks: Sequence[InstanceMask]) -> npt.NDArray[np.float32]:
+        """What `measure_shapes` measures, and nothing else."""
+        inside = Places.inside(masks, tile.shape)
+        around = Places.around(masks, tile.shape, 5)
+        return measure_shapes(tile.rgb, inside, around, tile.mpp or 0.25)
+
+    @property
+    def description(self) -> int:
+        """Version of `describe`."""
+        return 1
 
     def memory_bytes(self) -> int:
         """Bytes of the blobs found so far."""

@@ -112,17 +112,22 @@ def delete(labels: LabelMap, ids: Iterable[int]) -> Edit | None:
 def set_class(labels: LabelMap, ids: Iterable[int], class_id: int) -> Edit | None:
     """Name nuclei. Automatic ones become EDITED, so that no filter takes a person's word back.
 
+    A nucleus that has the class already is changed too: now a person has said it.
+
     Raises
     ------
     LabelsError
         An id that does not exist or is hidden, or a class below 0.
     """
     before = {id_: visible_row(labels, id_) for id_ in unique_ids(ids)}
-    renamed = {id_: row for id_, row in before.items() if row.class_id != class_id}
+    renamed = {
+        id_: row for id_, row in before.items() if row.class_id != class_id or not row.class_said
+    }
     after: dict[int, Nucleus | None] = {
         id_: replace(
             row,
             class_id=class_id,
+            class_said=True,
             status=Status.EDITED if row.status is Status.AUTOMATIC else row.status,
         )
         for id_, row in renamed.items()

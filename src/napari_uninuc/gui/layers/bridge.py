@@ -94,6 +94,7 @@ class LayerBridge:
     def _connect(self, image: Layer) -> None:
         self._session.labels.changed.connect(self._on_edit)
         self._session.classes_changed.connect(self._on_classes)
+        self._session.derived_changed.connect(self._on_derived)
         for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
             event.connect(self._place_overlay)  # the unit of the world may be another now
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -107,6 +108,7 @@ class LayerBridge:
         """Let go of session, viewer and layers; the nuclei layer stays unless told otherwise."""
         self._session.labels.changed.disconnect(self._on_edit, missing_ok=True)
         self._session.classes_changed.disconnect(self._on_classes, missing_ok=True)
+        self._session.derived_changed.disconnect(self._on_derived, missing_ok=True)
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
         for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
             event.disconnect(self._place_overlay)
@@ -279,6 +281,11 @@ class LayerBridge:
             self._recolour_all()
         self._features.touch(())
         self._publish_classes()
+
+    def _on_derived(self) -> None:
+        self._colours.take_derived(self._session.derived)
+        self._recolour_all()
+        self._features.touch(())
 
     def _publish_classes(self) -> None:
         """Leave names and colours with the layer, so that napari's own saving keeps them."""

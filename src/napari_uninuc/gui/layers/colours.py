@@ -7,6 +7,7 @@ id has.
 """
 
 import math
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -202,6 +203,7 @@ class NucleusColours:
     def __init__(self, labels: LabelMap, palette: ClassPalette):
         self._labels = labels
         self._by = ColourBy.CLASS
+        self._derived: Mapping[int, tuple[int, float]] = {}
         self.colormap = _make_colormap(palette)
         self._packed = self.colormap.packed()
         self.by = ColourBy.CLASS
@@ -216,8 +218,18 @@ class NucleusColours:
         self._by = by
         rows = self._labels.nuclei
         ids = np.fromiter(rows, np.int64, len(rows))
-        slots = np.fromiter((_slot(row, by) for row in rows.values()), np.uint8, len(rows))
+        slots = np.fromiter(map(self._slot, rows.values()), np.uint8, len(rows))
         self.colormap.set_slots(ids, slots)
+
+    def take_derived(self, derived: Mapping[int, tuple[int, float]]) -> None:
+        """Take classes that lie over those in the rows, see `AnnotationSession.derived`."""
+        self._derived = derived
+        self.by = self._by
+
+    def _slot(self, row: Nucleus) -> int:
+        if self._by is ColourBy.CLASS and not row.class_said and row.id in self._derived:
+            return 1 + self._derived[row.id][0] % _CLASSES
+        return _slot(row, self._by)
 
     def packed(self, id_: int) -> int:
         """The colour of a nucleus as one number, see `stroke_visual.vertices`."""
@@ -250,14 +262,12 @@ class NucleusColours:
         rows = {id_: row for id_, row in edit.rows_after.items() if row is not None}
         if len(rows) > _FEW:
             ids = np.fromiter(rows, np.int64, len(rows))
-            slots = np.fromiter((_slot(row, self._by) for row in rows.values()), np.uint8)
+            slots = np.fromiter(map(self._slot, rows.values()), np.uint8)
             changed = ids[self.colormap.slots_of(ids) != slots].tolist()
             self.colormap.set_slots(ids, slots)
         else:
             changed = [
-                id_
-                for id_, row in rows.items()
-                if self.colormap.set_slot(id_, _slot(row, self._by))
+                id_ for id_, row in rows.items() if self.colormap.set_slot(id_, self._slot(row))
             ]
         return [id_ for id_ in changed if rows[id_].visible and _was_visible(edit, id_)]
 

@@ -7,7 +7,7 @@ import pandas as pd
 from qtpy.QtCore import QTimer
 
 from napari_uninuc.core.nuclei import Nucleus
-from napari_uninuc.core.segmentation import FOUND_COLUMNS
+from napari_uninuc.core.segmentation import CLASS_PROBABILITY, FOUND_COLUMNS
 from napari_uninuc.session import AnnotationSession
 
 __all__ = ["FeatureTable"]
@@ -56,13 +56,17 @@ class FeatureTable:
         ids = sorted(self._rows)
         rows = [self._rows[id_][0] for id_ in ids]
         names = self._session.classes
+        classes = [self._session.class_of(row) for row in rows]
+        sure = np.array([likely for _, likely in classes], dtype=np.float64)
+        derived = {CLASS_PROBABILITY: sure} if self._session.derived else {}
         nowhere = (np.nan,) * len(FOUND_COLUMNS)
         boxes = np.array([row.detected_box_yxyx or nowhere for row in rows], dtype=np.float64)
         found = dict(zip(FOUND_COLUMNS, boxes.reshape(-1, len(nowhere)).T, strict=True))
         return pd.DataFrame(
             {
                 "index": np.array(ids, dtype=np.int64),
-                "class": pd.Series([names.name_of(row.class_id) for row in rows], dtype=object),
+                "class": pd.Series([names.name_of(each) for each, _ in classes], dtype=object),
+                **derived,
                 "status": pd.Series([str(row.status) for row in rows], dtype=object),
                 "score": np.array([row.score for row in rows], dtype=np.float64),
                 "area": np.array([self._rows[id_][1] for id_ in ids], dtype=np.int64),

@@ -11,7 +11,9 @@ from napari_uninuc.gui.panels.regions import RegionsPanel
 from napari_uninuc.gui.panels.result import ResultPanel
 from napari_uninuc.gui.panels.review import ReviewPanel
 from napari_uninuc.gui.panels.save import SavePanel
+from napari_uninuc.gui.panels.stain import StainPanel
 from napari_uninuc.gui.panels.state_line import StateLine
+from napari_uninuc.gui.panels.teaching import TeachingPanel
 from napari_uninuc.gui.panels.tools import ToolsPanel
 from napari_uninuc.gui.panels.worklist import WorklistPanel
 
@@ -27,7 +29,9 @@ __all__ = [
     "ResultPanel",
     "ReviewPanel",
     "SavePanel",
+    "StainPanel",
     "StateLine",
+    "TeachingPanel",
     "ToolsPanel",
     "WorklistPanel",
 ]

@@ -144,6 +144,12 @@ KEYS: tuple[Key, ...] = (
         "select all of a points or shapes layer",
     ),
     Key("next", ("N",), "Next", "Go to the next nucleus that needs a look.", repeats=True),
+    Key(
+        "ask",
+        ("J",),
+        "Ask",
+        "Go to the nucleus whose class would teach most; then press the digit of its class.",
+    ),
     Key("previous", ("Shift+N",), "Previous", "Go back to the nucleus before.", repeats=True),
     Key(
         "take_first",

@@ -47,6 +47,10 @@ class Reviewing:
         """Go back to the one before; None where there is none."""
         return self._go(self._walk.previous)
 
+    def go_to(self, id_: int | None) -> int | None:
+        """Go to a nucleus out of turn; None goes nowhere."""
+        return self._go(lambda: id_)
+
     def accept(self) -> int | None:
         """Mark as reviewed what is in hand or selected, else where the review stands; go on."""
         in_hand = self._session.hand.draft

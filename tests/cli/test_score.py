@@ -1,0 +1,61 @@
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from napari_uninuc.cli.app import run
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    brown = folder / "brown.png"
+    Image.fromarray(data.immunohistochemistry()[128:384, 128:384]).save(brown)
+    blank = folder / "blank.png"
+    Image.fromarray(np.full((128, 128, 3), (240, 240, 238), np.uint8)).save(blank)
+    grey = folder / "grey.png"
+    Image.fromarray(np.full((128, 128), 120, np.uint8)).save(grey)
+    return folder
+
+
+def rows_of(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_row_a_picture_and_an_empty_index_where_no_nucleus_is(pictures, tmp_path, capsys):
+    target = tmp_path / "scores.csv"
+    names = [str(pictures / f"{name}.png") for name in ("brown", "blank")]
+    assert run(["score", *names, "--output", str(target), "--mpp", "0.25", "--device", "cpu"]) == 0
+    brown, blank = rows_of(target)
+    assert list(brown)[:6] == [
+        "picture", "nuclei", "positive", "index", "index_low", "index_high",
+    ]  # fmt: skip
+    assert int(brown["nuclei"]) > 10
+    assert float(brown["index"]) == pytest.approx(
+        100 * int(brown["positive"]) / int(brown["nuclei"]), rel=1e-4
+    )
+    assert float(brown["area_mm2"]) == pytest.approx(0.004096)
+    assert (blank["nuclei"], blank["index"], blank["h_score"]) == ("0", "", "")
+    said = capsys.readouterr()
+    assert "undefined" in said.out
+    assert "hardly any DAB" in said.err
+
+
+def test_a_grey_picture_is_refused_in_one_line(pictures, tmp_path, capsys):
+    target = tmp_path / "scores.csv"
+    assert run(["score", str(pictures / "grey.png"), "--output", str(target)]) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert "grey" in said[0]
+    assert not target.exists()
+
+
+def test_a_class_nobody_knows_and_another_ending_are_refused(pictures, tmp_path, capsys):
+    brown = str(pictures / "brown.png")
+    assert run(["score", brown, "--output", str(tmp_path / "a.csv"), "--class", "tumour"]) == 2
+    assert run(["score", brown, "--output", str(tmp_path / "a.xlsx")]) == 2
+    assert "tumour" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
