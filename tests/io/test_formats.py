@@ -1,13 +1,17 @@
 import gzip
 import json
+import zipfile
 from contextlib import redirect_stdout
 from io import StringIO
 
 import numpy as np
 import pandas as pd
 import pytest
+import roifile
+import skimage.io
 import tifffile
 import zarr
+from PIL import Image
 from pyarrow import parquet
 from pycocotools.coco import COCO
 
@@ -32,7 +36,13 @@ def ids_in(path) -> list[int]:
     if path.name.endswith(".coco.json"):
         with redirect_stdout(StringIO()):
             return COCO(path).getAnnIds()
-    if path.name.endswith(".zarr"):
+    if path.name.endswith(".rois.zip"):
+        return [int(roi.name) for roi in roifile.roiread(path)]
+    if path.name.endswith(".npy"):
+        labels = np.load(path, allow_pickle=True).item()["masks"]
+    elif path.name.endswith(".png"):
+        labels = skimage.io.imread(path)
+    elif path.name.endswith(".zarr"):
         labels = zarr.open_group(path, mode="r")["labels/nuclei/0"][...]
     else:
         labels = tifffile.imread(path)
@@ -95,6 +105,9 @@ def test_a_failure_keeps_the_old_result(two_nuclei, tile_40x60, tmp_path, suffix
     monkeypatch.setattr(pd.DataFrame, "to_parquet", fail)
     monkeypatch.setattr(json, "dumps", fail_after(2, fail, json.dumps))
     monkeypatch.setattr(zarr.Group, "create_array", fail)
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", fail)
+    monkeypatch.setattr(Image.Image, "save", fail)
+    monkeypatch.setattr(np, "save", fail)
     with pytest.raises(OutputError, match="No space left"):
         formats.write_segmentation(two_nuclei, path, tile_40x60)
     monkeypatch.undo()
@@ -116,8 +129,9 @@ def test_what_is_written_is_read(two_nuclei, tile_40x60, tmp_path, suffix):
     path = write_segmentation(two_nuclei, tmp_path / f"a{suffix}", tile_40x60)
     stored = read_segmentation(path)
     np.testing.assert_array_equal(stored.segmentation.labels, two_nuclei.labels)
-    assert stored.mpp == 0.25
-    assert stored.origin_yx_slide == ((0, 0) if suffix in (".tif", ".tiff") else (100, 200))
+    assert stored.mpp == (None if suffix in (".png", "_seg.npy") else 0.25)
+    placeless = (".tif", ".tiff", ".png", "_seg.npy")
+    assert stored.origin_yx_slide == ((0, 0) if suffix in placeless else (100, 200))
 
 
 def test_a_picture_of_another_shape_is_refused(tile_40x60, tmp_path):

@@ -18,6 +18,7 @@ from napari_uninuc.cli.outputs import plan_outputs
 if TYPE_CHECKING:
     from napari_uninuc.core.tile import Tile
     from napari_uninuc.io.formats import QuPathObjects
+    from napari_uninuc.io.shapes import Through
 
 
 @click.command(short_help="Turn a label file into another format.")
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     required=True,
     metavar="PATH",
     type=PathArgument,
-    help="Result; its suffix is the format: .tif, .ome.tif, .ome.zarr, .geojson, .geojson.gz, "
-    ".coco.json, .csv, .parquet.",
+    help="Result; its suffix is the format: .tif, .ome.tif, .png, .ome.zarr, .geojson, "
+    ".geojson.gz, .coco.json, .rois.zip, _seg.npy, .csv, .parquet.",
 )
 @mpp_option
 @click.option(
@@ -47,6 +48,12 @@ if TYPE_CHECKING:
     help="Where the picture's first pixel lies on the slide, in px, for a GeoJSON of another "
     "program.  [default: what the file says, else 0 0]",
 )
+@click.option(
+    "--outlines",
+    type=click.Choice(["corners", "centres"]),
+    help="Where outlines of LABELS run: around pixels, or through the centres of the outermost "
+    "ones.  [default: as the program that writes such files does]",
+)
 @only_reviewed_option
 @only_class_option
 @qupath_objects_option
@@ -56,11 +63,15 @@ def convert(
     mpp: float | None,
     like: Path | None,
     origin: tuple[int, int] | None,
+    outlines: "Through | None",
     only_reviewed: bool,
     only_class: str | None,
     qupath_objects: "QuPathObjects",
 ) -> None:
-    """Turn a label file (PNG, TIFF, OME-TIFF, OME-Zarr, GeoJSON or COCO) into another format.
+    """Turn a label file into another format.
+
+    It may be PNG, TIFF, OME-TIFF, OME-Zarr, GeoJSON, COCO, cellpose's _seg.npy, an ImageJ ROI
+    set, JSON of HoVer-Net or CellViT, a tiatoolbox store, or XML of ASAP or ImageScope.
 
     0 is background. Ids are kept, and so are class, score, status and colours where the new
     format holds them. Scale and place on the slide are read where the file states them. Tables
@@ -78,7 +89,8 @@ def convert(
 
     [(source, target)] = plan_outputs([labels], output, None)
     tile = None if like is None else _picture(like, mpp)
-    stored = read_segmentation(source, None if tile is None else tile.shape, origin, like)
+    shape = None if tile is None else tile.shape
+    stored = read_segmentation(source, shape, origin, like, outlines)
     kept = stored.segmentation.only(Status.REVIEWED if only_reviewed else None, only_class)
     write_segmentation(
         kept,

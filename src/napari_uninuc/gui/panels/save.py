@@ -18,9 +18,12 @@ _WORDS = {
     ".ome.zarr": "OME-Zarr, with picture and classes",
     ".ome.tif": "OME-TIFF labels",
     ".tif": "TIFF labels",
+    ".png": "PNG labels",
     ".geojson": "GeoJSON for QuPath",
     ".geojson.gz": "GeoJSON for QuPath, packed",
     ".coco.json": "COCO annotations",
+    ".rois.zip": "ImageJ ROI set",
+    "_seg.npy": "cellpose masks",
     ".csv": "Table, one row a nucleus",
     ".parquet": "Parquet table, one row a nucleus",
 }
