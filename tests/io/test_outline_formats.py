@@ -139,9 +139,7 @@ def write_store(path, wkb, properties):
             "INSERT INTO annotations VALUES (1, 'k', 'Polygon', 9.5, 5.5, ?, ?, 45)",
             (zlib.compress(wkb, 9), json.dumps(properties)),
         )
-        database.execute(
-            "INSERT INTO annotations VALUES (2, 'l', 'Point', 1, 1, NULL, '{}', 0)"
-        )
+        database.execute("INSERT INTO annotations VALUES (2, 'l', 'Point', 1, 1, NULL, '{}', 0)")
     database.close()
 
 

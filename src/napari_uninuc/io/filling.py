@@ -151,8 +151,9 @@ def _ring(ring: Any, fewest: int = 3) -> npt.NDArray[np.float64]:
         except (TypeError, ValueError, OverflowError):
             raise LabelsError("expected points as [x, y] numbers, got others; correct it") from None
     if points.ndim != 2 or points.shape[0] < fewest or points.shape[1] < 2:
+        least = "three" if fewest > 1 else "one"
         raise LabelsError(
-            f"expected a ring of {'three' if fewest > 1 else 'one'} [x, y] points or more, got {points.shape}; correct it"
+            f"expected a ring of {least} [x, y] points or more, got {points.shape}; correct it"
         )
     if not (np.abs(points) <= MAX_COORDINATE).all():  # NaN is not, either
         raise LabelsError(

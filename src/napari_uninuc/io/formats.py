@@ -12,10 +12,13 @@ from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.cellpose import write_cellpose
 from napari_uninuc.io.coco import write_coco
+from napari_uninuc.io.dicom_annotations import Code, FoundBy, write_dicom_annotations
+from napari_uninuc.io.dicom_slide import DicomSlide
 from napari_uninuc.io.geojson import write_geojson
 from napari_uninuc.io.imagej_rois import write_imagej_rois
 from napari_uninuc.io.label_png import write_png
 from napari_uninuc.io.ome_zarr import write_ome_zarr
+from napari_uninuc.io.spatialdata_store import write_spatialdata
 from napari_uninuc.io.table import write_csv, write_parquet
 from napari_uninuc.io.tiff import write_ome_tiff, write_tiff
 
@@ -37,12 +40,18 @@ class Context:
     tile : the picture; None where it is not at hand
     origin_yx_slide : where the picture's first pixel lies on the slide, px
     qupath_objects : what QuPath makes of nuclei
+    slide : a DICOM slide that annotations refer to
+    codes : coded property type of each class, for DICOM
+    found_by : the model that found the nuclei; None where nobody said
     """
 
-    mpp: float | None
-    tile: Tile | None
-    origin_yx_slide: Origin
-    qupath_objects: QuPathObjects
+    mpp: float | None = None
+    tile: Tile | None = None
+    origin_yx_slide: Origin = (0, 0)
+    qupath_objects: QuPathObjects = "detection"
+    slide: DicomSlide | None = None
+    codes: Mapping[str, Code] | None = None
+    found_by: FoundBy | None = None
 
 
 Writer = Callable[[Segmentation, Path, Context], None]
@@ -50,6 +59,19 @@ Writer = Callable[[Segmentation, Path, Context], None]
 
 def _geojson(nuclei: Segmentation, path: Path, by: Context) -> None:
     write_geojson(nuclei, path, by.mpp, by.tile, by.origin_yx_slide, by.qupath_objects)
+
+
+def _dicom(nuclei: Segmentation, path: Path, by: Context) -> None:
+    write_dicom_annotations(
+        nuclei,
+        path,
+        by.mpp,
+        by.tile,
+        by.origin_yx_slide,
+        slide=by.slide,
+        codes=by.codes,
+        found_by=by.found_by,
+    )
 
 
 def _ome_tiff(nuclei: Segmentation, path: Path, by: Context) -> None:
@@ -77,6 +99,10 @@ FORMATS: Mapping[str, Writer] = MappingProxyType(
         ),
         ".rois.zip": lambda nuclei, path, by: write_imagej_rois(
             nuclei, path, by.mpp, by.origin_yx_slide
+        ),
+        ".ann.dcm": _dicom,
+        ".sd.zarr": lambda nuclei, path, by: write_spatialdata(
+            nuclei, path, by.mpp, by.tile, by.origin_yx_slide
         ),
         "_seg.npy": lambda nuclei, path, by: write_cellpose(nuclei, path, by.tile),
         ".csv": lambda nuclei, path, by: write_csv(nuclei, path, by.mpp, by.tile),
@@ -118,6 +144,9 @@ def write_segmentation(
     *,
     origin_yx_slide: Origin | None = None,
     qupath_objects: QuPathObjects = "detection",
+    slide: DicomSlide | None = None,
+    codes: Mapping[str, Code] | None = None,
+    found_by: FoundBy | None = None,
 ) -> Path:
     """Write a segmentation in the format its suffix names, beside the target, then renamed.
 
@@ -130,6 +159,7 @@ def write_segmentation(
     origin_yx_slide : where the first pixel lies on the slide, px; None takes the tile's, else
         (0, 0)
     qupath_objects : what GeoJSON says the nuclei are
+    slide, codes, found_by : what DICOM annotations say of slide, classes and model
 
     Returns
     -------
@@ -173,5 +203,6 @@ def write_segmentation(
     if origin_yx_slide is None:
         origin_yx_slide = (0, 0) if tile is None else tile.origin_yx_slide
     scale = tile.mpp if mpp is None and tile is not None else mpp
-    write(segmentation, target, Context(scale, tile, origin_yx_slide, qupath_objects))
+    said = Context(scale, tile, origin_yx_slide, qupath_objects, slide, codes, found_by)
+    write(segmentation, target, said)
     return target

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from napari_uninuc.errors import LabelsError
+from napari_uninuc.io.dicom_shapes import dicom_header, dicom_shapes, is_dicom_annotations
 from napari_uninuc.io.imagej_rois import imagej_header, imagej_shapes, is_roi_set
 from napari_uninuc.io.instances_json import cellvit_feature_shapes, cellvit_shapes, hovernet_shapes
 from napari_uninuc.io.json_kind import beginning_of_json
@@ -139,6 +140,14 @@ OUTLINE_FORMATS: tuple[OutlineFormat, ...] = (
         "corners",
         imagej_header,
         in_slide_px=False,
+    ),
+    OutlineFormat(
+        "DICOM annotations",
+        (".dcm",),
+        is_dicom_annotations,
+        dicom_shapes,
+        "corners",
+        dicom_header,
     ),
     OutlineFormat("HoVer-Net JSON", _JSON, _is_hovernet, hovernet_shapes, "centres"),
     OutlineFormat("CellViT JSON", _JSON, _is_cellvit, cellvit_shapes, "centres"),

@@ -23,6 +23,8 @@ _WORDS = {
     ".geojson.gz": "GeoJSON for QuPath, packed",
     ".coco.json": "COCO annotations",
     ".rois.zip": "ImageJ ROI set",
+    ".ann.dcm": "DICOM annotations",
+    ".sd.zarr": "SpatialData, with picture and table",
     "_seg.npy": "cellpose masks",
     ".csv": "Table, one row a nucleus",
     ".parquet": "Parquet table, one row a nucleus",
