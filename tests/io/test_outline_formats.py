@@ -1,10 +1,7 @@
-"""Tiny files in the layouts of other programs, each with an outline whose pixels are known."""
+"""Files of other programs give the pixels that were meant."""
 
-import json
 import sqlite3
-import struct
 import zipfile
-import zlib
 
 import numpy as np
 import pytest
@@ -12,6 +9,7 @@ import roifile
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from outline_layouts import ASAP, BLOCK, CENTRES, SHAPE, wkb_of, write_files, write_store
 
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.errors import LabelsError
@@ -24,13 +22,8 @@ from napari_uninuc.io.outline_formats import (
     outline_format_of,
 )
 
-SHAPE = (24, 30)
-
-# Rows 3 to 8 and columns 5 to 14, as every program here writes them.
-BLOCK = np.zeros(SHAPE, dtype=np.int32)
-BLOCK[3:9, 5:15] = 1
-CORNERS = [[5, 3], [15, 3], [15, 9], [5, 9]]
-CENTRES = [[5, 3], [14, 3], [14, 8], [5, 8]]
+FOREIGN = [each for each in OUTLINE_FORMATS if each.title != "DICOM annotations"]
+"""That one has tests of its own."""
 
 # What cv2.findContours (4.12.0, RETR_EXTERNAL, CHAIN_APPROX_SIMPLE) gives of a cross, of a line
 # and of one pixel.
@@ -39,147 +32,13 @@ CROSS[5:8, 10:12], CROSS[6, 8:14] = True, True
 CROSS_CONTOUR = [[10, 5], [9, 6], [8, 6], [9, 6], [10, 7], [11, 7], [12, 6], [13, 6], [12, 6]]
 CROSS_CONTOUR += [[11, 5]]
 
-HOVERNET = {
-    "mag": 40,
-    "nuc": {
-        "7": {
-            "bbox": [[3, 5], [9, 15]],
-            "centroid": [9.5, 5.5],
-            "contour": CENTRES,
-            "type_prob": 0.75,
-            "type": 1,
-        }
-    },
-}
-CELLVIT = {
-    "wsi_metadata": {"base_magnification": 40},
-    "processed_patches": ["0_0"],
-    "type_map": {"0": "Background", "1": "Neoplastic"},
-    "cells": [
-        {
-            "bbox": [[3, 5], [9, 15]],
-            "centroid": [9.5, 5.5],
-            "contour": CENTRES,
-            "type_prob": 0.75,
-            "type": 1,
-            "patch_coordinates": [0, 0],
-            "cell_status": 0,
-            "offset_global": [0, 0],
-        }
-    ],
-}
-CELLVIT_FEATURES = [
-    {
-        "type": "Feature",
-        "id": "0b8e7f5e-37a4-4c8a-b0a5-5a3d0f1f5a01",
-        "geometry": {
-            "type": "MultiPolygon",
-            "coordinates": [[[*CENTRES, CENTRES[0]]], [[[20, 15], [22, 15], [22, 17], [20, 15]]]],
-        },
-        "properties": {
-            "objectType": "annotation",
-            "classification": {"name": "Neoplastic", "color": [255, 0, 0]},
-        },
-    }
-]
-ASAP = """<?xml version="1.0"?>
-<ASAP_Annotations>
-  <Annotations>
-    <Annotation Name="Annotation 0" Type="Polygon" PartOfGroup="Tumor" Color="#F4FA58">
-      <Coordinates>
-        <Coordinate Order="1" X="15" Y="3" />
-        <Coordinate Order="0" X="5,0" Y="3.0" />
-        <Coordinate Order="2" X="15" Y="9" />
-        <Coordinate Order="3" X="5" Y="9" />
-      </Coordinates>
-    </Annotation>
-    <Annotation Name="Annotation 1" Type="Dot" PartOfGroup="None" Color="#F4FA58">
-      <Coordinates><Coordinate Order="0" X="1" Y="1" /></Coordinates>
-    </Annotation>
-  </Annotations>
-  <AnnotationGroups>
-    <Group Name="Tumor" PartOfGroup="None" Color="#F4FA58"><Attributes /></Group>
-  </AnnotationGroups>
-</ASAP_Annotations>
-"""
-IMAGESCOPE = """<?xml version="1.0" encoding="UTF-8"?>
-<Annotations MicronsPerPixel="0.252000">
-  <Annotation Id="1" Name="Tumor" ReadOnly="0" Type="4" LineColor="5831412" Visible="1">
-    <Attributes><Attribute Name="Description" Id="0" Value=""/></Attributes>
-    <Regions>
-      <RegionAttributeHeaders><AttributeHeader Id="9999" Name="Region"/></RegionAttributeHeaders>
-      <Region Id="1" Type="0" Zoom="0.5" Text="" NegativeROA="0" InputRegionId="0" DisplayId="1">
-        <Attributes/>
-        <Vertices>
-          <Vertex X="5" Y="3" Z="0"/><Vertex X="15" Y="3" Z="0"/>
-          <Vertex X="15" Y="9" Z="0"/><Vertex X="5" Y="9" Z="0"/>
-        </Vertices>
-      </Region>
-      <Region Id="2" Type="0" NegativeROA="1" DisplayId="2">
-        <Vertices><Vertex X="6" Y="4"/><Vertex X="8" Y="4"/><Vertex X="8" Y="6"/></Vertices>
-      </Region>
-    </Regions>
-    <Plots/>
-  </Annotation>
-</Annotations>
-"""
-
-
-def write_store(path, wkb, properties):
-    """Lay out a store as tiatoolbox 2.1.3 does."""
-    with sqlite3.connect(path) as database:
-        database.execute("CREATE TABLE metadata (key TEXT UNIQUE, value TEXT)")
-        database.execute("INSERT INTO metadata VALUES ('compression', '\"zlib\"')")
-        database.execute(
-            "CREATE TABLE annotations(id INTEGER PRIMARY KEY, key TEXT UNIQUE, objtype TEXT, "
-            "cx FLOAT NOT NULL, cy FLOAT NOT NULL, geometry BLOB, properties TEXT, "
-            "area FLOAT NOT NULL)"
-        )
-        database.execute(
-            "INSERT INTO annotations VALUES (1, 'k', 'Polygon', 9.5, 5.5, ?, ?, 45)",
-            (zlib.compress(wkb, 9), json.dumps(properties)),
-        )
-        database.execute("INSERT INTO annotations VALUES (2, 'l', 'Point', 1, 1, NULL, '{}', 0)")
-    database.close()
-
-
-def wkb_of(ring, order="<"):
-    """Well-known binary of a polygon."""
-    closed = [*ring, ring[0]]
-    numbers = [value for point in closed for value in point]
-    head = struct.pack(f"{order}BIII", order == "<", 3, 1, len(closed))
-    return head + struct.pack(f"{order}{len(numbers)}d", *numbers)
-
-
-def write_files(folder):
-    """One file of each format, named as its title."""
-    made = {}
-    for title, name, text in (
-        ("HoVer-Net JSON", "a.json", json.dumps(HOVERNET)),
-        ("CellViT JSON", "cells.json", json.dumps(CELLVIT)),
-        ("CellViT GeoJSON", "cells.geojson", json.dumps(CELLVIT_FEATURES)),
-        ("ASAP XML", "asap.xml", ASAP),
-        ("ImageScope XML", "scope.xml", IMAGESCOPE),
-    ):
-        (folder / name).write_text(text, encoding="utf-8")
-        made[title] = folder / name
-    made["tiatoolbox store"] = folder / "a.db"
-    write_store(folder / "a.db", wkb_of(CENTRES), {"type": "neoplastic", "prob": 0.75})
-    made["ImageJ ROIs"] = folder / "a.zip"
-    roi = roifile.ImagejRoi.frompoints(np.array(CORNERS))
-    roi.group, roi.name = 3, "0007-0005"
-    point = roifile.ImagejRoi.frompoints([[1, 1]])
-    point.roitype, point.name = roifile.ROI_TYPE.POINT, "p"
-    roifile.roiwrite(folder / "a.zip", [roi, point], mode="w")
-    return made
-
 
 @pytest.fixture
 def files(tmp_path):
     return write_files(tmp_path)
 
 
-@pytest.mark.parametrize("form", OUTLINE_FORMATS, ids=lambda form: form.title)
+@pytest.mark.parametrize("form", FOREIGN, ids=lambda form: form.title)
 def test_every_layout_gives_the_pixels_that_were_meant(files, form):
     path = files[form.title]
     assert outline_format_of(path) is form
@@ -201,7 +60,7 @@ def test_every_layout_gives_the_pixels_that_were_meant(files, form):
     assert np.isnan(found[2]) if expected[2] is None else found[2] == expected[2]
 
 
-@pytest.mark.parametrize("form", OUTLINE_FORMATS, ids=lambda form: form.title)
+@pytest.mark.parametrize("form", FOREIGN, ids=lambda form: form.title)
 def test_where_outlines_run_can_be_told(files, form):
     other = "centres" if form.through == "corners" else "corners"
     labels = read_segmentation(files[form.title], SHAPE, through=other).segmentation.labels
@@ -210,14 +69,14 @@ def test_where_outlines_run_can_be_told(files, form):
     np.testing.assert_array_equal(labels == labels[4, 6], wrong)
 
 
-@pytest.mark.parametrize("form", OUTLINE_FORMATS, ids=lambda form: form.title)
+@pytest.mark.parametrize("form", FOREIGN, ids=lambda form: form.title)
 def test_a_region_of_a_slide_is_cut_out(files, form):
     if form.in_slide_px:
         labels = read_segmentation(files[form.title], (10, 12), (2, 4)).segmentation.labels
         np.testing.assert_array_equal(labels > 0, BLOCK[2:12, 4:16] > 0)
 
 
-@pytest.mark.parametrize("form", OUTLINE_FORMATS, ids=lambda form: form.title)
+@pytest.mark.parametrize("form", FOREIGN, ids=lambda form: form.title)
 def test_the_size_of_the_picture_must_be_known(files, form):
     with pytest.raises(LabelsError, match="--like IMAGE"):
         read_segmentation(files[form.title])
@@ -225,7 +84,7 @@ def test_the_size_of_the_picture_must_be_known(files, form):
     assert (y0, x0) == ((1, 1) if form.title == "ASAP XML" else (3, 5)) or y0 <= 3
 
 
-@pytest.mark.parametrize("form", OUTLINE_FORMATS, ids=lambda form: form.title)
+@pytest.mark.parametrize("form", FOREIGN, ids=lambda form: form.title)
 def test_damage_is_one_clear_line(files, form, tmp_path):
     whole = files[form.title].read_bytes()
     path = tmp_path / f"cut{form.endings[0]}"

@@ -43,18 +43,20 @@ MEASURES: tuple[Measure, ...] = (
         _both("perimeter"),
         "Length of a smoothed outline, from the kinds of its border pixels (Benkrid and Crookes "
         "2000; `perimeter` of scikit-image)",
-        "Q: Perimeter; I: Perim. Both add up the sides of the polygon, which is outline_px here",
+        "Q: Perimeter, which is outline_px here; I: Perim. = outline_px - (2 - sqrt 2) x corners, "
+        "a corner being one of two steps of 1 px that follow each other: 2.6 % more than ours in "
+        "the median of 60 nuclei",
     ),
     Measure(
         _both("outline"),
         "Number of pixel sides at which it ends, with those of its holes",
-        f"Q: Perimeter; I: Perim. of polygons. {_SAME}",
+        f"Q: Perimeter. {_SAME}; I: see perimeter_px",
     ),
     Measure(
         ("circularity",),
         "4 pi area_px / perimeter_px^2, at most 1",
-        "Q: Circularity; I: Circ. Same formula with their perimeter: 4 pi area_px / outline_px^2, "
-        "which is 0.62 for a disc of pixels",
+        "Q: Circularity; I: Circ. Same formula with their perimeter; in QuPath 4 pi area_px / "
+        "outline_px^2, which is 0.62 for a disc of pixels",
     ),
     Measure(
         ("solidity",),
@@ -73,7 +75,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         _both("min_feret"),
         "Smallest distance of two parallel lines around it",
-        "Q: Min diameter; I: MinFeret, which tries angles in steps up to version 1.52",
+        f"Q: Min diameter; I: MinFeret. {_SAME}",
     ),
     Measure(_both("nearest"), "Distance of centroids to the nearest nucleus; empty where alone"),
     Measure(
