@@ -25,7 +25,7 @@ from napari_uninuc.io.outline_formats import (
 FOREIGN = [each for each in OUTLINE_FORMATS if each.title != "DICOM annotations"]
 """That one has tests of its own."""
 
-# What cv2.findContours (4.12.0, RETR_EXTERNAL, CHAIN_APPROX_SIMPLE) gives of a cross, of a line
+# What cv2.findContours (5.0.0, RETR_EXTERNAL, CHAIN_APPROX_SIMPLE) gives of a cross, of a line
 # and of one pixel.
 CROSS = np.zeros(SHAPE, dtype=bool)
 CROSS[5:8, 10:12], CROSS[6, 8:14] = True, True
