@@ -68,6 +68,16 @@ def test_everything_else_is_refused_in_one_line(tmp_path, stored, monkeypatch):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("cut", [20, 60, 110, 400])
+def test_a_file_cut_short_is_one_clear_line(tmp_path, cut):
+    save(tmp_path / "a_seg.npy", layout(MASKS))
+    path = tmp_path / "cut_seg.npy"
+    path.write_bytes((tmp_path / "a_seg.npy").read_bytes()[:cut])
+    with pytest.raises(LabelsError) as caught:
+        read_labels(path)
+    assert "\n" not in str(caught.value)
+
+
 def test_what_cellpose_reads(two_nuclei, tile_40x60, tmp_path):
     path = write_segmentation(two_nuclei, tmp_path / "a_seg.npy", tile_40x60)
     stored = np.load(path, allow_pickle=True).item()

@@ -18,7 +18,8 @@ def circularity(
     """Return 4 pi area / perimeter^2, at most 1; NaN where there is no perimeter."""
     round_ = 4 * np.pi * area
     found = np.divide(round_, perimeter**2, out=np.full(len(area), np.nan), where=perimeter > 0)
-    return np.minimum(found, 1)
+    at_most_one: npt.NDArray[np.float64] = np.minimum(found, 1)
+    return at_most_one
 
 
 def neighbourhood(

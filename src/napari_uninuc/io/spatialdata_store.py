@@ -145,6 +145,6 @@ def _table(models: Any, measured: pd.DataFrame, origin_yx: tuple[int, int]) -> A
 def _describe_labels(folder: Path, segmentation: Segmentation) -> None:
     """Add colours and properties of every id, where NGFF has them."""
     group = zarr.open_group(str(folder / "labels" / LABELS), mode="r+", use_consolidated=False)
-    metadata: dict[str, Any] = {**group.attrs.asdict()["ome"]}
-    group.attrs["ome"] = metadata | {"image-label": image_label(segmentation)}
+    attributes: dict[str, Any] = group.attrs.asdict()
+    group.attrs["ome"] = attributes["ome"] | {"image-label": image_label(segmentation)}
     zarr.consolidate_metadata(str(folder))
