@@ -2,7 +2,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -86,7 +86,14 @@ def test_without_a_model_nothing_is_called_automatic(two_nuclei, tmp_path):
     assert found.get_annotation_groups()[0].algorithm_type.value == "SEMIAUTOMATIC"
 
 
+_UNDER_THE_FIRST_POINT = np.full((12, 14), 70_000, np.int32)
+_UNDER_THE_FIRST_POINT[3:5, 0] = 0
+_UNDER_THE_FIRST_POINT[0, 0] = 0
+
+
 @settings(max_examples=25)
+@example(np.pad(np.zeros((2, 2), np.int32), 1, constant_values=5), (0, 0))
+@example(_UNDER_THE_FIRST_POINT, (0, 0))
 @given(
     hnp.arrays(np.int32, (12, 14), elements=st.sampled_from([0, 0, 3, 70_000])),
     st.tuples(st.integers(0, 9), st.integers(0, 9)),

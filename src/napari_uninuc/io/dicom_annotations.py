@@ -181,7 +181,9 @@ def _one_ring(rings: list[Ring]) -> Ring:
     for hole in rings[1:]:
         corner = [hole[0][0], y0]
         joined += [corner, *hole, corner, [x0, y0]]
-    return joined[:-1] if joined[-1] == joined[0] else joined
+    while joined[-1] == joined[0]:  # also where a seam ends at the first point
+        joined.pop()
+    return joined
 
 
 def _annotation_group(
