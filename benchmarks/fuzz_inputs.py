@@ -1,6 +1,8 @@
 """What every reader is given before it is spoilt, and how it is called."""
 
 import shutil
+import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -22,6 +24,9 @@ from PIL import Image
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
+
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "io"))
+from outline_layouts import write_files
 
 __all__ = ["READERS", "Reader"]
 
@@ -173,6 +178,14 @@ def _make_cocos(folder: Path) -> None:
     )
 
 
+def _make_outlines(folder: Path) -> None:
+    """Files of other programs, as the tests lay them out, and ours; named for `_read_labels`."""
+    _write(folder, "ours.rois.zip", "ours.ann.dcm", "ours_seg.npy")
+    with tempfile.TemporaryDirectory() as name:
+        for path in write_files(Path(name)).values():
+            shutil.copy(path, folder / f"foreign-{path.name}")
+
+
 def _make_sessions(folder: Path) -> None:
     """One session from nothing, one that began with nuclei, each closed and gone on with."""
     from napari_uninuc.core.classes import ClassPalette
@@ -266,6 +279,7 @@ READERS: dict[str, Reader] = {
     "OME-Zarr 0.5": Reader(700, _make_zarrs("0.5"), _read_zarr),
     "GeoJSON": Reader(900, _make_geojsons, _read_labels),
     "COCO": Reader(700, _make_cocos, _read_labels),
+    "outlines of others": Reader(1500, _make_outlines, _read_labels),
     "session": Reader(1200, _make_sessions, _read_session),
     "train recipe": Reader(400, _make_recipe("train"), _read_recipe),
     "evaluate recipe": Reader(400, _make_recipe("evaluate"), _read_recipe),
@@ -274,4 +288,4 @@ READERS: dict[str, Reader] = {
     "SAM 2 checkpoint": Reader(400, make_sam2, read_sam2),
     "training checkpoint": Reader(400, make_checkpoints, read_checkpoint, links=True),
 }
-"""By name; the cases of a full run are 10,600 together."""
+"""By name; the cases of a full run are 12,100 together."""

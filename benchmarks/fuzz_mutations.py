@@ -12,6 +12,7 @@ import random
 import re
 import struct
 import tempfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -241,8 +242,37 @@ def _torch(data: bytes, rng: random.Random) -> bytes:
     return stream.getvalue()
 
 
+def _xml(data: bytes, rng: random.Random) -> bytes:
+    """Change the value of an attribute, or add a document type whose entities grow."""
+    text = data.decode("utf-8")
+    spot = rng.choice(list(re.finditer(r'(\w+)="([^"]*)"', text)))
+    value = rng.choice(("-1", "NaN", "1e30", "9" * 30, "", "x", "&b;", "1e9"))
+    text = text[: spot.start(2)] + value + text[spot.end(2) :]
+    if rng.random() < 0.3:
+        lines = "".join(f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in pairwise("abcdefghi"))
+        kind = f'<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa">{lines}]>'
+        text = re.sub(r"(<\?xml[^>]*\?>)", lambda found: found[0] + kind, text, count=1)
+    return text.encode()
+
+
+def _zip(data: bytes, rng: random.Random) -> bytes:
+    """Spoil a member beneath its check value."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members, comment = [(n, archive.read(n)) for n in archive.namelist()], archive.comment
+    k = rng.randrange(len(members))
+    members[k] = members[k][0], spoil_bytes(members[k][1], rng)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+        archive.comment = spoil_bytes(comment, rng)[:1000] if rng.random() < 0.3 else comment
+    return stream.getvalue()
+
+
 _BY_NAME: tuple[tuple[str, Callable[[bytes, random.Random], bytes]], ...] = (
     (r"\.gz$", _gzip),
+    (r"\.xml$", _xml),
+    (r"\.zip$", _zip),
     (r"(json|\.zattrs|\.zarray|\.zgroup)$", _json),
     (r"\.toml$", _toml),
     (r"\.png$", _png),

@@ -1,13 +1,20 @@
 import gzip
 import json
+import zipfile
 from contextlib import redirect_stdout
+from importlib.util import find_spec
 from io import StringIO
 
+import highdicom
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
+import roifile
+import skimage.io
 import tifffile
 import zarr
+from PIL import Image
 from pyarrow import parquet
 from pycocotools.coco import COCO
 
@@ -32,14 +39,37 @@ def ids_in(path) -> list[int]:
     if path.name.endswith(".coco.json"):
         with redirect_stdout(StringIO()):
             return COCO(path).getAnnIds()
-    if path.name.endswith(".zarr"):
-        labels = zarr.open_group(path, mode="r")["labels/nuclei/0"][...]
+    if path.name.endswith(".rois.zip"):
+        return [int(roi.name) for roi in roifile.roiread(path)]
+    if path.name.endswith(".ann.dcm"):
+        groups = highdicom.ann.annread(path).get_annotation_groups()
+        return sorted(int(each.get_measurements()[1][0, 0]) for each in groups)
+    if path.name.endswith(".npy"):
+        labels = np.load(path, allow_pickle=True).item()["masks"]
+    elif path.name.endswith(".png"):
+        labels = skimage.io.imread(path)
+    elif path.name.endswith(".zarr"):
+        first = "s0" if path.name.endswith(".sd.zarr") else "0"
+        labels = zarr.open_group(path, mode="r")[f"labels/nuclei/{first}"][...]
     else:
         labels = tifffile.imread(path)
     return [int(label) for label in np.unique(labels) if label]
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+ALL = [
+    pytest.param(
+        suffix,
+        marks=pytest.mark.skipif(
+            suffix == ".sd.zarr" and find_spec("spatialdata") is None,
+            reason="spatialdata is not installed",
+        ),
+    )
+    for suffix in FORMATS
+]
+OUTLINED = [each for each in ALL if each.values[0] not in (".csv", ".parquet")]
+
+
+@pytest.mark.parametrize("suffix", ALL)
 def test_ids_are_the_same_in_every_format(two_nuclei, tile_40x60, tmp_path, suffix):
     path = write_segmentation(two_nuclei, str(tmp_path / "new" / f"a{suffix}"), tile_40x60)
     assert path == tmp_path / "new" / f"a{suffix}"
@@ -83,7 +113,7 @@ def fail_after(calls, fail, work):
     return once_more
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", ALL)
 def test_a_failure_keeps_the_old_result(two_nuclei, tile_40x60, tmp_path, suffix, monkeypatch):
     path = write_segmentation(two_nuclei, tmp_path / f"a{suffix}", tile_40x60)
 
@@ -95,6 +125,10 @@ def test_a_failure_keeps_the_old_result(two_nuclei, tile_40x60, tmp_path, suffix
     monkeypatch.setattr(pd.DataFrame, "to_parquet", fail)
     monkeypatch.setattr(json, "dumps", fail_after(2, fail, json.dumps))
     monkeypatch.setattr(zarr.Group, "create_array", fail)
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", fail)
+    monkeypatch.setattr(Image.Image, "save", fail)
+    monkeypatch.setattr(np, "save", fail)
+    monkeypatch.setattr(pydicom.Dataset, "save_as", fail)
     with pytest.raises(OutputError, match="No space left"):
         formats.write_segmentation(two_nuclei, path, tile_40x60)
     monkeypatch.undo()
@@ -102,7 +136,7 @@ def test_a_failure_keeps_the_old_result(two_nuclei, tile_40x60, tmp_path, suffix
     assert ids_in(path) == [2, 7]
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", ALL)
 def test_a_file_where_a_folder_should_be_is_one_clear_line(two_nuclei, tmp_path, suffix):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError) as caught:
@@ -111,13 +145,14 @@ def test_a_file_where_a_folder_should_be_is_one_clear_line(two_nuclei, tmp_path,
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("suffix", sorted(set(FORMATS) - {".csv", ".parquet"}))
+@pytest.mark.parametrize("suffix", OUTLINED)
 def test_what_is_written_is_read(two_nuclei, tile_40x60, tmp_path, suffix):
     path = write_segmentation(two_nuclei, tmp_path / f"a{suffix}", tile_40x60)
     stored = read_segmentation(path)
     np.testing.assert_array_equal(stored.segmentation.labels, two_nuclei.labels)
-    assert stored.mpp == 0.25
-    assert stored.origin_yx_slide == ((0, 0) if suffix in (".tif", ".tiff") else (100, 200))
+    assert stored.mpp == (None if suffix in (".png", "_seg.npy", ".sd.zarr") else 0.25)
+    placeless = (".tif", ".tiff", ".png", "_seg.npy")
+    assert stored.origin_yx_slide == ((0, 0) if suffix in placeless else (100, 200))
 
 
 def test_a_picture_of_another_shape_is_refused(tile_40x60, tmp_path):

@@ -17,7 +17,10 @@ from napari_uninuc.cli.outputs import plan_outputs
 
 if TYPE_CHECKING:
     from napari_uninuc.core.tile import Tile
+    from napari_uninuc.io.dicom_annotations import Code
+    from napari_uninuc.io.dicom_slide import DicomSlide
     from napari_uninuc.io.formats import QuPathObjects
+    from napari_uninuc.io.shapes import Through
 
 
 @click.command(short_help="Turn a label file into another format.")
@@ -27,8 +30,8 @@ if TYPE_CHECKING:
     required=True,
     metavar="PATH",
     type=PathArgument,
-    help="Result; its suffix is the format: .tif, .ome.tif, .ome.zarr, .geojson, .geojson.gz, "
-    ".coco.json, .csv, .parquet.",
+    help="Result; its suffix is the format: .tif, .ome.tif, .png, .ome.zarr, .geojson, "
+    ".geojson.gz, .coco.json, .rois.zip, .ann.dcm, .sd.zarr, _seg.npy, .csv, .parquet.",
 )
 @mpp_option
 @click.option(
@@ -47,6 +50,26 @@ if TYPE_CHECKING:
     help="Where the picture's first pixel lies on the slide, in px, for a GeoJSON of another "
     "program.  [default: what the file says, else 0 0]",
 )
+@click.option(
+    "--outlines",
+    type=click.Choice(["corners", "centres"]),
+    help="Where outlines of LABELS run: around pixels, or through the centres of the outermost "
+    "ones.  [default: as the program that writes such files does]",
+)
+@click.option(
+    "--slide",
+    metavar="PATH",
+    type=PathArgument,
+    help="DICOM slide, a folder or a file of it, that an .ann.dcm is about.",
+)
+@click.option(
+    "--class-code",
+    "class_codes",
+    multiple=True,
+    metavar="NAME=SCHEME:VALUE:MEANING",
+    help="Code of a class in an .ann.dcm, such as tumour=SCT:252987004:Cancer cell; may be "
+    "repeated.  [default: SCT:84640000:Nucleus]",
+)
 @only_reviewed_option
 @only_class_option
 @qupath_objects_option
@@ -56,11 +79,18 @@ def convert(
     mpp: float | None,
     like: Path | None,
     origin: tuple[int, int] | None,
+    outlines: "Through | None",
+    slide: Path | None,
+    class_codes: tuple[str, ...],
     only_reviewed: bool,
     only_class: str | None,
     qupath_objects: "QuPathObjects",
 ) -> None:
-    """Turn a label file (PNG, TIFF, OME-TIFF, OME-Zarr, GeoJSON or COCO) into another format.
+    """Turn a label file into another format.
+
+    It may be PNG, TIFF, OME-TIFF, OME-Zarr, GeoJSON, COCO, cellpose's _seg.npy, an ImageJ ROI
+    set, JSON of HoVer-Net or CellViT, a tiatoolbox store, XML of ASAP
+    or ImageScope, or DICOM annotations.
 
     0 is background. Ids are kept, and so are class, score, status and colours where the new
     format holds them. Scale and place on the slide are read where the file states them. Tables
@@ -78,7 +108,8 @@ def convert(
 
     [(source, target)] = plan_outputs([labels], output, None)
     tile = None if like is None else _picture(like, mpp)
-    stored = read_segmentation(source, None if tile is None else tile.shape, origin, like)
+    shape = None if tile is None else tile.shape
+    stored = read_segmentation(source, shape, origin, like, outlines)
     kept = stored.segmentation.only(Status.REVIEWED if only_reviewed else None, only_class)
     write_segmentation(
         kept,
@@ -87,6 +118,8 @@ def convert(
         stored.mpp if mpp is None else mpp,
         origin_yx_slide=stored.origin_yx_slide,
         qupath_objects=qupath_objects,
+        slide=None if slide is None else _dicom_slide(slide),
+        codes=_codes(class_codes),
     )
     if stored.notice:
         report_warning(f"{source}: {stored.notice}")
@@ -97,3 +130,24 @@ def _picture(path: Path, mpp: float | None) -> "Tile":
     from napari_uninuc.io.images import read_image
 
     return read_image(path, mpp)
+
+
+def _dicom_slide(path: Path) -> "DicomSlide":
+    from napari_uninuc.io.dicom_slide import read_dicom_slide
+
+    return read_dicom_slide(path)
+
+
+def _codes(stated: tuple[str, ...]) -> "dict[str, Code]":
+    from napari_uninuc.io.dicom_annotations import Code
+
+    found = {}
+    for each in stated:
+        name, _, code = each.partition("=")
+        parts = code.split(":", 2)
+        if not name or len(parts) < 3 or not all(parts):
+            raise click.BadParameter(
+                f"expected NAME=SCHEME:VALUE:MEANING, got {each!r}", param_hint="--class-code"
+            )
+        found[name] = Code(parts[1], parts[0], parts[2])
+    return found

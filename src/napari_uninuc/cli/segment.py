@@ -140,6 +140,7 @@ class _Worker:
 
     def segment(self, source: Path, target: Path) -> str:
         """Segment `source` into `target` and say so in one line."""
+        from napari_uninuc.io.dicom_annotations import FoundBy
         from napari_uninuc.io.formats import write_segmentation
         from napari_uninuc.io.images import read_image_with_notice
 
@@ -150,7 +151,9 @@ class _Worker:
         with progress_bar(source.name, "field") as progress:
             predictor.set_image(tile)
             segmentation = predictor.segment(**self._choices._asdict(), progress=progress)
-        write_segmentation(segmentation, target, tile)
+        card = predictor.card
+        found_by = FoundBy(card.id, card.sha256)
+        write_segmentation(segmentation, target, tile, found_by=found_by)
         return f"{source} -> {target}: {len(segmentation.table)} nuclei"
 
     def _loaded(self) -> "Predictor":

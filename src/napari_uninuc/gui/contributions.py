@@ -9,7 +9,13 @@ import numpy as np
 
 from napari_uninuc.datasets.sample import immunohistochemistry_tile
 from napari_uninuc.errors import ImageError
-from napari_uninuc.gui.frames import Frame, frame_of_outlines, frame_of_shape, name_shown
+from napari_uninuc.gui.frames import (
+    Frame,
+    counts_from_slide,
+    frame_of_outlines,
+    frame_of_shape,
+    name_shown,
+)
 from napari_uninuc.gui.layers.colours import class_colormap
 from napari_uninuc.gui.layers.layer_tables import CLASSES_KEY, segmentation_of
 from napari_uninuc.gui.slides.layer import SCANNER_SUFFIXES, scaled_in_um, slide_layer_data
@@ -19,6 +25,7 @@ from napari_uninuc.io.images import read_image_with_notice
 from napari_uninuc.io.json_kind import Kind, kind_of_json
 from napari_uninuc.io.labels import read_segmentation
 from napari_uninuc.io.ome_zarr_labels import read_zarr_picture, zarr_holds_our_labels
+from napari_uninuc.io.outline_formats import OutlineFormat, outline_format_of
 from napari_uninuc.io.stored import StoredSegmentation
 from napari_uninuc.io.tiff import tiff_holds_our_labels
 from napari_uninuc.slides.label_levels import LabelLevels, is_large_pyramid, label_levels
@@ -55,8 +62,8 @@ def read_nuclei_file(path: str | list[str]) -> Callable[[str], list[LayerData]] 
     Parameters
     ----------
     path : ``.geojson``, ``.geojson.gz``, ``.coco.json``, and what its beginning tells to be one
-        of these in any ``.json``; ``.ome.tif`` and ``.ome.zarr`` only where we wrote them. Other
-        label images are napari's own to open
+        of these in any ``.json``; what `OUTLINE_FORMATS` knows; ``_seg.npy``; ``.ome.tif`` and
+        ``.ome.zarr`` only where we wrote them. Other label images are napari's own to open
     """
     if not isinstance(path, str):
         return None
@@ -64,6 +71,8 @@ def read_nuclei_file(path: str | list[str]) -> Callable[[str], list[LayerData]] 
     kind = _kind_of(Path(path), name)
     if kind is not None:
         return lambda chosen: _outlines(Path(chosen), kind)
+    if name.endswith("_seg.npy"):
+        return _layers
     if name.endswith((".ome.tif", ".ome.tiff")) and tiff_holds_our_labels(Path(path)):
         return _layers
     if not name.endswith(".zarr") or not zarr_holds_our_labels(Path(path)):
@@ -71,7 +80,10 @@ def read_nuclei_file(path: str | list[str]) -> Callable[[str], list[LayerData]] 
     return _label_pyramid if is_large_pyramid(Path(path)) else _layers
 
 
-def _kind_of(path: Path, name: str) -> Kind | None:
+def _kind_of(path: Path, name: str) -> Kind | OutlineFormat | None:
+    form = outline_format_of(path)
+    if form is not None:
+        return form
     told = next((kind for suffix, kind in _KINDS.items() if name.endswith(suffix)), None)
     if told is None and name.endswith((".json", ".json.gz")) and path.is_file():
         return kind_of_json(path)
@@ -119,7 +131,7 @@ def _picture(path: str) -> list[LayerData]:
     return [(tile.rgb, {"name": tile.name, "rgb": True, **placed}, "image")]
 
 
-def _outlines(source: Path, kind: Kind) -> list[LayerData]:
+def _outlines(source: Path, kind: Kind | OutlineFormat) -> list[LayerData]:
     """Read outlines onto the picture they belong to, and say which that is.
 
     Raises LabelsError as `read_segmentation` and `frame_of_outlines` do.
@@ -129,7 +141,7 @@ def _outlines(source: Path, kind: Kind) -> list[LayerData]:
         stored = read_segmentation(source, picture=name_shown())
         frame = _frame_of_same_size(stored)
     else:
-        origin = frame.origin_yx_file if kind == "geojson" else None
+        origin = frame.origin_yx_file if counts_from_slide(kind) else None
         stored = read_segmentation(source, frame.shape, origin, name_shown())
     _warn(source, stored)
     if frame is not None:

@@ -16,8 +16,9 @@ from napari_uninuc.gui.layers.pictures import MAX_PIXELS, extent_of
 from napari_uninuc.gui.layers.placement import Placement
 from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.io.json_kind import Extent, Kind, unstated_extent
+from napari_uninuc.io.outline_formats import OutlineFormat, extent_of_outlines
 
-__all__ = ["Frame", "frame_of_outlines", "frame_of_shape", "name_shown"]
+__all__ = ["Frame", "counts_from_slide", "frame_of_outlines", "frame_of_shape", "name_shown"]
 
 _BEYOND_PX = 16
 """How far outlines of a picture may reach past its edge."""
@@ -43,8 +44,18 @@ class Frame:
     words: str
 
 
-def frame_of_outlines(path: Path, kind: Kind) -> Frame | None:
+def counts_from_slide(kind: Kind | OutlineFormat) -> bool:
+    """Whether px of such a file count from the first of the slide, not of the picture."""
+    return kind.in_slide_px if isinstance(kind, OutlineFormat) else kind == "geojson"
+
+
+def frame_of_outlines(path: Path, kind: Kind | OutlineFormat) -> Frame | None:
     """Choose the picture on which all outlines of a file lie.
+
+    Parameters
+    ----------
+    path : of the file
+    kind : what it is, as `kind_of_json` or `outline_format_of` tell
 
     Returns
     -------
@@ -57,14 +68,18 @@ def frame_of_outlines(path: Path, kind: Kind) -> Frame | None:
     LabelsError
         Not readable, no outlines, or spread over more than fits a labels layer.
     """
-    extent = unstated_extent(path, kind)
+    if isinstance(kind, OutlineFormat):
+        extent = extent_of_outlines(kind, path)
+    else:
+        extent = unstated_extent(path, kind)
     if extent is None:
         return None
-    shown = [each.whole() for each in _shown()] if kind == "coco" else list(_shown())
+    on_slide = counts_from_slide(kind)
+    shown = list(_shown()) if on_slide else [each.whole() for each in _shown()]
     for each in shown:
         if each.holds(extent):
             return each.frame()
-    origin, shape = _around(extent, from_first=kind == "coco")
+    origin, shape = _around(extent, from_first=not on_slide)
     if math.prod(shape) > _MOST_PX:
         raise LabelsError(
             f"{path}: expected outlines of a picture or of a region, got some that lie on "

@@ -2,17 +2,17 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from napari_uninuc.errors import LabelsError
 from napari_uninuc.io.coco_pictures import chosen_picture, key_of, size_of
 from napari_uninuc.io.colours import hex_of
-from napari_uninuc.io.filling import MAX_COORDINATE, Crop, OversizedError, fill_polygon
+from napari_uninuc.io.filling import MAX_COORDINATE, Crop, OversizedError
 from napari_uninuc.io.json_stream import stream_json
 from napari_uninuc.io.painting import Painted, Painting
 from napari_uninuc.io.rle import crop_of_runs
+from napari_uninuc.io.shapes import Through, fill_rings, require_size
 from napari_uninuc.io.stated import (
     DEFAULT_CLASS,
     checked_score,
@@ -35,6 +35,7 @@ def read_coco(
     path: Path,
     shape: tuple[int, int] | None = None,
     picture: str | os.PathLike[str] | None = None,
+    through: Through = "corners",
 ) -> StoredSegmentation:
     """Rasterise the annotations of a file about one picture.
 
@@ -44,6 +45,7 @@ def read_coco(
         or gzipped
     shape : (H, W) of the picture, px, where the file may not say; must not differ from it
     picture : file name of the picture that is meant, for a file about several
+    through : where polygons run
 
     Returns
     -------
@@ -59,7 +61,7 @@ def read_coco(
         limits).
     """
     try:
-        return _Reader(path, shape, picture).read()
+        return _Reader(path, shape, picture, through).read()
     except LabelsError as problem:
         if str(problem).startswith(str(path)):
             raise
@@ -92,14 +94,15 @@ class _Reader:
         path: Path,
         shape: tuple[int, int] | None,
         picture: str | os.PathLike[str] | None,
+        through: Through,
     ) -> None:
-        self._path = path
+        self._path, self._through = path, through
         head = _head(path)
         pictures = [each for each in head["images"] if isinstance(each, dict)]
         self._image = chosen_picture(pictures, picture, shape)
         self._listed = {key_of(each.get("id")) for each in pictures} - {None}
         self._key = key_of(self._image.get("id"))
-        self._painting = Painting(_size(self._image, shape))
+        self._painting = Painting(require_size(size_of(self._image), shape))
         self._names: dict[int | str | None, str] = {}
         for each in head["categories"]:
             if isinstance(each, dict) and each.get("name"):
@@ -183,7 +186,7 @@ class _Reader:
             polygons = [pairs for pairs in map(_points, parts) if 2 * len(pairs) >= _FEWEST_NUMBERS]
             if not polygons:
                 return _NO_AREA
-            found = [fill_polygon([pairs], shape) for pairs in polygons]
+            found = [fill_rings([each], shape, through=self._through) for each in polygons]
         else:
             _refuse("expected a segmentation of polygons or run lengths, got something else")
         return [crop for crop in found if crop is not None]
@@ -242,24 +245,6 @@ def _head(path: Path) -> dict[str, list[Any]]:
             "export again"
         )
     return {name: head.get(name, []) for name in _HEAD}
-
-
-def _size(image: Mapping[str, Any], wanted: tuple[int, int] | None) -> tuple[int, int]:
-    """Take the size the file states or the one that is wanted; they must not differ."""
-    stated = size_of(image)
-    if stated is None:
-        if wanted is not None:
-            return wanted
-        raise LabelsError(
-            "the file does not say how large the picture is; name the picture (--like IMAGE) or "
-            "its shape"
-        )
-    if wanted is not None and stated != tuple(wanted):
-        raise LabelsError(
-            f"expected nuclei of a picture of {wanted[0]} x {wanted[1]} px, got those of one of "
-            f"{stated[0]} x {stated[1]}; name the right picture"
-        )
-    return stated
 
 
 def _origin(stated: Any) -> tuple[int, int]:

@@ -8,7 +8,15 @@ import numpy.typing as npt
 
 from napari_uninuc.errors import LabelsError
 
-__all__ = ["MAX_COORDINATE", "MAX_CROSSINGS", "MAX_NUCLEUS_PX", "OversizedError", "fill_polygon"]
+__all__ = [
+    "MAX_COORDINATE",
+    "MAX_CROSSINGS",
+    "MAX_NUCLEUS_PX",
+    "Crop",
+    "OversizedError",
+    "fill_polygon",
+    "fill_traced",
+]
 
 MAX_NUCLEUS_PX = 2**26
 """Largest box of one polygon, px: 8192 x 8192. A nucleus has some hundreds."""
@@ -18,6 +26,8 @@ MAX_CROSSINGS = 2**24
 
 MAX_COORDINATE = 1e9
 """Furthest point of an outline, px; slides end at about 3e5."""
+
+_SPARE_PX = 1e-6  # of a step along a line that should have met a centre
 
 Crop = tuple[tuple[int, int], npt.NDArray[np.bool_]]
 """(y, x) of the first pixel in the picture, and which pixels of the box are inside."""
@@ -70,7 +80,69 @@ def fill_polygon(
     return ((y0, x0), mask) if mask.any() else None
 
 
-def _ring(ring: Any) -> npt.NDArray[np.float64]:
+def fill_traced(
+    ring_xy: Any, shape: tuple[int, int], origin_yx: tuple[int, int] = (0, 0)
+) -> Crop | None:
+    """Fill an outline that runs through the centres of the outermost pixels of a nucleus.
+
+    It is what OpenCV's ``findContours`` gives and ``drawContours`` fills: what lies inside and
+    the pixels that the outline runs through.
+
+    Parameters
+    ----------
+    ring_xy : (k, 2) numbers x, y in px, one point or more; centres of pixels are whole numbers.
+        Closed or not
+    shape, origin_yx : as for `fill_polygon`
+
+    Returns
+    -------
+    crop : None where no pixel of the picture is inside
+
+    Raises
+    ------
+    LabelsError
+        As `fill_polygon`.
+    """
+    corners = _ring(ring_xy, fewest=1) - origin_yx[::-1] + 0.5
+    inside = fill_polygon([corners], shape) if len(corners) > 2 else None
+    rows, columns = _stepped_on(corners)
+    on_picture = (rows >= 0) & (columns >= 0) & (rows < shape[0]) & (columns < shape[1])
+    rows, columns = rows[on_picture], columns[on_picture]
+    if not len(rows):
+        return inside
+    low = np.array([rows.min(), columns.min()])
+    high = np.array([rows.max(), columns.max()]) + 1
+    if inside is not None:
+        low = np.minimum(low, inside[0])
+        high = np.maximum(high, np.add(inside[0], inside[1].shape))
+    mask = np.zeros(tuple((high - low).tolist()), dtype=np.bool_)
+    mask[rows - low[0], columns - low[1]] = True
+    if inside is not None:
+        y, x = np.subtract(inside[0], low).tolist()
+        mask[y : y + inside[1].shape[0], x : x + inside[1].shape[1]] |= inside[1]
+    return (int(low[0]), int(low[1])), mask
+
+
+def _stepped_on(
+    points_xy: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Find the rows and columns of the pixels that a closed line runs through."""
+    ends = np.roll(points_xy, -1, axis=0)
+    steps = np.ceil(np.abs(ends - points_xy).max(axis=1)).astype(np.int64)
+    if int(steps.sum()) > MAX_CROSSINGS:
+        raise LabelsError(
+            f"expected outlines of at most {MAX_CROSSINGS} px, got one of {int(steps.sum())}; "
+            "simplify the shape"
+        )
+    count = np.maximum(steps, 1)
+    edge = np.repeat(np.arange(len(count)), count)
+    part = (np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count)) / count[edge]
+    line = points_xy[edge] + part[:, None] * (ends - points_xy)[edge]
+    columns, rows = np.floor(line + _SPARE_PX).astype(np.int64).T
+    return rows, columns
+
+
+def _ring(ring: Any, fewest: int = 3) -> npt.NDArray[np.float64]:
     try:
         points = np.asarray(ring, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
@@ -78,9 +150,10 @@ def _ring(ring: Any) -> npt.NDArray[np.float64]:
             points = np.asarray([point[:2] for point in ring], dtype=np.float64)
         except (TypeError, ValueError, OverflowError):
             raise LabelsError("expected points as [x, y] numbers, got others; correct it") from None
-    if points.ndim != 2 or points.shape[0] < 3 or points.shape[1] < 2:
+    if points.ndim != 2 or points.shape[0] < fewest or points.shape[1] < 2:
+        least = "three" if fewest > 1 else "one"
         raise LabelsError(
-            f"expected a ring of three [x, y] points or more, got {points.shape}; correct it"
+            f"expected a ring of {least} [x, y] points or more, got {points.shape}; correct it"
         )
     if not (np.abs(points) <= MAX_COORDINATE).all():  # NaN is not, either
         raise LabelsError(

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -9,46 +10,106 @@ from typing import Literal
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
+from napari_uninuc.io.cellpose import write_cellpose
 from napari_uninuc.io.coco import write_coco
+from napari_uninuc.io.dicom_annotations import Code, FoundBy, write_dicom_annotations
+from napari_uninuc.io.dicom_slide import DicomSlide
 from napari_uninuc.io.geojson import write_geojson
+from napari_uninuc.io.imagej_rois import write_imagej_rois
+from napari_uninuc.io.label_png import write_png
 from napari_uninuc.io.ome_zarr import write_ome_zarr
+from napari_uninuc.io.spatialdata_store import write_spatialdata
 from napari_uninuc.io.table import write_csv, write_parquet
 from napari_uninuc.io.tiff import write_ome_tiff, write_tiff
 
-__all__ = ["FORMATS", "QuPathObjects", "Writer", "suffix_of", "write_segmentation"]
+__all__ = ["FORMATS", "Context", "QuPathObjects", "Writer", "suffix_of", "write_segmentation"]
 
 Origin = tuple[int, int]
 
 QuPathObjects = Literal["detection", "annotation"]
 """What nuclei become in QuPath: light and fixed, or open to its brush."""
 
-Writer = Callable[[Segmentation, Path, float | None, Tile | None, Origin, QuPathObjects], None]
-"""Takes the segmentation, the path, micrometres per px, the picture, where its first pixel lies
-on the slide (px), and what QuPath makes of nuclei; leaves out what its format cannot hold."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """What a writer is told besides the nuclei; it leaves out what its format cannot hold.
+
+    Attributes
+    ----------
+    mpp : micrometres per px; None where unknown
+    tile : the picture; None where it is not at hand
+    origin_yx_slide : where the picture's first pixel lies on the slide, px
+    qupath_objects : what QuPath makes of nuclei
+    slide : a DICOM slide that annotations refer to
+    codes : coded property type of each class, for DICOM
+    found_by : the model that found the nuclei; None where nobody said
+    """
+
+    mpp: float | None = None
+    tile: Tile | None = None
+    origin_yx_slide: Origin = (0, 0)
+    qupath_objects: QuPathObjects = "detection"
+    slide: DicomSlide | None = None
+    codes: Mapping[str, Code] | None = None
+    found_by: FoundBy | None = None
+
+
+Writer = Callable[[Segmentation, Path, Context], None]
+
+
+def _geojson(nuclei: Segmentation, path: Path, by: Context) -> None:
+    write_geojson(nuclei, path, by.mpp, by.tile, by.origin_yx_slide, by.qupath_objects)
+
+
+def _dicom(nuclei: Segmentation, path: Path, by: Context) -> None:
+    write_dicom_annotations(
+        nuclei,
+        path,
+        by.mpp,
+        by.tile,
+        by.origin_yx_slide,
+        slide=by.slide,
+        codes=by.codes,
+        found_by=by.found_by,
+    )
+
+
+def _ome_tiff(nuclei: Segmentation, path: Path, by: Context) -> None:
+    write_ome_tiff(nuclei, path, by.mpp, by.origin_yx_slide)
+
+
+def _tiff(nuclei: Segmentation, path: Path, by: Context) -> None:
+    write_tiff(nuclei, path, by.mpp)
+
 
 FORMATS: Mapping[str, Writer] = MappingProxyType(
     {
-        ".ome.zarr": lambda nuclei, path, mpp, tile, origin, _: write_ome_zarr(
-            nuclei, path, mpp, tile, origin_yx_slide=origin
+        ".ome.zarr": lambda nuclei, path, by: write_ome_zarr(
+            nuclei, path, by.mpp, by.tile, origin_yx_slide=by.origin_yx_slide
         ),
-        ".ome.tif": lambda nuclei, path, mpp, _, origin, __: write_ome_tiff(
-            nuclei, path, mpp, origin
+        ".ome.tif": _ome_tiff,
+        ".ome.tiff": _ome_tiff,
+        ".tif": _tiff,
+        ".tiff": _tiff,
+        ".png": lambda nuclei, path, _: write_png(nuclei, path),
+        ".geojson": _geojson,
+        ".geojson.gz": _geojson,
+        ".coco.json": lambda nuclei, path, by: write_coco(
+            nuclei, path, by.mpp, by.tile, by.origin_yx_slide
         ),
-        ".ome.tiff": lambda nuclei, path, mpp, _, origin, __: write_ome_tiff(
-            nuclei, path, mpp, origin
+        ".rois.zip": lambda nuclei, path, by: write_imagej_rois(
+            nuclei, path, by.mpp, by.origin_yx_slide
         ),
-        ".tif": lambda nuclei, path, mpp, *_: write_tiff(nuclei, path, mpp),
-        ".tiff": lambda nuclei, path, mpp, *_: write_tiff(nuclei, path, mpp),
-        ".geojson": write_geojson,
-        ".geojson.gz": write_geojson,
-        ".coco.json": lambda nuclei, path, mpp, tile, origin, _: write_coco(
-            nuclei, path, mpp, tile, origin
+        ".ann.dcm": _dicom,
+        ".sd.zarr": lambda nuclei, path, by: write_spatialdata(
+            nuclei, path, by.mpp, by.tile, by.origin_yx_slide
         ),
-        ".csv": lambda nuclei, path, mpp, tile, *_: write_csv(nuclei, path, mpp, tile),
-        ".parquet": lambda nuclei, path, mpp, tile, *_: write_parquet(nuclei, path, mpp, tile),
+        "_seg.npy": lambda nuclei, path, by: write_cellpose(nuclei, path, by.tile),
+        ".csv": lambda nuclei, path, by: write_csv(nuclei, path, by.mpp, by.tile),
+        ".parquet": lambda nuclei, path, by: write_parquet(nuclei, path, by.mpp, by.tile),
     }
 )
-"""Writer of each suffix, lower case, with its dot."""
+"""Writer of each suffix, lower case, with its dot where it has one."""
 
 
 def suffix_of(path: str | os.PathLike[str]) -> str:
@@ -83,6 +144,9 @@ def write_segmentation(
     *,
     origin_yx_slide: Origin | None = None,
     qupath_objects: QuPathObjects = "detection",
+    slide: DicomSlide | None = None,
+    codes: Mapping[str, Code] | None = None,
+    found_by: FoundBy | None = None,
 ) -> Path:
     """Write a segmentation in the format its suffix names, beside the target, then renamed.
 
@@ -95,6 +159,7 @@ def write_segmentation(
     origin_yx_slide : where the first pixel lies on the slide, px; None takes the tile's, else
         (0, 0)
     qupath_objects : what GeoJSON says the nuclei are
+    slide, codes, found_by : what DICOM annotations say of slide, classes and model
 
     Returns
     -------
@@ -138,5 +203,6 @@ def write_segmentation(
     if origin_yx_slide is None:
         origin_yx_slide = (0, 0) if tile is None else tile.origin_yx_slide
     scale = tile.mpp if mpp is None and tile is not None else mpp
-    write(segmentation, target, scale, tile, origin_yx_slide, qupath_objects)
+    said = Context(scale, tile, origin_yx_slide, qupath_objects, slide, codes, found_by)
+    write(segmentation, target, said)
     return target

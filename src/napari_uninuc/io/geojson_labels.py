@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from napari_uninuc.errors import LabelsError
 from napari_uninuc.io.colours import hex_of
-from napari_uninuc.io.filling import MAX_COORDINATE, Crop, OversizedError, fill_polygon
+from napari_uninuc.io.filling import MAX_COORDINATE, Crop, OversizedError
 from napari_uninuc.io.geojson import HEADER, ID, SCORE, STATUS
 from napari_uninuc.io.json_stream import stream_json
 from napari_uninuc.io.painting import Painted, Painting
@@ -24,6 +24,7 @@ from napari_uninuc.io.qupath_objects import (
     plane_of,
     polygons_of,
 )
+from napari_uninuc.io.shapes import Through, fill_rings
 from napari_uninuc.io.stated import (
     DEFAULT_CLASS,
     checked_score,
@@ -41,6 +42,7 @@ def read_geojson(
     path: Path,
     shape: tuple[int, int] | None = None,
     origin_yx_slide: tuple[int, int] | None = None,
+    through: Through = "corners",
 ) -> StoredSegmentation:
     """Rasterise the polygons of a file: a pixel is a nucleus's where its centre is inside.
 
@@ -55,6 +57,7 @@ def read_geojson(
         do
     origin_yx_slide : where the picture's first pixel lies in the file's coordinates, px; None
         takes what the file says, else (0, 0)
+    through : where the outlines run
 
     Returns
     -------
@@ -68,7 +71,7 @@ def read_geojson(
         Not such a file, no size known, no shape with an area, bad coordinates or scores, or too
         much of anything (`json_stream`, `filling` and `painting` name limits).
     """
-    reader = _Reader(path, shape, origin_yx_slide)
+    reader = _Reader(path, shape, origin_yx_slide, through)
     try:
         return reader.read()
     except LabelsError as problem:
@@ -85,8 +88,9 @@ class _Reader:
         path: Path,
         shape: tuple[int, int] | None,
         origin_yx: tuple[int, int] | None,
+        through: Through,
     ) -> None:
-        self._path = path
+        self._path, self._through = path, through
         self._shape, self._origin_yx = shape, origin_yx
         self._mpp: float | None = None
         self._painting: Painting | None = None
@@ -228,7 +232,8 @@ class _Reader:
         if self._finds_nuclei and not sure:
             return None
         try:
-            filled = [fill_polygon(each, shape, self._origin_yx or (0, 0)) for each in polygons]
+            origin = self._origin_yx or (0, 0)
+            filled = [fill_rings(each, shape, origin, self._through) for each in polygons]
         except OversizedError:
             if sure:
                 raise

@@ -13,7 +13,7 @@ from napari_uninuc.errors import LabelsError
 from napari_uninuc.io.geojson import HEADER
 from napari_uninuc.io.json_stream import stream_json
 
-__all__ = ["kind_of_json", "unstated_extent"]
+__all__ = ["beginning_of_json", "kind_of_json", "unstated_extent"]
 
 Kind = Literal["coco", "geojson"]
 Extent = tuple[float, float, float, float]
@@ -36,7 +36,7 @@ def kind_of_json(path: Path) -> Kind | None:
     kind : None where it is neither COCO annotations nor GeoJSON features, where that is not told
         by the names at its beginning, and where there is no such file
     """
-    text = _beginning(path)
+    text = beginning_of_json(path)
     if _FEATURE.match(text):
         return "geojson"
     names = dict(_names(text))
@@ -48,7 +48,8 @@ def kind_of_json(path: Path) -> Kind | None:
     return None
 
 
-def _beginning(path: Path) -> str:
+def beginning_of_json(path: Path) -> str:
+    """Read the first 256 KiB of text; "" where there is no such file, or no text."""
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"

@@ -30,13 +30,16 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 _GZIP_START = b"\x1f\x8b"
 
 
-def stream_json(path: Path, streamed: Collection[str]) -> Iterator[tuple[str, Any]]:
+def stream_json(
+    path: Path, streamed: Collection[str], keyed: Collection[str] = ()
+) -> Iterator[tuple[str, Any]]:
     """Read the members of a JSON object, the elements of some of its lists one by one.
 
     Parameters
     ----------
     path : UTF-8, plain or gzipped, which is told by its first bytes
     streamed : members whose lists are given element by element
+    keyed : members whose objects are given member by member, as (key, value)
 
     Yields
     ------
@@ -55,7 +58,7 @@ def stream_json(path: Path, streamed: Collection[str]) -> Iterator[tuple[str, An
             packed = raw.read(2) == _GZIP_START
             raw.seek(0)
             file = gzip.GzipFile(fileobj=raw) if packed else raw
-            yield from _Parser(path, file).document(streamed)
+            yield from _Parser(path, file).document(streamed, keyed)
     except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as problem:
         raise _refusal(path, " ".join(str(problem).split())) from None
     except OSError as problem:
@@ -76,18 +79,22 @@ class _Parser:
         self._decode = json.JSONDecoder().raw_decode
         self._buffer, self._at, self._ended = "", 0, False
 
-    def document(self, streamed: Collection[str]) -> Iterator[tuple[str, Any]]:
+    def document(
+        self, streamed: Collection[str], keyed: Collection[str]
+    ) -> Iterator[tuple[str, Any]]:
         first = self._peek()
         if first == "[":
             yield from (("", element) for element in self._elements())
         elif first == "{":
-            yield from self._members(streamed)
+            yield from self._members(streamed, keyed)
         else:
             self._refuse(f"{first or 'the end'!r} where an object or a list should be")
         if self._peek():
             self._refuse("text after the end")
 
-    def _members(self, streamed: Collection[str]) -> Iterator[tuple[str, Any]]:
+    def _members(
+        self, streamed: Collection[str] = (), keyed: Collection[str] = ()
+    ) -> Iterator[tuple[str, Any]]:
         for _ in self._between("}"):
             name = self._value()
             if not isinstance(name, str) or self._peek() != ":":
@@ -95,6 +102,8 @@ class _Parser:
             self._at += 1
             if name in streamed and self._peek() == "[":
                 yield from ((name, element) for element in self._elements())
+            elif name in keyed and self._peek() == "{":
+                yield from ((name, member) for member in self._members())
             else:
                 yield name, self._value()
 

@@ -11,11 +11,14 @@ import pandas as pd
 
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.errors import LabelsError, UniNucError
+from napari_uninuc.io.cellpose import read_cellpose
 from napari_uninuc.io.coco_labels import is_coco, read_coco
 from napari_uninuc.io.geojson_labels import read_geojson
 from napari_uninuc.io.images import read_with_pillow
 from napari_uninuc.io.ome_zarr_labels import StoredLabels, is_zarr, read_zarr_labels
+from napari_uninuc.io.outline_formats import OUTLINE_FORMATS, outline_format_of
 from napari_uninuc.io.painting import palette_of
+from napari_uninuc.io.shapes import Through
 from napari_uninuc.io.sources import is_tiff, require_file
 from napari_uninuc.io.stated import DEFAULT_CLASS, checked_score, checked_status, clean_name
 from napari_uninuc.io.stored import StoredSegmentation
@@ -79,18 +82,21 @@ def read_segmentation(
     shape: tuple[int, int] | None = None,
     origin_yx_slide: tuple[int, int] | None = None,
     picture: str | os.PathLike[str] | None = None,
+    through: Through | None = None,
 ) -> StoredSegmentation:
     """Read a label file and whatever it says about its scale, its place and each nucleus.
 
     Parameters
     ----------
     path : PNG (8 or 16 bit, or a palette whose indices are the ids), TIFF, OME-TIFF, GeoJSON,
-        COCO JSON (both also gzipped), or an OME-Zarr folder: a label image, or an image with
-        one beneath it
+        COCO JSON (both also gzipped), cellpose's ``_seg.npy``, what `OUTLINE_FORMATS` lists, or
+        an OME-Zarr folder: a label image, or an image with one beneath it
     shape : (H, W) px of the picture it belongs to; GeoJSON of other programs needs it
     origin_yx_slide : where the first pixel of that picture lies in the coordinates of a
         GeoJSON, px; None takes what the file says, else (0, 0)
     picture : file name of that picture, which tells it from the others of a COCO file
+    through : where outlines run; None takes it as the program that writes such files does. Of no
+        meaning for pixels
 
     Raises
     ------
@@ -119,7 +125,7 @@ def read_segmentation(
     source = Path(path)
     read = _read_shapes(source)
     if read is not None:
-        return read(source, shape, origin_yx_slide, picture)
+        return read(source, shape, origin_yx_slide, picture, through)
     stored = _stored(source)
     labels = checked_ids(source, stored.pixels)
     if shape is not None and labels.shape != tuple(shape):
@@ -135,9 +141,10 @@ def read_segmentation(
     )
 
 
-def _read_shapes(
-    source: Path,
-) -> Callable[[Path, Any, Any, str | os.PathLike[str] | None], StoredSegmentation] | None:
+_Reader = Callable[[Path, Any, Any, str | os.PathLike[str] | None, Any], StoredSegmentation]
+
+
+def _read_shapes(source: Path) -> _Reader | None:
     """Choose the reader of a file of outlines; None where it is none of pixels.
 
     Raises
@@ -151,11 +158,28 @@ def _read_shapes(
             f"{source}: expected outlines, got a table, which holds none; name the label image, "
             "GeoJSON or COCO file saved with it"
         )
+    form = outline_format_of(source)
+    if form is not None:
+        return lambda path, shape, origin, _, through: form.read(path, shape, origin, through)
     if not name.endswith((*_GEOJSON, *_JSON)) or source.is_dir():
+        _require_known(source, name)
         return None
     if name.endswith(_COCO) or (not name.endswith(_GEOJSON) and is_coco(source)):
-        return lambda path, shape, _, picture: read_coco(path, shape, picture)
-    return lambda path, shape, origin, _: read_geojson(path, shape, origin)
+        return lambda path, shape, _, picture, through: read_coco(
+            path, shape, picture, through or "corners"
+        )
+    return lambda path, shape, origin, _, through: read_geojson(
+        path, shape, origin, through or "corners"
+    )
+
+
+def _require_known(source: Path, name: str) -> None:
+    """Refuse what has the ending of a file of outlines and is none."""
+    titles = [form.title for form in OUTLINE_FORMATS if name.endswith(form.endings)]
+    if titles and source.is_file():
+        raise LabelsError(
+            f"{source}: expected {' or '.join(titles)}, got something else; export it again"
+        )
 
 
 def _described(source: Path, segmentation: Segmentation, stored: StoredLabels) -> Segmentation:
@@ -189,6 +213,8 @@ def _stored(source: Path) -> StoredLabels:
         if is_tiff(source):
             plane = read_tiff(source, LabelsError)
             return StoredLabels(plane.pixels, plane.mpp, {}, {}, plane.origin_yx_slide or (0, 0))
+        if source.name.lower().endswith(".npy"):
+            return read_cellpose(source)
         # A PNG's dots per inch are how large to print it, hardly ever a scale.
         return StoredLabels(read_with_pillow(source, LabelsError, as_seen=False)[0], None, {}, {})
     except OSError as problem:

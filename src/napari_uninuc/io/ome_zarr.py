@@ -129,14 +129,19 @@ def _write_labels(
         levels.append(levels[-1][::2, ::2])
     _write_levels(group, levels, "yx", version)
     label: dict[str, Any] = {"version": version} if version == "0.4" else {}
-    properties = _properties(segmentation)
-    if properties:  # NGFF wants at least one, or none of the key
-        label["colors"] = _colours(segmentation)
-        label["properties"] = properties
+    label |= image_label(segmentation)
     if image is not None:
         label["source"] = {"image": image}
     scales = multiscales(OUR_NAME, "yx", len(levels), mpp, origin_yx, version)
     return {"multiscales": scales, "image-label": label}
+
+
+def image_label(segmentation: Segmentation) -> dict[str, Any]:
+    """Describe every id as "image-label" of NGFF does: its colour, class, score and status."""
+    properties = _properties(segmentation)
+    if not properties:  # NGFF wants at least one, or none of the key
+        return {}
+    return {"colors": _colours(segmentation), "properties": properties}
 
 
 def _halved_by_mean(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -4,7 +4,6 @@ Measured from the pixels of some thousand nuclei at a time: 100,000 in well unde
 the numbers scikit-image's ``regionprops`` gives, except for solidity.
 """
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,16 @@ from scipy import ndimage
 from napari_uninuc.core.segmentation import CLASS_PROBABILITY, FOUND_COLUMNS, Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
+from napari_uninuc.io.hulls import hull_measures, pixel_hulls
+from napari_uninuc.io.neighbours import circularity, neighbourhood
 from napari_uninuc.io.outlines import Canvas, pack_nuclei
 from napari_uninuc.io.targets import replacing
 
 __all__ = ["measure_nuclei", "write_csv", "write_parquet"]
 
-_SHAPES = ("area", "y", "x", "perimeter", "solidity", "eccentricity")
+_SHAPES = (
+    *("area", "y", "x", "perimeter", "outline", "solidity", "eccentricity", "feret", "min_feret"),
+)
 _COLOURS = (
     "mean_red",
     "mean_green",
@@ -53,17 +56,10 @@ def measure_nuclei(
 
     Returns
     -------
-    table : id, class, score, status (empty where unknown), centroid_y_px, centroid_x_px,
-        centroid_y_um, centroid_x_um, area_px, area_um2, perimeter_px, perimeter_um, solidity,
-        eccentricity, y0, x0, y1, x1, and the detector's box where there is one, `FOUND_COLUMNS`
-        The centre of the first pixel is (0, 0); boxes are half-open, px. Solidity is the area
-        by that of the convex hull of the pixels' corners, in (0, 1]. Where classes were derived
-        also class_probability, empty where a person has said the class. With a tile also mean_red,
-        mean_green, mean_blue in 0..255 and mean_haematoxylin_od, mean_eosin_od, mean_dab_od:
-        decadic optical density along the stain vectors of Ruifrok and Johnston (2001) as in
-        ``skimage.color``, never below 0; eosin and DAB are told apart by colour alone.
-        With a tile cut from a slide also slide_y_px, slide_x_px, slide_y_um, slide_x_um: the
-        centroid on the slide at full resolution, whose first pixel's centre is (0, 0)
+    table : one row for each of the table's, in its order; what each column is, `MEASURES` says.
+        Colours are there with a tile, places on the slide with one that was cut from a slide;
+        class_probability where classes were derived, `FOUND_COLUMNS` where the detector's boxes
+        are known
 
     Examples
     --------
@@ -96,8 +92,16 @@ def measure_nuclei(
         "area_um2": area * scale * scale,
         "perimeter_px": perimeter,
         "perimeter_um": perimeter * scale,
+        "outline_px": shapes["outline"].to_numpy(),
+        "outline_um": shapes["outline"].to_numpy() * scale,
+        "circularity": circularity(area, perimeter),
         "solidity": shapes["solidity"].to_numpy(),
         "eccentricity": shapes["eccentricity"].to_numpy(),
+        "feret_px": shapes["feret"].to_numpy(),
+        "feret_um": shapes["feret"].to_numpy() * scale,
+        "min_feret_px": shapes["min_feret"].to_numpy(),
+        "min_feret_um": shapes["min_feret"].to_numpy() * scale,
+        **neighbourhood(y, x, segmentation.labels.shape, mpp),
     }
     colours = {} if tile is None else {name: shapes[name].to_numpy() for name in _COLOURS}
     on_slide = {} if tile is None or tile.place is None else _on_slide(y, x, scale, tile)
@@ -135,6 +139,8 @@ def _measure_canvas(canvas: Canvas, tile: Tile | None) -> dict[str, npt.NDArray[
     count = len(canvas.ids)
     area = np.bincount(owner, minlength=count)
     y, x = (np.stack([rows, columns], axis=1) + canvas.shift_yx[owner]).T
+    hulls = pixel_hulls(owner, y, x, count)
+    hull_area, longest, narrowest = hull_measures(hulls)
     with np.errstate(invalid="ignore"):
         centre_y = np.bincount(owner, y, count) / area
         centre_x = np.bincount(owner, x, count) / area
@@ -144,7 +150,10 @@ def _measure_canvas(canvas: Canvas, tile: Tile | None) -> dict[str, npt.NDArray[
             "y": centre_y,
             "x": centre_x,
             "perimeter": _perimeters(canvas),
-            "solidity": area / _hull_areas(owner, y, x, count),
+            "outline": _outline_lengths(canvas),
+            "solidity": area / hull_area,
+            "feret": longest,
+            "min_feret": narrowest,
             "eccentricity": _eccentricities(owner, y - centre_y[owner], x - centre_x[owner], area),
         }
         if tile is not None:
@@ -179,41 +188,18 @@ def _eccentricities(
     return eccentricities
 
 
-def _hull_areas(
-    owner: npt.NDArray[np.int32],
-    y: npt.NDArray[np.int64],
-    x: npt.NDArray[np.int64],
-    count: int,
-) -> npt.NDArray[np.float64]:
-    """Area of the convex hull of each nucleus's pixels as squares, px^2."""
-    order = np.lexsort((x, y, owner))
-    owner, y, x = owner[order], y[order], x[order]
-    fresh = np.concatenate([[True], (np.diff(owner) != 0) | (np.diff(y) != 0)])[: len(y)]
-    first = np.flatnonzero(fresh)
-    last = np.append(first[1:], len(y)) - 1
-    rows, left, right = y[first].tolist(), x[first].tolist(), (x[last] + 1).tolist()
-    borders = np.searchsorted(owner[first], np.arange(count + 1)).tolist()
-    areas = [_hull_area(rows[a:b], left[a:b], right[a:b]) for a, b in pairwise(borders)]
-    return np.array(areas, dtype=np.float64)
-
-
-def _hull_area(rows: list[int], left: list[int], right: list[int]) -> float:
-    """Area between the outermost corners of rows of pixels, rows ascending."""
-    doubled = 0
-    for sides, sign in ((left, -1), (right, 1)):
-        chain: list[tuple[int, int]] = []
-        for row, side in zip(rows, sides, strict=True):
-            for point in ((side * sign, row), (side * sign, row + 1)):
-                while len(chain) > 1 and _turns_in(chain[-2], chain[-1], point):
-                    chain.pop()
-                chain.append(point)
-        doubled += sum((b[1] - a[1]) * (a[0] + b[0]) for a, b in pairwise(chain))
-    return doubled / 2
-
-
-def _turns_in(a: tuple[int, int], b: tuple[int, int], c: tuple[int, int]) -> bool:
-    """Whether b lies on the line from a to c or on its inner, smaller side."""
-    return (b[0] - a[0]) * (c[1] - a[1]) <= (c[0] - a[0]) * (b[1] - a[1])
+def _outline_lengths(canvas: Canvas) -> npt.NDArray[np.float64]:
+    """Count the sides of pixels at which a nucleus ends, px; its holes have such sides too."""
+    lengths = np.zeros(len(canvas.ids) + 1)
+    for axis in (0, 1):
+        before, after = (
+            canvas.owner.take(range(start, canvas.owner.shape[axis] - 1 + start), axis=axis)
+            for start in (0, 1)
+        )
+        borders = before != after
+        for side in (before, after):
+            lengths += np.bincount(side[borders], minlength=len(lengths))
+    return lengths[1:]
 
 
 def _colours(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

@@ -1,0 +1,175 @@
+"""Nuclei out of DICOM Microscopy Bulk Simple Annotations, ours and others'."""
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_uninuc.errors import LabelsError
+from napari_uninuc.io.colours import hex_of
+from napari_uninuc.io.dicom_annotations import HEADER_BLOCK, ID_CODE, SCORE_CODE
+from napari_uninuc.io.dicom_slide import dicom_mark
+from napari_uninuc.io.extras import require_library
+from napari_uninuc.io.qupath_objects import mapping
+from napari_uninuc.io.shapes import Header, Shape
+from napari_uninuc.io.sources import DECODING_ERRORS, reason_of
+from napari_uninuc.io.stated import clean_name, known_mpp
+
+__all__ = ["dicom_header", "dicom_shapes", "is_dicom_annotations"]
+
+_ANNOTATIONS = "1.2.840.10008.5.1.4.1.1.91.1"
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+_ELLIPSE_POINTS = 128
+
+
+def is_dicom_annotations(path: Path) -> bool:
+    """Tell by its class, without reading further, whether a DICOM file holds annotations."""
+    if not dicom_mark(path):
+        return False
+    with path.open("rb") as file:  # the class stands in the first elements, as text
+        return _ANNOTATIONS.encode() in file.read(2048)
+
+
+def _opened(path: Path) -> Any:
+    pydicom = require_library("pydicom", "dicom", "DICOM annotations", LabelsError)
+    try:
+        if pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == _DEFLATED:
+            raise LabelsError(
+                f"{path}: expected annotations that are not packed, got deflated ones; save them "
+                "as Explicit VR Little Endian"
+            )
+        return pydicom.dcmread(path)
+    except (*DECODING_ERRORS, pydicom.errors.InvalidDicomError, struct.error) as problem:
+        if isinstance(problem, LabelsError):
+            raise
+        raise LabelsError(
+            f"{path}: expected readable DICOM, got {reason_of(problem)}; fetch it again"
+        ) from None
+
+
+def dicom_header(path: Path) -> Header:
+    """Read what we wrote of the picture; nothing in the files of others."""
+    return _header(_said(_opened(path)))
+
+
+def _said(document: Any) -> Mapping[str, Any]:
+    try:
+        group, owner = HEADER_BLOCK
+        text = document.private_block(group, owner)[0x01].value
+        return mapping(json.loads(text))
+    except (KeyError, TypeError, ValueError, RecursionError, AttributeError):
+        return {}
+
+
+def _header(said: Mapping[str, Any]) -> Header:
+    try:
+        (h, w), (y, x) = said["shape"], said["origin_yx_slide"]
+        classes = [(clean_name(each["name"]), hex_of(each["color"])) for each in said["classes"]]
+    except (KeyError, TypeError, ValueError):
+        return Header()
+    if not all(type(each) is int for each in (h, w, y, x)):
+        return Header()
+    return Header((h, w), known_mpp(said.get("mpp")), (y, x), classes)
+
+
+def dicom_shapes(path: Path) -> Iterator[Shape]:
+    """List the annotations of every group; polygons of one id are one nucleus.
+
+    The class of a group is its label, else the meaning of its property type. Points and lines are
+    left out.
+
+    Raises
+    ------
+    LabelsError
+        Damaged, packed, in three dimensions, or pydicom is not installed.
+    """
+    document = _opened(path)
+    if document.get("AnnotationCoordinateType", "2D") != "2D":
+        raise LabelsError("expected positions in px of the slide, got mm; save them in 2D")
+    step = mapping(_said(document)).get("downsample", 1.0)
+    if not isinstance(step, int | float) or not 1 <= step < 2**16:
+        step = 1.0
+    for group in document.get("AnnotationGroupSequence", []):
+        yield from _group_shapes(group, float(step))
+
+
+def _group_shapes(group: Any, step: float) -> Iterator[Shape]:
+    kind = str(group.get("GraphicType", ""))
+    name = clean_name(group.get("AnnotationGroupLabel", "")) or _meaning(
+        group.get("AnnotationPropertyTypeCodeSequence")
+    )
+    count = int(group.get("NumberOfAnnotations", 0))
+    if kind not in ("POLYGON", "RECTANGLE", "ELLIPSE"):
+        for _ in range(min(count, 2**22)):
+            yield Shape(left_out=kind.lower()[:40] or "annotation without kind")
+        return
+    rings = _rings(group, kind)
+    if len(rings) != count:
+        raise ValueError(f"{len(rings)} annotations where {count} are announced")
+    ids = _measured(group, ID_CODE.scheme, ID_CODE.value, len(rings))
+    scores = _measured(group, SCORE_CODE.scheme, SCORE_CODE.value, len(rings))
+    start = 0
+    while start < len(rings):
+        end = start + 1
+        while end < len(rings) and ids[end] == ids[start]:
+            end += 1
+        pieces = [[_drawn(ring, kind) / step] for ring in rings[start:end] if len(ring) > 2]
+        id_ = None if np.isnan(ids[start]) else float(ids[start])
+        score = float(scores[start])
+        yield Shape(pieces, id_, name, None if np.isnan(score) else score)
+        start = end
+
+
+def _rings(group: Any, kind: str) -> list[npt.NDArray[np.float64]]:
+    """Cut the points of a group into those of each annotation."""
+    double = group.get("DoublePointCoordinatesData")
+    raw, dtype = (double, "<f8") if double else (group.get("PointCoordinatesData"), "<f4")
+    points = np.frombuffer(raw or b"", dtype).astype(np.float64).reshape(-1, 2)
+    if kind != "POLYGON":
+        return list(points.reshape(-1, 4, 2))
+    index = np.frombuffer(group.get("LongPrimitivePointIndexList") or b"", "<u4").astype(np.int64)
+    starts = (index - 1) // 2
+    if len(starts) and (starts[0] != 0 or (np.diff(starts) < 0).any() or starts[-1] > len(points)):
+        raise ValueError("points that are listed in no order")
+    ends = np.append(starts[1:], len(points))
+    return [points[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+
+
+def _drawn(ring: npt.NDArray[np.float64], kind: str) -> npt.NDArray[np.float64]:
+    """Draw an ellipse, of which the ends of its axes are given; others are as they are."""
+    if kind != "ELLIPSE":
+        return ring
+    turn = np.linspace(0, 2 * np.pi, _ELLIPSE_POINTS, endpoint=False)[:, None]
+    long, short = (ring[1] - ring[0]) / 2, (ring[3] - ring[2]) / 2
+    drawn: npt.NDArray[np.float64] = (
+        (ring[0] + ring[1]) / 2 + np.cos(turn) * long + np.sin(turn) * short
+    )
+    return drawn
+
+
+def _measured(group: Any, scheme: str, value: str, count: int) -> npt.NDArray[np.float64]:
+    """Read a measurement of ours, (count,); NaN where there is none."""
+    found = np.full(count, np.nan)
+    for each in group.get("MeasurementsSequence", []):
+        (concept,) = each.ConceptNameCodeSequence
+        if (concept.get("CodingSchemeDesignator"), concept.get("CodeValue")) != (scheme, value):
+            continue
+        (stored,) = each.MeasurementValuesSequence
+        values = np.frombuffer(stored.FloatingPointValues, "<f4").astype(np.float64)
+        listed = stored.get("AnnotationIndexList")
+        places = np.arange(count) if listed is None else np.frombuffer(listed, "<i4") - 1
+        if len(places) != len(values) or (places < 0).any() or (places >= count).any():
+            raise ValueError("measurements of other annotations than there are")
+        found[places] = values
+    return found
+
+
+def _meaning(sequence: Any) -> str:
+    try:
+        return clean_name(sequence[0].CodeMeaning)
+    except (TypeError, IndexError, AttributeError):
+        return ""
