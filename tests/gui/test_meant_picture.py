@@ -423,8 +423,9 @@ def test_of_three_pictures_that_lie_over_each_other(at, opened, hidden, expected
     assert found is (None if expected is None else three[expected])
 
 
-def test_a_picture_can_follow_at_once_on_layers_that_outlived_theirs(room):
+def test_a_picture_can_follow_at_once_on_layers_that_outlived_theirs(room, monkeypatch):
     """What napari frees without its canvas being current ends the process at the next draw."""
+    monkeypatch.setattr(type(room.bench.sessions), "keeps", lambda *_: False)  # not on disk
     layer = room.open()
     room.outline()
     room.viewer.layers.remove(layer)

@@ -180,12 +180,13 @@ def open_result(
         values = {
             each.name: settings[each.name]
             for each in fields(SlidePlan)
-            if each.name not in ("fields", ORIGIN)
+            if each.name not in ("fields", ORIGIN, "classifier")
         }
         shape, classes = tuple(values["shape"]), tuple(values["classes"])
         plan = SlidePlan(
             **{**values, "shape": shape, "classes": classes, "fields": (), "tiles": ()},
             origin_yx=origin_of(settings),
+            classifier=str(settings.get("classifier", "")),
         )
     except (KeyError, TypeError, ValueError) as problem:
         raise OutputError(

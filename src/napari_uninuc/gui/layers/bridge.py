@@ -221,6 +221,8 @@ class LayerBridge:
 
     def _place_overlay(self, _event: Any = None) -> None:
         """Draw where the tile lies in the world, as it is counted now."""
+        if self._nuclei is None:  # nothing is drawn, and no layer is made for that
+            return
         first = np.array(self.to_world((0.0, 0.0)))
         down, right = (np.array(self.to_world(each)) - first for each in ((1.0, 0.0), (0.0, 1.0)))
         self._overlay.place(np.column_stack([down, right, first]))
