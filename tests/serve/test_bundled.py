@@ -7,11 +7,16 @@ from qupath import automask_body, box_body, check, png_of, point_body, raster, r
 from scipy import ndimage
 from skimage import data
 
+from napari_uninuc.core.classes import ClassPalette
+from napari_uninuc.core.classifier import Classifier, Examples, Scale, Taught
 from napari_uninuc.core.prompts import Prompt
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.annotator import load_annotator
+from napari_uninuc.engine.classifying import ClassifyingAnnotator
+from napari_uninuc.engine.describing import describe_nuclei
 from napari_uninuc.engine.predictor import Predictor
-from napari_uninuc.serve.scale import Scale
+from napari_uninuc.serve import scale
+from napari_uninuc.serve.answers import mask_of
 
 RGB = np.ascontiguousarray(data.immunohistochemistry()[100:292, 80:240])
 SHAPE = RGB.shape[:2]
@@ -93,8 +98,6 @@ def test_examples_are_found_again_with_what_is_like_them(server, labels):
 
 
 def test_features_are_the_means_under_each_mask(server, labels):
-    from napari_uninuc.serve.answers import mask_of
-
     tile = Tile.from_array(RGB, 0.25)
     masks = [mask_of(labels, row) for row in range(len(labels.table))]
     rows = server.engine.features(tile, masks)
@@ -118,9 +121,32 @@ def test_a_scale_is_guessed_from_the_nuclei(server):
     rgb = drawn_nuclei()
     half = np.asarray(Image.fromarray(rgb).resize((256, 256), Image.Resampling.BOX))
     guesses = [server.service.scales.guess(Tile.from_array(pixels)) for pixels in (rgb, half)]
-    assert guesses == [Scale(0.25, guessed=True), Scale(0.5, guessed=True)]
+    assert guesses == [scale.Scale(0.25, guessed=True), scale.Scale(0.5, guessed=True)]
 
 
 def test_where_no_nucleus_is_the_models_own_scale_is_taken(server):
     glass = Tile.from_array(np.full((300, 300, 3), 240, np.uint8))
-    assert server.service.scales.guess(glass) == Scale(0.25, guessed=True)
+    assert server.service.scales.guess(glass) == scale.Scale(0.25, guessed=True)
+
+
+def test_words_name_the_classes_of_a_classifier(running, server, labels):
+    """One that knows two classes, and takes the larger half of the nuclei for one of them."""
+    tile = Tile.from_array(RGB, 0.25)
+    masks = [mask_of(labels, row) for row in range(len(labels.table))]
+    rows = describe_nuclei(server.engine.engine, tile, masks)
+    large = np.array([mask.area for mask in masks])
+    large = (large > np.median(large)).astype(np.int64)
+    palette = ClassPalette.of_names(("small", "large"))
+    told = Examples(rows, large, palette.names)
+    taught = Taught(Classifier.learnt(told, Scale.of(rows)), palette)
+    with running(ClassifyingAnnotator.around(server.engine, taught)) as taught_server:
+        qupath = taught_server.qupath("/0.25um/sam/")
+        found = {name: qupath.post("sam3", sam3_body(png_of(RGB), text=name)) for name in "sl"}
+        assert found == {"s": [], "l": []}
+        small, big = (
+            qupath.post("sam3", sam3_body(png_of(RGB), text=name)) for name in palette.names
+        )
+    assert len(small) + len(big) == len(labels.table)
+    assert {each["properties"]["classification"]["name"] for each in big} == {"large"}
+    sizes = [np.mean([raster(each, SHAPE).sum() for each in group]) for group in (small, big)]
+    assert sizes[0] < sizes[1]

@@ -9,7 +9,9 @@ import click
 from napari_uninuc.cli.messages import report_warning
 
 if TYPE_CHECKING:
+    from napari_uninuc.core.classifier import Taught
     from napari_uninuc.engine.predictor import Predictor
+    from napari_uninuc.network.card import ModelCard
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -25,6 +27,7 @@ __all__ = [
     "only_class_option",
     "only_reviewed_option",
     "qupath_objects_option",
+    "read_taught",
     "score_threshold_option",
 ]
 
@@ -117,9 +120,20 @@ def load_taught_predictor(model: str, device: str, classifier: Path | None) -> "
 
     predictor = load_predictor(model, device=device, embeddings_gb=None, notice=report_warning)
     if classifier is not None:
-        from napari_uninuc.engine.describing import DESCRIPTION_VERSION
-        from napari_uninuc.io.classifiers import Teacher, read_classifier
-
-        teacher = Teacher(predictor.card.id, predictor.card.sha256, DESCRIPTION_VERSION)
-        predictor.taught = read_classifier(classifier).ready_for(teacher)
+        predictor.taught = read_taught(classifier, predictor.card)
     return predictor
+
+
+def read_taught(classifier: Path, card: "ModelCard") -> "Taught":
+    """Read a classifier for the model of a card.
+
+    Raises
+    ------
+    CheckpointError
+        A file that cannot be read, or a classifier of other weights.
+    """
+    from napari_uninuc.engine.describing import DESCRIPTION_VERSION
+    from napari_uninuc.io.classifiers import Teacher, read_classifier
+
+    teacher = Teacher(card.id, card.sha256, DESCRIPTION_VERSION)
+    return read_classifier(classifier).ready_for(teacher)

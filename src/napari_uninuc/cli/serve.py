@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from napari_uninuc.cli.messages import one_line, report_warning
-from napari_uninuc.cli.options import PathArgument, device_option, model_option
+from napari_uninuc.cli.options import (
+    PathArgument,
+    classifier_option,
+    device_option,
+    model_option,
+    read_taught,
+)
 
 if TYPE_CHECKING:
     from napari_uninuc.serve.asking import Service
@@ -32,6 +38,7 @@ _KEY_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-_")
 )
 @model_option
 @device_option
+@classifier_option
 @click.option(
     "--key-file",
     type=PathArgument,
@@ -52,6 +59,7 @@ def serve(
     port: int,
     model: str,
     device: str,
+    classifier: Path | None,
     key_file: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
@@ -88,7 +96,12 @@ def serve(
     from napari_uninuc.engine.annotator import load_annotator
     from napari_uninuc.serve.asking import Service
 
-    service = Service(load_annotator(model, device, notice=report_warning), _say)
+    annotator = load_annotator(model, device, notice=report_warning)
+    if classifier is not None:
+        from napari_uninuc.engine.classifying import ClassifyingAnnotator
+
+        annotator = ClassifyingAnnotator.around(annotator, read_taught(classifier, annotator.card))
+    service = Service(annotator, _say)
     try:
         server = make_server(service, host=host, key=key, names=names, tls=tls)
         open_to_clients(socket)

@@ -18,6 +18,7 @@ from napari_uninuc.cli.options import (
     device_option,
     model_option,
     mpp_option,
+    read_taught,
     score_threshold_option,
 )
 from napari_uninuc.errors import ImageError, OutputError
@@ -150,12 +151,8 @@ class ModelSource:
             annotator.engine.cache = EmbeddingCache(0)  # no tile is looked at twice
             return annotator
         from napari_uninuc.engine.classifying import ClassifyingAnnotator
-        from napari_uninuc.engine.describing import DESCRIPTION_VERSION
-        from napari_uninuc.io.classifiers import Teacher, read_classifier
 
-        teacher = Teacher(annotator.card.id, annotator.card.sha256, DESCRIPTION_VERSION)
-        taught = read_classifier(self.classifier).ready_for(teacher)
-        return ClassifyingAnnotator.around(annotator, taught)
+        return ClassifyingAnnotator.around(annotator, read_taught(self.classifier, annotator.card))
 
 
 class _Choices(NamedTuple):
