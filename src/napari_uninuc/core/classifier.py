@@ -24,9 +24,9 @@ __all__ = [
 Rows = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 
-_SHRINKAGE = 0.9
-"""Towards a covariance of equal variances: chosen on CoNSeP's test tiles, on
-which the benchmark then measures: its figures are a little too good."""
+_SHRINKAGE = 0.8
+"""Towards equal variances: best of five at 100 examples a class on CoNSeP's training
+tiles, and level with the best at 20."""
 _FOLDS = 5
 _TEMPERATURES = np.geomspace(0.5, 500.0, 80)
 

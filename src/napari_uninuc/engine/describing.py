@@ -24,9 +24,6 @@ DESCRIPTION_VERSION = 1
 _RIM_PX = 5
 _WINDOWS = ((-2, 24), (-1, 48), (-1, 96))
 """Square windows around a nucleus: which level, from the coarsest, and half a side, input px."""
-_SHAPE_GAIN = 3.0
-"""Two dozen measures weigh as much as some hundred channels: chosen as the shrinkage
-of `core.classifier` was."""
 _UNKNOWN_MPP = 0.25
 
 
@@ -54,7 +51,7 @@ def describe_nuclei(
     inside = Places.inside(masks, tile.shape)
     around = Places.around(masks, tile.shape, max(1, round(_RIM_PX / scale)))
     mpp = tile.mpp or engine.card.mpp or _UNKNOWN_MPP
-    shapes = _SHAPE_GAIN * measure_shapes(tile.rgb, inside, around, mpp)
+    shapes = measure_shapes(tile.rgb, inside, around, mpp)
     centres = np.stack([inside.mean(inside.yx[:, 0]), inside.mean(inside.yx[:, 1])], axis=1)
     fields = engine.fields(tile)
     owned: dict[int, list[int]] = defaultdict(list)
