@@ -6,6 +6,7 @@ from PIL import Image
 from skimage import data
 
 from napari_uninuc.cli.app import run
+from napari_uninuc.core.stain import Levels
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +60,8 @@ def test_a_class_nobody_knows_and_another_ending_are_refused(pictures, tmp_path,
     assert run(["score", brown, "--output", str(tmp_path / "a.xlsx")]) == 2
     assert "tumour" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_help_says_the_default_threshold(capsys):
+    run(["score", "--help"])
+    assert f"[default: {Levels().weak}]" in " ".join(capsys.readouterr().out.split())

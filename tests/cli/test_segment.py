@@ -126,7 +126,7 @@ def test_bad_image_is_one_line(refused, bad_pictures, tmp_path, bad):
         ("a.psd", "expected a name that ends in"),
         ("folder.tif", "a file is written here, got a folder"),
         ("file/a.tif", "cannot be written"),
-        ("pictures/tissue.png", "expected a name that ends in"),
+        ("pictures/tissue.jpg", "expected a name that ends in"),
     ],
 )
 def test_bad_output_is_one_line(refused, picture, tmp_path, output, text):

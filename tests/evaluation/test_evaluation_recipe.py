@@ -123,8 +123,8 @@ def test_mistakes_in_a_recipe_get_one_line(data, text, says):
     [
         ('model = "otsu-watershed"\n[interactive]', "takes no prompts"),
         ('model = "box-ellipse"\nautomatic = false\n[interactive]', "needs boxes"),
-        ('model = "otsu-watershed"\nproposer = "peaks"', "no such choice"),
-        ('model = "otsu-watershed"\nflips = true', "no such choice"),
+        ('model = "otsu-watershed"\nproposer = "peaks"', "has none of them; remove them"),
+        ('model = "otsu-watershed"\nflips = true', "has none of them; remove them"),
     ],
 )
 def test_baselines_are_not_asked_for_what_they_cannot_do(data, text, says):

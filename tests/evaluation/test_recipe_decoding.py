@@ -98,5 +98,5 @@ def test_a_baseline_has_no_windows(data):
     recipe = recipe_of(data, 'model = "otsu-watershed"\ndecoding = "whole"').model_copy(
         update={"flips": None}
     )
-    with pytest.raises(RecipeError, match=r"decoding.*otsu-watershed has no such choice; remove"):
+    with pytest.raises(RecipeError, match=r"decoding.*otsu-watershed has none of them; remove"):
         run_evaluation(recipe)

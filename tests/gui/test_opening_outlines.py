@@ -238,7 +238,6 @@ OTHERS = {
     "settings": '{"images": ["a.png"], "type": "FeatureCollection"}',
     "list": "[1, 2, 3]",
     "labelme": '{"version": "5", "shapes": [{"points": []}], "imagePath": "a.png"}',
-    "hovernet": '{"mag": 20, "nuc": {"1": {"bbox": [], "contour": []}}}',
     "deep": '{"a": {"images": [{"file_name": 1}], "annotations": [], "categories": []}}',
     "in a text": '{"a": "\\"images\\": [], \\"annotations\\": {\\"categories\\": 1"}',
     "empty": "",

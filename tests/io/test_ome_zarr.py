@@ -89,8 +89,8 @@ def test_the_metadata_of_a_small_result(two_nuclei, tile_40x60, tmp_path):
     assert attributes["image-label"] == {
         "version": "0.4",
         "colors": [
-            {"label-value": 2, "rgba": [255, 212, 0, 255]},
-            {"label-value": 7, "rgba": [0, 200, 255, 255]},
+            {"label-value": 2, "rgba": [255, 255, 0, 255]},
+            {"label-value": 7, "rgba": [0, 153, 255, 255]},
         ],
         "properties": [
             {"label-value": 2, "class": "epithelial", "score": 0.75},

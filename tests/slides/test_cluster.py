@@ -89,7 +89,7 @@ def test_a_run_whose_workers_all_died_stops_and_goes_on_later(
             run(runner=own.run, progress=end_all)
     done = []
     there = run(progress=lambda number, total: done.append(number))
-    assert done[0] > 3  # those of the first run are not done again
+    assert done[0] >= 3  # those of the first run are not done again
     assert there.count == here.count
     assert (labels_of(tmp_path / "here") == labels_of(tmp_path / "there")).all()
 

@@ -19,10 +19,10 @@ from napari_uninuc.cli.options import (
     score_threshold_option,
 )
 from napari_uninuc.cli.outputs import require_place
-from napari_uninuc.core.stain import Levels, StainScore
 from napari_uninuc.errors import ImageError, LabelsError, OutputError
 
 if TYPE_CHECKING:
+    from napari_uninuc.core.stain import Levels, StainScore
     from napari_uninuc.engine.predictor import Predictor
 
 __all__ = ["COLUMNS", "score"]
@@ -60,11 +60,9 @@ COLUMNS = (
 @click.option(
     "--threshold",
     type=FiniteFloat(min=0, min_open=True),
-    default=Levels().weak,
-    show_default=True,
     metavar="F",
     help="Optical density of DAB from which a nucleus is positive; 2+ and 3+ begin 0.2 and 0.4 "
-    "above.",
+    "above.  [default: 0.2]",
 )
 @click.option("--class", "class_name", metavar="NAME", help="Count nuclei of this class alone.")
 def score(
@@ -75,7 +73,7 @@ def score(
     mpp: float | None,
     score_threshold: float | None,
     classifier: Path | None,
-    threshold: float,
+    threshold: float | None,
     class_name: str | None,
 ) -> int:
     """Count brown (DAB) nuclei: labelling index with its 95 % interval, H-score, Allred.
@@ -91,7 +89,9 @@ def score(
     if output.suffix.lower() != ".csv":
         raise OutputError(f"{output}: scores are written as .csv, got another ending; change it")
     require_place(output)
-    levels = Levels.from_weak(threshold)
+    from napari_uninuc.core.stain import Levels
+
+    levels = Levels() if threshold is None else Levels.from_weak(threshold)
     predictor = load_taught_predictor(model, device, classifier)
     if class_name is not None and class_name not in predictor.card.classes:
         raise LabelsError(
@@ -119,9 +119,9 @@ def _scored(
     predictor: "Predictor",
     mpp: float | None,
     score_threshold: float | None,
-    levels: Levels,
+    levels: "Levels",
     class_name: str | None,
-) -> StainScore:
+) -> "StainScore":
     from napari_uninuc.core.stain import require_colour, score_nuclei
     from napari_uninuc.engine.restain import is_brown
     from napari_uninuc.io.images import read_image_with_notice
@@ -141,7 +141,7 @@ def _scored(
     return score_nuclei(tile, nuclei.only(class_name=class_name), levels)
 
 
-def _write(output: Path, found: list[tuple[Path, StainScore]]) -> None:
+def _write(output: Path, found: list[tuple[Path, "StainScore"]]) -> None:
     from napari_uninuc.io.targets import replacing
 
     with replacing(output) as part, part.open("w", newline="", encoding="utf-8") as file:

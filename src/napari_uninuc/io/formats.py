@@ -182,10 +182,9 @@ def write_segmentation(
 
     One call for every format; those with outlines give the same labels again:
 
-    >>> for suffix in FORMATS:
+    >>> for suffix in (".tif", ".ome.zarr", ".geojson", ".coco.json"):
     ...     path = write_segmentation(nuclei, f"results/nuclei{suffix}", tissue.tile)
-    ...     if suffix not in (".csv", ".parquet"):
-    ...         assert (read_labels(path) == nuclei.labels).all()
+    ...     assert suffix in FORMATS and (read_labels(path) == nuclei.labels).all()
 
     Of a name that says nothing, nothing is written:
 

@@ -162,6 +162,7 @@ KEYS: tuple[Key, ...] = (
         ("I",),
         "Second",
         "Settle the disagreement as the second of the two readers has it, and go on.",
+        "inserting of points of a shapes layer; its button still works",
     ),
     Key(
         "take_anew",
