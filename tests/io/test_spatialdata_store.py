@@ -38,7 +38,7 @@ def test_spatialdata_reads_what_is_written(two_nuclei, tile_40x60, tmp_path):
     assert table.obs["class"].tolist() == ["epithelial", "inflammatory"]
     assert table[:, "area_px"].X.ravel().tolist() == [24, 8]
     # The tile's first px is (100, 200) on the slide; 0.25 um per px.
-    for name, y, x in (("global", 110, 220), ("um", 27.5, 55)):
+    for name, y, x in (("global", 110, 205), ("um", 27.5, 51.25)):
         extent = spatialdata.get_extent(store["outlines"], coordinate_system=name)
         assert (extent["y"][0], extent["x"][0]) == (y, x)
 

@@ -39,7 +39,6 @@ COLUMNS = (
     "area_mm2",
     "density_per_mm2",
     "threshold",
-    "overruled",
 )
 
 

@@ -215,7 +215,6 @@ class StainScore:
     allred : 0, or 2 to 8; proportion and intensity score together (Allred et al. 1998)
     area_mm2, density_per_mm2 : of the picture, and all nuclei in it; NaN without a scale
     threshold : optical density from which a nucleus is positive
-    overruled : nuclei whose level a person has said
     """
 
     nuclei: int
@@ -229,7 +228,6 @@ class StainScore:
     area_mm2: float
     density_per_mm2: float
     threshold: float
-    overruled: int
 
     @classmethod
     def of(
@@ -237,7 +235,6 @@ class StainScore:
         levels: npt.NDArray[np.int64],
         thresholds: Levels,
         area_mm2: float = math.nan,
-        overruled: int = 0,
     ) -> Self:
         """Count levels (N,) of 0 to 3."""
         counts = np.bincount(levels, minlength=4)
@@ -256,7 +253,6 @@ class StainScore:
             area_mm2=area_mm2,
             density_per_mm2=nuclei / area_mm2 if area_mm2 > 0 else math.nan,
             threshold=thresholds.weak,
-            overruled=overruled,
         )
 
     def __str__(self) -> str:
@@ -266,7 +262,7 @@ class StainScore:
         return (
             f"{self.index:.1f} % positive (95 % interval {self.index_low:.1f} to "
             f"{self.index_high:.1f}; {self.positive} of {self.nuclei} nuclei, from optical density "
-            f"{self.threshold:g}, {self.overruled} overruled), H-score {self.h_score:.0f}, "
+            f"{self.threshold:g}), H-score {self.h_score:.0f}, "
             f"Allred {self.allred:.0f}"
         )
 
