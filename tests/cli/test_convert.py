@@ -73,6 +73,15 @@ def test_labels_are_not_written_over_themselves(refused, labels, tmp_path):
     assert tiff.read_bytes() == before
 
 
+def test_the_picture_is_not_written_over(refused, labels, tmp_path):
+    picture = tmp_path / "picture.tif"
+    tifffile.imwrite(picture, np.zeros((20, 30, 3), np.uint8), photometric="rgb")
+    before = picture.read_bytes()
+    said = refused("convert", labels, "--output", picture, "--like", picture)
+    assert "would replace" in said
+    assert picture.read_bytes() == before
+
+
 @pytest.mark.parametrize("suffix", [".geojson", ".geojson.gz", ".coco.json", ".ome.zarr"])
 def test_there_and_back_again(uninuc, two_nuclei, tmp_path, suffix):
     source, middle, target = (

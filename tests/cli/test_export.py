@@ -86,6 +86,11 @@ def test_bad_use_is_one_line(refused, session, tmp_path):
     assert "session.json" in refused("export", tmp_path / "empty", "--output", tmp_path / "a.csv")
     inside = refused("export", session, "--output", session / "a.csv")
     assert "outside" in inside
+    for option, name in (("--output", "a.tif"), ("--report", "a.html")):
+        picture = tmp_path / name
+        picture.write_bytes(b"precious")
+        assert "would replace" in refused("export", session, option, picture, "--like", picture)
+        assert picture.read_bytes() == b"precious"
     line = refused("export", session, "--output", tmp_path / "a.csv", "--only-class", "x")
     assert "tumour" in line
     assert not (tmp_path / "a.csv").exists()

@@ -60,6 +60,18 @@ def test_a_source_is_never_replaced(tmp_path):
     assert source.read_bytes() == b"precious"
 
 
+def test_what_else_is_read_is_not_replaced_and_nothing_is_written_into_it(tmp_path):
+    picture, store = tmp_path / "p.tif", tmp_path / "s.ome.zarr"
+    picture.write_bytes(b"precious")
+    store.mkdir()
+    with pytest.raises(OutputError, match=r"would replace .*p\.tif"):
+        plan_outputs([tmp_path / "a.geojson"], picture, None, [None, picture])
+    for sources, also_read in (([store], []), ([tmp_path / "a.geojson"], [store])):
+        with pytest.raises(OutputError, match=r"into .*s\.ome\.zarr, which is read"):
+            plan_outputs(sources, store / "labels" / "a.tif", None, also_read)
+    assert picture.read_bytes() == b"precious"
+
+
 def test_places_of_the_wrong_kind(tmp_path):
     (tmp_path / "folder.tif").mkdir()
     (tmp_path / "file.ome.zarr").touch()

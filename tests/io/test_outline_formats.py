@@ -180,6 +180,13 @@ def test_a_roi_set_as_roifile_reads_it(two_nuclei, tmp_path):
     assert sorted(first.coordinates().tolist()) == [[20, 10], [20, 14], [26, 10], [26, 14]]
 
 
+def test_a_roi_set_of_no_nuclei_is_read_again(tmp_path):
+    none = Segmentation.from_labels(np.zeros((9, 12), np.int32))
+    stored = read_segmentation(write_segmentation(none, tmp_path / "a.rois.zip", mpp=0.5))
+    assert stored.segmentation.labels.shape == (9, 12)
+    assert (len(stored.segmentation.table), stored.mpp) == (0, 0.5)
+
+
 def test_beyond_65535_px_a_roi_is_where_it_was(tmp_path):
     labels = np.zeros((3, 70_010), dtype=np.int32)
     labels[1, 70_001:70_005] = 5

@@ -8,7 +8,7 @@ import click
 
 from napari_uninuc.cli.messages import report_warning
 from napari_uninuc.cli.options import PathArgument
-from napari_uninuc.cli.outputs import require_place
+from napari_uninuc.cli.outputs import require_kept, require_place
 from napari_uninuc.errors import OutputError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def compare(
       uninuc compare anna.geojson ben.geojson --like tile.png --output agreement.html
       uninuc compare SESSION SESSION --output agreement.html --table findings.csv
     """
-    _plan((a, b, *more), output, table)
+    _plan((a, b, *more, like), output, table)
     from napari_uninuc.agreement.comparison import fleiss_kappa
     from napari_uninuc.agreement.crops import lent_crops
     from napari_uninuc.agreement.report import Agreement, write_report
@@ -73,7 +73,7 @@ def compare(
     click.echo(" and ".join(str(path) for path in (output, numbers, table) if path is not None))
 
 
-def _plan(sources: tuple[Path, ...], output: Path, table: Path | None) -> None:
+def _plan(sources: tuple[Path | None, ...], output: Path, table: Path | None) -> None:
     """Refuse what cannot be written, before anything is read."""
     from napari_uninuc.agreement.table import table_suffix
 
@@ -84,11 +84,8 @@ def _plan(sources: tuple[Path, ...], output: Path, table: Path | None) -> None:
     targets = [output, output.with_suffix(".json"), *([] if table is None else [table])]
     if table is not None:
         table_suffix(table)
+    require_kept(sources, targets)
     for target in targets:
-        if any(target.resolve() == source.resolve() for source in sources):
-            raise OutputError(f"{target}: is one of those compared; name another file")
-        if any(source.resolve() in target.resolve().parents for source in sources):
-            raise OutputError(f"{target}: would be written into a reading; name another place")
         require_place(target)
 
 

@@ -106,7 +106,7 @@ def convert(
     from napari_uninuc.io.formats import write_segmentation
     from napari_uninuc.io.labels import read_segmentation
 
-    [(source, target)] = plan_outputs([labels], output, None)
+    [(source, target)] = plan_outputs([labels], output, None, [like])
     tile = None if like is None else _picture(like, mpp)
     shape = None if tile is None else tile.shape
     stored = read_segmentation(source, shape, origin, like, outlines)

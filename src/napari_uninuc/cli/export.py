@@ -12,8 +12,7 @@ from napari_uninuc.cli.options import (
     only_reviewed_option,
     qupath_objects_option,
 )
-from napari_uninuc.cli.outputs import plan_outputs, require_place
-from napari_uninuc.errors import OutputError
+from napari_uninuc.cli.outputs import plan_outputs, require_kept, require_place
 
 if TYPE_CHECKING:
     from napari_uninuc.io.formats import QuPathObjects
@@ -92,7 +91,7 @@ def _export(
     only_class: str | None,
     qupath_objects: "QuPathObjects",
 ) -> None:
-    _plan(session, output, report)
+    _plan(session, output, report, like)
     from napari_uninuc.io.images import read_image
     from napari_uninuc.session.autosave import restore
 
@@ -107,7 +106,7 @@ def _export(
         click.echo(f"{session} -> {report}: {restored.changes} changes")
 
 
-def _plan(session: Path, output: Path | None, report: Path | None) -> None:
+def _plan(session: Path, output: Path | None, report: Path | None, like: Path | None) -> None:
     """Refuse what cannot be written, before anything is read."""
     from napari_uninuc.journal.report import report_suffix
 
@@ -117,14 +116,10 @@ def _plan(session: Path, output: Path | None, report: Path | None) -> None:
         )
     if report is not None:
         report_suffix(report)
+        require_kept([session, like], [report])
         require_place(report)
     if output is not None:
-        plan_outputs([session], output, None)
-    for target in filter(None, (output, report)):
-        if session.resolve() in target.resolve().parents:
-            raise OutputError(
-                f"{target}: would be written into the session itself; name a place outside it"
-            )
+        plan_outputs([session], output, None, [like])
 
 
 def _write_training_set(sessions: tuple[Path, ...], folder: Path) -> None:

@@ -6,11 +6,14 @@ from pathlib import Path
 
 from napari_uninuc.errors import OutputError
 
-__all__ = ["plan_outputs", "require_place"]
+__all__ = ["plan_outputs", "require_kept", "require_place"]
 
 
 def plan_outputs(
-    sources: Sequence[Path], output: Path, suffix: str | None
+    sources: Sequence[Path],
+    output: Path,
+    suffix: str | None,
+    also_read: Sequence[Path | None] = (),
 ) -> list[tuple[Path, Path]]:
     """Name the result of every source and make sure that it can be written.
 
@@ -19,6 +22,7 @@ def plan_outputs(
     sources : files to read, at least one; need not exist
     output : the result's path for one source; a folder for several, or where `suffix` is given
     suffix : format of results in a folder; None is ``.tif``
+    also_read : what else is read, such as the picture that labels belong to; None is nothing
 
     Returns
     -------
@@ -27,12 +31,12 @@ def plan_outputs(
     Raises
     ------
     OutputError
-        Unknown suffix, two results of one name, a result in the place of a source, or a place
-        that cannot be written.
+        Unknown suffix, two results of one name, a result in the place of what is read, or a
+        place that cannot be written.
     """
     targets = _targets(sources, output, suffix)
     _require_distinct(sources, targets)
-    _require_sources_kept(sources, targets)
+    require_kept([*sources, *also_read], targets)
     for target in targets:
         require_place(target)
     return list(zip(sources, targets, strict=True))
@@ -59,6 +63,28 @@ def require_place(target: Path) -> None:
             f"{target}: cannot be written ({problem.strerror}: {folder}); "
             "choose a place where you may write"
         ) from problem
+
+
+def require_kept(read: Sequence[Path | None], targets: Sequence[Path]) -> None:
+    """Raise OutputError where a target would take the place of what is read, or go into it.
+
+    Parameters
+    ----------
+    read : files and folders; None is nothing
+    targets : what is written
+    """
+    places = {each.resolve(): each for each in read if each is not None}
+    for target in targets:
+        place = target.resolve()
+        if place in places:
+            raise OutputError(
+                f"{target}: would replace {places[place]}, which is read; name another path"
+            )
+        if above := next((each for each in place.parents if each in places), None):
+            raise OutputError(
+                f"{target}: would be written into {places[above]}, which is read; name a place "
+                "outside it"
+            )
 
 
 def _targets(sources: Sequence[Path], output: Path, suffix: str | None) -> list[Path]:
@@ -92,11 +118,3 @@ def _require_distinct(sources: Sequence[Path], targets: Sequence[Path]) -> None:
                 "rename one, or run them apart"
             )
         first[key] = source
-
-
-def _require_sources_kept(sources: Sequence[Path], targets: Sequence[Path]) -> None:
-    places = {source.resolve(): source for source in sources}
-    for target in targets:
-        source = places.get(target.resolve())
-        if source is not None:
-            raise OutputError(f"{target}: would replace {source}, which is read; name another path")

@@ -155,7 +155,10 @@ def is_roi_set(path: Path) -> bool:
         if start[:2] != b"PK":
             return False
         with zipfile.ZipFile(path) as archive:
-            return any(name.lower().endswith(".roi") for name in archive.namelist())
+            names = archive.namelist()
+            if not names:  # ours, of a picture without nuclei
+                return _header(archive.comment).shape is not None
+            return any(name.lower().endswith(".roi") for name in names)
     except (zipfile.BadZipFile, *DECODING_ERRORS):
         return False
 

@@ -118,7 +118,8 @@ def paint_shapes(
     Raises
     ------
     LabelsError
-        No size known, no shape with an area, bad coordinates or scores, or too much of anything
+        No size known, no shape with an area (an empty file that states the picture's size is one
+        of no nuclei), bad coordinates or scores, or too much of anything
         (`filling` and `painting` name limits).
     """
     said = header or Header()
@@ -143,7 +144,7 @@ def paint_shapes(
                 checked_status(each.status),
                 colour=each.colour if each.class_name else None,
             )
-        if not painting.shapes:
+        if not painting.shapes and (left_out or said.shape is None):  # else the file says none
             found = ", ".join(f"{what} ({n})" for what, n in left_out.items()) or "none"
             raise LabelsError(f"expected outlines of nuclei, got {found}; export the nuclei")
         painted = painting.finish()
