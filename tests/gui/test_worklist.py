@@ -75,3 +75,51 @@ def test_a_folder_is_gone_through_and_exported(room, tmp_path, said):
     assert [path.name for path in sorted(out.iterdir())] == ["tissue 0-nuclei.tif"]
     np.testing.assert_array_equal(read_labels(out / "tissue 0-nuclei.tif"), first)
     assert any("1 pictures" in str(words) for words in said)
+
+
+def at(room, name):
+    room.until(lambda: room.bench.desk is not None and room.bench.desk.session.tile.name == name)
+    room.idle()
+
+
+def test_a_broken_picture_stops_nothing_and_gets_nobody_elses_nuclei(room, tmp_path, said):
+    folder, out = tmp_path / "pictures", tmp_path / "out"
+    folder.mkdir()
+    out.mkdir()
+    for name in ("a", "c"):
+        Pillow.fromarray(make_tile((96, 96), 8).tile.rgb).save(folder / f"{name}.png")
+    Pillow.fromarray(make_tile((96, 96), 9, seed=3).tile.rgb).save(folder / "c.png")
+    (folder / "b.png").write_bytes(b"no picture")
+    panel = room.widget.folder
+    panel.open_folder(folder)
+    at(room, "a.png")
+    room.outline()
+    first = room.session.labels.pixels.copy()
+    room.canvas.key(Qt.Key.Key_PageDown)
+    room.until(lambda: any("b.png" in str(words) for words in said))
+    assert room.session.tile.name == "a.png"  # what is seen is worked at still
+    panel.export_all(out, ".tif")
+    room.idle()
+    assert [path.name for path in sorted(out.iterdir())] == ["a-nuclei.tif"]
+    np.testing.assert_array_equal(read_labels(out / "a-nuclei.tif"), first)
+    room.canvas.key(Qt.Key.Key_PageDown)
+    at(room, "c.png")
+    room.outline()
+    said.clear()
+    panel.export_all(out, ".tif")
+    room.idle()
+    assert [path.name for path in sorted(out.iterdir())] == ["a-nuclei.tif", "c-nuclei.tif"]
+    np.testing.assert_array_equal(read_labels(out / "c-nuclei.tif"), room.session.labels.pixels)
+    assert "b.png" in str(said[0])
+    assert "2 pictures" in str(said[1])
+
+
+def test_a_deleted_picture_is_opened_again_by_a_double_click(room, tmp_path):
+    Pillow.fromarray(make_tile((96, 96), 8).tile.rgb).save(tmp_path / "a.png")
+    panel = room.widget.folder
+    panel.open_folder(tmp_path)
+    at(room, "a.png")
+    room.viewer.layers.clear()
+    room.until(lambda: room.bench.desk is None)
+    panel.list.itemDoubleClicked.emit(panel.list.topLevelItem(0), 0)
+    at(room, "a.png")

@@ -18,7 +18,7 @@ from napari_uninuc.errors import UniNucError
 from napari_uninuc.gui.desk import Desk
 from napari_uninuc.gui.panels.export_all import ask_where
 from napari_uninuc.gui.panels.frame import Panel, button, key_button, row
-from napari_uninuc.gui.window.notices import tell, tell_problem
+from napari_uninuc.gui.window.notices import tell, tell_problem, warn
 from napari_uninuc.gui.window.show import add_tile
 from napari_uninuc.gui.work.kept_pictures import (
     KeptPicture,
@@ -104,9 +104,14 @@ class WorklistPanel(Panel):
 
     def refresh_later(self) -> None:
         """Note how far the picture that is open is."""
-        desk, shown = self.desk, self._shown
-        if desk is not None and shown is not None and desk.bridge.image is self._layer:
-            self.walk.note(shown, state_of(desk.session))
+        desk = self._open_desk
+        if desk is not None and self._shown is not None:
+            self.walk.note(self._shown, state_of(desk.session))
+
+    @property
+    def _open_desk(self) -> Desk | None:
+        """Where the picture of the list that was opened last is corrected, seen or not."""
+        return None if self._layer is None else self._workbench.desk_of(self._layer)
 
     def open_folder(self, folder: Path) -> None:
         """Take the pictures of a folder as the list, open the first, look at the others."""
@@ -170,29 +175,39 @@ class WorklistPanel(Panel):
     def export_all(self, folder: Path, ending: str) -> None:
         """Write every picture that was begun into a folder, named after the picture."""
         self._workbench.finish()
-        here, session = self.walk.current, None if self.desk is None else self.desk.session
+        # What is open need not be what the list stands at: that one may be on its way, or broken.
+        desk = self._open_desk
+        begun = desk is not None and desk.session.steps.history.can_undo
+        shown = self._shown if begun else None
+        frozen = None if desk is None else (desk.session.segmentation(), desk.session.tile)
         paths, stems = self.walk.items, [path.stem for path in self.walk.items]
-        frozen = None if session is None else (session.segmentation(), session.tile)
+        written, problems = list[Path](), list[Exception]()
 
-        def write() -> Iterator[int]:
-            written = 0
+        def write_one(path: Path, target: Path) -> bool:
+            if path != shown or frozen is None:
+                return export_picture(read_kept(path), target)
+            write_segmentation(frozen[0], target, frozen[1])
+            return True
+
+        def write() -> Iterator[None]:
             for path in paths:
                 name = path.stem if stems.count(path.stem) == 1 else path.name
-                target = folder / f"{name}-nuclei{ending}"
-                if path == here and frozen is not None:
-                    write_segmentation(frozen[0], target, frozen[1])
-                    written += 1
-                else:
-                    written += export_picture(read_kept(path), target)
-                yield written
+                try:
+                    if write_one(path, folder / f"{name}-nuclei{ending}"):
+                        written.append(path)
+                except UniNucError as problem:  # the others go on
+                    problems.append(problem)
+                yield
 
-        counts: list[int] = [0]
+        def done(_: object) -> None:
+            if problems:
+                tell_problem(problems[0])
+            if len(problems) > 1:
+                warn(f"{len(problems) - 1} more pictures could not be exported, either")
+            tell(f"Saved the nuclei of {len(written)} pictures in {folder}")
+
         self._workbench.worker.submit(
-            "Exporting the folder",
-            write,
-            on_yield=counts.append,
-            on_done=lambda _: tell(f"Saved the nuclei of {counts[-1]} pictures in {folder}"),
-            on_error=tell_problem,
+            "Exporting the folder", write, on_done=done, on_error=tell_problem
         )
 
     def _on_choose(self) -> None:
@@ -201,7 +216,10 @@ class WorklistPanel(Panel):
             self.open_folder(Path(folder))
 
     def _on_double_click(self, item: QTreeWidgetItem, _column: int) -> None:
-        self.walk.go_to(self.walk.items[self.list.indexOfTopLevelItem(item)])
+        path = self.walk.items[self.list.indexOfTopLevelItem(item)]
+        if path == self.walk.current and (path != self._shown or self._open_desk is None):
+            self._open(path)  # it could not be read, or its layer was deleted
+        self.walk.go_to(path)
 
 
 def _read(path: Path) -> KeptPicture | Exception:
