@@ -48,6 +48,39 @@ def test_one_class_is_counted_and_one_without_nuclei_has_no_index(room):
     assert "undefined" in panel.scores.text()
 
 
+def test_classes_given_moved_and_removed_since_it_was_measured_are_counted_as_they_are(room):
+    panel = open_brown(room)
+    session = room.session
+    session.classes = ClassPalette.of_names(["nucleus", "tumour", "other"])
+    some = sorted(session.labels.nuclei)[:5]
+    panel.measure.click()
+    room.until(lambda: panel.score is not None)
+    session.set_class(some[:3], 1)
+    session.set_class(some[3:], 2)
+    panel.of_class.setCurrentText("other")
+    assert panel.score.nuclei == 2
+    session.move_class(2, 0)
+    assert panel.of_class.currentText() == "other"
+    assert panel.score.nuclei == 2
+    session.remove_class(session.classes.names.index("nucleus"), 0)
+    assert panel.score.nuclei == panel.histogram.counts.sum() - 3
+    session.undo()
+    assert panel.score.nuclei == 2
+
+
+def test_an_outline_changed_since_it_was_measured_is_told(room):
+    panel = open_brown(room)
+    panel.measure.click()
+    room.until(lambda: panel.score is not None)
+    assert "measure again" not in panel.scores.text()
+    id_ = max(room.session.labels.nuclei, key=room.session.labels.area)
+    y0, x0, y1, x1 = room.session.labels.box(id_)
+    crop = room.session.labels.pixels[y0:y1, x0:x1].copy()
+    crop[: (y1 - y0) // 2][crop[: (y1 - y0) // 2] == id_] = 0
+    assert room.session.paint((y0, x0, y1, x1), crop)
+    room.until(lambda: "measure again" in panel.scores.text())
+
+
 def test_nuclei_that_went_are_told_and_a_grey_picture_is_refused(room, said):
     panel = open_brown(room)
     panel.measure.click()

@@ -81,9 +81,11 @@ class StainPanel(Panel):
         counted = np.ones(len(density), np.bool_)
         wanted = self.of_class.currentText()
         if self.of_class.currentIndex() > 0:
-            names = session.classes.names
-            rows = [lesson.labels.nuclei[id_] for id_ in lesson.ids.tolist()]
-            counted = np.array([names[session.class_of(r)[0]] == wanted for r in rows], np.bool_)
+            called, rows = session.classes.name_of, session.labels.nuclei  # as they are by now
+            here = [rows.get(id_) for id_ in lesson.ids.tolist()]
+            counted = np.array(
+                [r is not None and called(session.class_of(r)[0]) == wanted for r in here], np.bool_
+            )
         height, width = tile.shape
         area = math.nan if tile.mpp is None else height * width * (tile.mpp / 1000) ** 2
         return StainScore.of(self.levels.of(density[counted]), self.levels, area)
@@ -148,12 +150,12 @@ class StainPanel(Panel):
         if score is None or self.desk is None or self._measured is None:
             self.scores.setText("")
             return
-        rows = self.desk.session.labels.nuclei
-        stale = {i for i, each in rows.items() if each.visible} != set(
-            self._measured[0].ids.tolist()
-        )
+        now, then = self.desk.session.labels, self._measured[0]
+        stale = {i: now.area(i) for i, each in now.nuclei.items() if each.visible} != {
+            i: then.labels.area(i) for i in then.ids.tolist()
+        }
         area = "" if math.isnan(score.area_mm2) else f", {score.density_per_mm2:.0f} nuclei per mm2"
-        again = " Nuclei came or went since: measure again." if stale else ""
+        again = " Outlines were changed since: measure again." if stale else ""
         self.scores.setText(f"{score}{area}.{again}")
 
 
