@@ -95,6 +95,39 @@ def test_saving_asks_once_then_one_key_saves_again(room, tmp_path, monkeypatch, 
     assert "Saved mine.tif" in room.widget.state.text()
 
 
+def test_what_is_saved_while_another_picture_is_opened_is_told_of_its_own(room, tmp_path, said):
+    first = room.open(n_nuclei=5)
+    room.outline()
+    room.bench.save(tmp_path / "first.tif")
+    room.session.delete([1])  # not in the file, though it is written later
+    room.open(n_nuclei=5, seed=1)
+    assert (tmp_path / "first.tif").is_file()
+    assert "Saved" not in room.widget.state.text()
+    assert room.bench.saved_as is None
+    room.bench.open(first)
+    assert "Saved first.tif" in room.widget.state.text()
+    assert "changed since" in room.widget.state.text()
+    assert room.bench.saved_as.path.name == "first.tif"
+    room.bench.save(tmp_path)  # which is a folder
+    room.until(lambda: any(tmp_path.name in str(words) for words in said[1:]))
+    assert room.bench.saved_as.path.name == "first.tif"  # what failed is not tried again by S
+
+
+def test_a_slider_that_has_just_moved_filters_the_picture_it_was_moved_for(room):
+    first = room.open(n_nuclei=5)
+    room.outline()
+    session, panel = room.session, room.widget.outline
+    panel._seconds = 1.0  # as with thousands of nuclei: it waits for the slider to rest
+    panel.certainty.setValue(93)
+    room.open(n_nuclei=5, seed=1)
+    room.canvas.settle()
+    assert session.steps.filter.threshold == 0.93
+    assert room.session.steps.filter.threshold != 0.93
+    assert not room.session.steps.history.can_undo
+    room.bench.open(first)
+    assert panel.certainty.value() == 93
+
+
 def test_classes_are_changed_from_their_menu(room, monkeypatch):
     room.open(n_nuclei=5)
     room.outline()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -69,13 +70,13 @@ class Workbench:
     desk_changed : another desk is worked at, or none
     picture_changed : another picture is meant, is being read, or has another name
     run_changed : an automatic run began, went on or ended; see `run`
-    saved : a file was written; its path
+    saved : a file was written: its path, whose nuclei, and since when they may have changed
     slide_asked : a layer that was to be opened is a slide: only regions of it can be worked at
     """
 
     desk_changed = Signal()
     picture_changed = Signal()
-    saved = Signal(object)
+    saved = Signal(Path, AnnotationSession, datetime)
     slide_asked = Signal(Image)
 
     def __init__(
@@ -499,11 +500,10 @@ class Workbench:
         ----------
         status, class_name : only nuclei of that status, of that class; None asks for none
         """
-        if self._desk is not None:
-            self._saved[self._desk.session] = SavedAs(path, status, class_name)
         self._write(
             path,
             lambda nuclei, tile: write_segmentation(nuclei.only(status, class_name), path, tile),
+            SavedAs(path, status, class_name),
         )
 
     @property
@@ -515,17 +515,28 @@ class Workbench:
         """Write the picture and its reviewed nuclei as a new folder to train on."""
         self._write(folder, lambda nuclei, tile: write_training_set([(tile, nuclei)], folder))
 
-    def _write(self, path: Path, write: Callable[[Segmentation, Tile], Path]) -> None:
+    def _write(
+        self,
+        path: Path,
+        write: Callable[[Segmentation, Tile], Path],
+        how: SavedAs | None = None,
+    ) -> None:
         if self._desk is None:
             return
         self._flush_jobs()
         session = self._desk.session
         session.hand.keep()
-        frozen, tile = session.segmentation(), session.tile
+        frozen, tile, at = session.segmentation(), session.tile, datetime.now()
+
+        def done(written: Path) -> None:
+            if how is not None:
+                self._saved[session] = how
+            self.saved.emit(written, session, at)
+
         self.worker.submit(
             f"Saving {path.name}",
             lambda: write(frozen, tile),
-            on_done=self.saved.emit,
+            on_done=done,
             on_error=self._on_problem,
         )
 

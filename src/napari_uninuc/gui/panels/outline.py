@@ -60,6 +60,13 @@ class OutlinePanel(Panel):
         workbench.models.changed.connect(self._on_run)
         self._on_run()
 
+    def follow(self, desk: Desk | None) -> None:
+        """Show another desk; where a slider has just come to rest is meant for the one before."""
+        if self._rest.isActive():
+            self._rest.stop()
+            self._filter()
+        super().follow(desk)
+
     def signals(self, desk: Desk) -> list[SignalInstance]:
         """The filter, which undo changes too."""
         return [desk.session.steps.filter_changed]

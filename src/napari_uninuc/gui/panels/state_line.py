@@ -55,9 +55,9 @@ class StateLine(QLabel):
         if not self._pause.isActive():
             self._pause.start()
 
-    def _on_saved(self, path: Path) -> None:
-        if self._desk is not None:
-            self._saved[self._desk.session] = path, datetime.now()
+    def _on_saved(self, path: Path, session: AnnotationSession, at: datetime) -> None:
+        """Note it of the session it is of, which need not be the one that is seen by now."""
+        self._saved[session] = path, at
         self._show()
 
     def _show(self) -> None:
