@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from driving import centre_of
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_uninuc.core.classes import ClassPalette
 
@@ -64,6 +64,22 @@ def test_four_keys_class_and_colour_all_and_turning_it_off_restores(room):
     assert {i: rows[i] for i in order} == dict(room.session.labels.nuclei)
 
 
+def test_buttons_count_what_was_derived_and_show_the_class_chosen_by_its_key(room):
+    begin(room)
+    teach(room)
+    panel, session = room.widget.classes, room.session
+    counts = session.counts()
+    room.until(
+        lambda: all(f": {counts.get(k, 0)}" in each.text() for k, each in enumerate(panel.buttons))
+    )
+    session.hand.drop()
+    room.canvas.move((-30.0, -30.0), room.bench.desk.bridge.image)  # where no nucleus is
+    for digit in (3, 2):
+        room.canvas.key(getattr(Qt.Key, f"Key_{digit}"))
+        assert session.current_class == digit - 1
+        assert [each.isChecked() for each in panel.buttons] == [k == digit - 1 for k in range(3)]
+
+
 def test_next_and_digit_are_two_keys_a_nucleus(room):
     begin(room)
     teach(room)
@@ -113,8 +129,28 @@ def test_a_classifier_of_another_model_is_refused_and_said(room, tmp_path, monke
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(target), ""))
     room.widget.teaching.save.click()
     begin(room, seed=7)
+    room.session.classes = ClassPalette.of_names(["nucleus"])
     monkeypatch.setattr(type(room.annotator), "description", 99)
     room.widget.teaching.load.click()
     room.until(lambda: bool(said))
     assert "taught with fake" in str(said[-1])
     assert not room.bench.desk.teaching.on
+    assert room.session.classes.names == ("nucleus",)  # nothing was half taken over
+
+
+def test_a_classifier_is_not_written_over_another_without_a_question(room, tmp_path, monkeypatch):
+    begin(room)
+    teach(room)
+    there = tmp_path / "mine.v2.safetensors"
+    there.write_bytes(b"precious")
+    asked = []
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "mine.v2"), ""))
+    no, yes = QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes
+    monkeypatch.setattr(QMessageBox, "question", lambda *words: asked.append(words[-1]) or no)
+    room.widget.teaching.save.click()
+    assert there.read_bytes() == b"precious"
+    assert "mine.v2.safetensors" in asked[0]
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: yes)
+    room.widget.teaching.save.click()
+    assert there.read_bytes() != b"precious"
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [there.name]

@@ -11,6 +11,7 @@ from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.edits import fold_edits, swap_edits
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.labels import LabelMap
+from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.core.verbs import add_nucleus, delete
 from napari_uninuc.errors import LabelsError
@@ -184,6 +185,52 @@ def test_a_class_that_is_moved_keeps_its_nuclei(session):
     assert session.classes.names == ("tumour", "stroma", "nucleus")
     names = [session.classes.name_of(session.labels.nuclei[id_].class_id) for id_ in ids]
     assert names == ["nucleus", "tumour", "stroma"]
+
+
+def test_classes_that_came_with_nuclei_go_and_come_with_them(session):
+    names = session.classes.names
+    session.add_class("own")
+    labels = np.zeros(session.tile.shape, np.int32)
+    labels[2:6, 2:6] = 1
+    bare = Segmentation.from_labels(labels)
+    drawn = Segmentation(labels, bare.table.assign(**{"class": "brought"}), {})
+    assert session.adopt(drawn)
+    assert session.classes.names == (*names, "own", "brought")
+    session.undo()
+    session.undo()
+    assert session.classes.names == names
+    session.redo()
+    session.redo()
+    assert session.segmentation().table["class"].tolist() == ["brought"]
+
+
+def test_classes_are_joined_in_one_step(session):
+    before = session.classes
+    session.join_classes(ClassPalette.of_names(["own", before.names[0]]))
+    assert session.classes.names == (*before.names, "own")
+    assert session.undo()
+    assert session.classes == before
+    session.join_classes(before)
+    assert not session.steps.history.can_undo
+
+
+def test_new_nuclei_get_the_class_they_got_before_wherever_it_stands_now(session):
+    told = []
+    session.current_class_changed.connect(told.append)
+    session.current_class = 1
+    name = session.classes.name_of(1)
+    session.move_class(1, 2)
+    assert session.classes.name_of(session.current_class) == name
+    session.move_class(session.current_class, 0)
+    assert session.classes.name_of(session.current_class) == name
+    session.rename_class(0, "anew")
+    assert session.current_class == 0
+    session.undo()
+    session.undo()
+    assert session.classes.name_of(session.current_class) == name
+    session.remove_class(0, into=1)
+    assert session.classes.name_of(session.current_class) == name
+    assert told == [1, 2, 0, 2, 1]
 
 
 def test_two_classes_of_one_name_are_refused_and_nothing_changes(session):

@@ -45,7 +45,6 @@ class AnnotationSession:
     steps : undo, redo, and which automatic nuclei are shown
     queue : order of review
     candidates : id -> mask of every automatic nucleus as it was found
-    current_class : class id that a new nucleus gets
 
     Examples
     --------
@@ -83,6 +82,7 @@ class AnnotationSession:
 
     selection_changed = Signal(frozenset)
     classes_changed = Signal(ClassPalette)
+    current_class_changed = Signal(int)
     derived_changed = Signal()
 
     def __init__(self, tile: Tile, classes: ClassPalette, labels: LabelMap | None = None) -> None:
@@ -92,7 +92,7 @@ class AnnotationSession:
         self.hand = Hand(self.labels, self._finish)
         self.queue = ReviewQueue(self.labels)
         self.candidates: dict[int, InstanceMask] = {}
-        self.current_class = 0
+        self._current_class, self._current_name = 0, classes.name_of(0)
         self._derived: Mapping[int, tuple[int, float]] = {}
         self._selection: frozenset[int] = frozenset()
         self._accepted: set[int] = set()
@@ -110,6 +110,18 @@ class AnnotationSession:
     @classes.setter
     def classes(self, palette: ClassPalette) -> None:
         self.steps.classes = palette
+
+    @property
+    def current_class(self) -> int:
+        """Class id that a new nucleus gets; it stays the same class where classes move."""
+        return self._current_class
+
+    @current_class.setter
+    def current_class(self, class_id: int) -> None:
+        self._current_name = self.classes.name_of(class_id)
+        if class_id != self._current_class:
+            self._current_class = class_id
+            self.current_class_changed.emit(class_id)
 
     @property
     def derived(self) -> Mapping[int, tuple[int, float]]:
@@ -271,9 +283,11 @@ class AnnotationSession:
         self.hand.keep()
         if not self.labels.is_at(adoption.moment) or self.classes != adoption.known:
             return False
+        if adoption.ready is not None:
+            return self.steps.do_ready(adoption.ready, adoption.classes)
         if adoption.classes != self.classes:
             self.classes = adoption.classes
-        return adoption.ready is None or self.steps.do_ready(adoption.ready)
+        return True
 
     def paint(self, box_yxyx: tuple[int, int, int, int], after: npt.NDArray[np.int32]) -> bool:
         """Take over what a brush left in a crop of the tile; False where nothing has changed.
@@ -318,6 +332,10 @@ class AnnotationSession:
         self.steps.do_classes(
             self.classes.with_added(name), verbs.reclass(self.labels, {}, "add class")
         )
+
+    def join_classes(self, other: ClassPalette) -> None:
+        """Add the classes of another palette that are new here, one step of undo."""
+        self._revise("add classes", self.classes.joined(other))
 
     def rename_class(self, class_id: int, name: str) -> None:
         """Call a class something else, one step of undo; LabelsError as `add_class`."""
@@ -368,7 +386,11 @@ class AnnotationSession:
 
     def _on_classes(self, palette: ClassPalette) -> None:
         self.derived = {}  # their class ids may be other classes now
-        self.current_class = min(self.current_class, len(palette) - 1)
+        names, current = palette.names, self._current_class
+        moved = self._current_name in names  # else it was renamed or removed
+        self.current_class = (
+            names.index(self._current_name) if moved else min(current, len(palette) - 1)
+        )
         self.classes_changed.emit(palette)
 
     # -- automatic outlines -----------------------------------------------------------------

@@ -89,12 +89,25 @@ class Steps:
         self.history.do(edit)
         self._noted(_Note())
 
-    def do_ready(self, ready: ReadyEdit) -> bool:
-        """Make an edit that was made on a snapshot, one step; False where it is out of date."""
-        if not self.history.do_ready(ready):
-            return False
-        self._noted(_Note())
-        return True
+    def do_ready(self, ready: ReadyEdit, palette: ClassPalette) -> bool:
+        """Make an edit that was made on a snapshot, one step; False where it is out of date.
+
+        Parameters
+        ----------
+        palette : the classes from then on, a part of the step where they are others
+        """
+        before, self._classes = self._classes, palette
+        made = False
+        try:
+            made = self.history.do_ready(ready)
+        finally:
+            if not made:
+                self._classes = before
+        if made:
+            self._noted(_Note(classes=None if before == palette else (before, palette)))
+            if before != palette:
+                self.classes_changed.emit(palette)
+        return made
 
     def do_classes(self, palette: ClassPalette, edit: Edit) -> None:
         """Change the classes, with what this changes of nuclei, one step."""

@@ -59,12 +59,12 @@ class ClassesPanel(Panel):
         self.colour_by.currentIndexChanged.connect(self._on_colour)
 
     def signals(self, desk: Desk) -> list[SignalInstance]:
-        """The list of classes."""
-        return [desk.session.classes_changed]
+        """The list of classes, and which of them new nuclei get."""
+        return [desk.session.classes_changed, desk.session.current_class_changed]
 
     def slow_signals(self, desk: Desk) -> list[SignalInstance]:
-        """Every edit."""
-        return [desk.session.labels.changed]
+        """Every edit, and classes derived from examples."""
+        return [desk.session.labels.changed, desk.session.derived_changed]
 
     def refresh(self) -> None:
         """Make the buttons anew where classes changed."""
@@ -73,6 +73,7 @@ class ClassesPanel(Panel):
             self._classes = classes
             self._make_buttons()
             self.refresh_later()
+        self._show_current()
 
     def _make_buttons(self) -> None:
         for old in self.buttons:
@@ -97,8 +98,13 @@ class ClassesPanel(Panel):
         session = self.desk.session
         counts = session.counts()
         for class_id, made in enumerate(self.buttons):
-            made.setChecked(class_id == session.current_class)
             made.show_count(counts.get(class_id, 0))
+        self._show_current()
+
+    def _show_current(self) -> None:
+        """Have the button of the class that new nuclei get down, the others up."""
+        for class_id, made in enumerate(self.buttons):
+            made.setChecked(self.desk is not None and class_id == self.desk.session.current_class)
 
     def _on_class(self, class_id: int) -> None:
         if self.desk is not None:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from psygnal import SignalInstance
-from qtpy.QtWidgets import QComboBox, QFileDialog, QMessageBox
+from qtpy.QtWidgets import QComboBox, QFileDialog, QMessageBox, QWidget
 
 from napari_uninuc.core.nuclei import Status
 from napari_uninuc.gui.desk import Desk
@@ -13,7 +13,7 @@ from napari_uninuc.gui.window.notices import tell
 from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.io.formats import FORMATS
 
-__all__ = ["SavePanel", "with_ending"]
+__all__ = ["SavePanel", "may_replace", "with_ending"]
 
 _WORDS = {
     ".ome.zarr": "OME-Zarr, with picture and classes",
@@ -93,14 +93,10 @@ class SavePanel(Panel):
         if not typed:
             return
         path = with_ending(typed, chosen)
-        if str(path) != typed and path.exists() and not self._may_replace(path):
-            return  # the dialog has asked about the name that was typed only
+        if not may_replace(self, "Save nuclei", typed, path):
+            return
         status, class_name = self.which.currentData() or (None, None)
         self._workbench.save(path, status, class_name)
-
-    def _may_replace(self, path: Path) -> bool:
-        answer = QMessageBox.question(self, "Save nuclei", f"Replace {path.name}, which is there?")
-        return answer == QMessageBox.StandardButton.Yes
 
     def _on_training_set(self) -> None:
         if self.desk is None:
@@ -112,6 +108,20 @@ class SavePanel(Panel):
         )
         if path:
             self._workbench.save_training_set(Path(path))
+
+
+def may_replace(parent: QWidget, title: str, typed: str, path: Path) -> bool:
+    """Ask before a file is replaced whose name a dialog for saving has not asked about.
+
+    Parameters
+    ----------
+    typed : what the dialog gave; it has asked about that alone
+    path : what is written, the ending included
+    """
+    if str(path) == typed or not path.exists():
+        return True
+    answer = QMessageBox.question(parent, title, f"Replace {path.name}, which is there?")
+    return answer == QMessageBox.StandardButton.Yes
 
 
 def with_ending(typed: str, chosen: str) -> Path:

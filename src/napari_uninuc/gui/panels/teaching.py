@@ -9,12 +9,14 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QLabel
 from napari_uninuc.errors import UniNucError
 from napari_uninuc.gui.desk import Desk
 from napari_uninuc.gui.panels.frame import Panel, button, key_button, row
+from napari_uninuc.gui.panels.save import may_replace
 from napari_uninuc.gui.window.notices import tell_problem
 from napari_uninuc.io.classifiers import read_classifier, write_classifier
 
 __all__ = ["TeachingPanel"]
 
-_FILES = "Classifiers (*.safetensors)"
+_ENDING = ".safetensors"
+_FILES = f"Classifiers (*{_ENDING})"
 
 
 class TeachingPanel(Panel):
@@ -71,9 +73,10 @@ class TeachingPanel(Panel):
         name, _ = QFileDialog.getSaveFileName(
             self, "Save classifier", "classes.safetensors", _FILES
         )
-        if outcome is not None and name:
+        path = Path(name if name.lower().endswith(_ENDING) else f"{name}{_ENDING}")
+        if outcome is not None and name and may_replace(self, "Save classifier", name, path):
             try:
-                write_classifier(outcome.taught, Path(name).with_suffix(".safetensors"))
+                write_classifier(outcome.taught, path)
             except UniNucError as problem:
                 tell_problem(problem)
 

@@ -83,11 +83,14 @@ class Teaching:
         Raises
         ------
         CheckpointError
-            Taught with other weights than those in use.
+            Taught with other weights than those in use; nothing has changed then.
+        DeviceError
+            The model computes on a server.
+        ModelNotFoundError
+            No model is loaded.
         """
-        session = self._session
-        shown = saved.ready_for(saved.teacher).palette
-        session.classes = session.classes.joined(shown)
+        taught = saved.ready_for(_teacher(self._annotator()))
+        self._session.join_classes(taught.palette)
         self._brought = saved
         self._on = False
         self.on = True
@@ -141,12 +144,7 @@ class Teaching:
     ) -> Outcome | None:
         """In the worker: describe nuclei whose outlines are new, then learn."""
         annotator: Any = self._annotator()
-        if not hasattr(annotator, "describe"):
-            raise DeviceError(
-                "classes are learnt where the model computes on this computer, got a server; "
-                "load a model here"
-            )
-        teacher = Teacher(annotator.card.id, annotator.card.sha256, annotator.description)
+        teacher = _teacher(annotator)
         if brought is not None:
             brought.ready_for(teacher)
         key = (shapes, teacher)
@@ -175,3 +173,13 @@ class Teaching:
         self._brought = None
         self.on = False
         self._on_problem(problem)
+
+
+def _teacher(annotator: Any) -> Teacher:
+    """Say who describes nuclei; DeviceError where that is at a server."""
+    if not hasattr(annotator, "describe"):
+        raise DeviceError(
+            "classes are learnt where the model computes on this computer, got a server; "
+            "load a model here"
+        )
+    return Teacher(annotator.card.id, annotator.card.sha256, annotator.description)
