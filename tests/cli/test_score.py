@@ -65,3 +65,15 @@ def test_a_class_nobody_knows_and_another_ending_are_refused(pictures, tmp_path,
 def test_help_says_the_default_threshold(capsys):
     run(["score", "--help"])
     assert f"[default: {Levels().weak}]" in " ".join(capsys.readouterr().out.split())
+
+
+def test_where_no_picture_can_be_read_an_earlier_table_stays(uninuc, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_uninuc.cli.score.load_taught_predictor", lambda *_: None)
+    table = tmp_path / "all.csv"
+    table.write_text("precious")
+    broken = [tmp_path / "a.png", tmp_path / "b.png"]
+    for path in broken:
+        path.write_bytes(b"no picture")
+    status, out, err = uninuc("score", *broken, "--output", table)
+    assert (status, out, err.count("\n")) == (2, "", 2)
+    assert table.read_text() == "precious"

@@ -109,7 +109,8 @@ def score(
             continue
         click.echo(f"{picture}: {row}")
         found.append((picture, row))
-    _write(output, found)
+    if found:  # else an earlier table is worth more than an empty one
+        _write(output, found)
     return 2 if failed else 0
 
 
