@@ -14,7 +14,8 @@ _WIDEST_PX = 1240
 
 STYLE = (
     "QLabel, QFrame { background: rgba(20, 24, 30, 235); color: #f0f0f0; border: 1px solid #888; "
-    "border-radius: 8px; padding: 6px; } QFrame > QLabel { border: none; }"
+    "border-radius: 8px; padding: 6px; } QFrame > QLabel "
+    "{ border: none; background: none; padding: 0; }"
 )
 
 
