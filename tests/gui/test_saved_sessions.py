@@ -75,6 +75,23 @@ def test_earlier_work_is_offered_and_brought_back(make_room):
     assert found.nuclei == 11
 
 
+def test_the_layer_of_a_closed_panel_is_not_seen_beside_the_same_nuclei(make_room):
+    room = make_room()
+    image = room.open(n_nuclei=6)
+    room.outline()
+    left = room.bench.desk.bridge.nuclei
+    room.close()
+    assert left.visible  # who closes the panel keeps what was found
+    again = make_room()
+    again.until(lambda: again.bench.desk is not None and again.bench.desk.bridge.image is image)
+    again.until(again.widget.earlier.isVisible)
+    assert left.visible
+    again.widget.earlier.go_on.click()
+    again.until(lambda: len(again.session.labels) == 6)
+    assert not left.visible
+    assert again.bench.desk.bridge.nuclei.visible
+
+
 def test_begin_anew_leaves_it_on_disk(make_room):
     room = make_room()
     room.open(n_nuclei=5)

@@ -41,6 +41,9 @@ from napari_uninuc.session.settling import Settling
 
 __all__ = ["SavedAs", "Workbench"]
 
+_LEFT_BY = "uninuc_session"
+"""Of a layer's metadata: folder of the session that it showed when the panel was closed."""
+
 _Place = tuple[Image, tuple[int, ...]]
 """An image layer, and which plane of it."""
 
@@ -276,8 +279,12 @@ class Workbench:
             )
 
     def _brought_back(self, desk: Desk, found: FoundSession, restored: Restored) -> None:
-        if self._replace(desk, restored.session, found.path) and restored.problem is not None:
-            self._on_problem(SessionError(restored.problem))
+        if self._replace(desk, restored.session, found.path):
+            for layer in self._viewer.layers:  # else what is deleted now would be seen there still
+                if layer.metadata.get(_LEFT_BY) == str(found.path):
+                    layer.visible = False
+            if restored.problem is not None:
+                self._on_problem(SessionError(restored.problem))
 
     def compare(self, order: Order, on_done: Callable[[Settling], None]) -> None:
         """Compare two readers of the picture, and settle in its place what they disagree about.
@@ -585,6 +592,9 @@ class Workbench:
         self.pictures.close()
         self._viewer.dims.events.current_step.disconnect(self._on_plane)
         for desk in self._desks.values():
+            nuclei, folder = desk.bridge.nuclei_if_there, self.sessions.folder_of(desk.session)
+            if nuclei is not None and folder is not None:
+                nuclei.metadata[_LEFT_BY] = str(folder)
             self._close_desk(desk)
         for desk in list(self._leaving):
             self._end(desk)
