@@ -7,6 +7,7 @@ Each part starts servers of its own in processes of their own. Linux and macOS.
 
 import contextlib
 import json
+import multiprocessing
 import os
 import queue
 import random
@@ -32,40 +33,62 @@ from napari_uninuc.client.annotator import connect
 from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.prompts import Prompt
 from napari_uninuc.core.tile import Tile
+from napari_uninuc.serve.asking import Service
+from napari_uninuc.serve.running import listen, make_server
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.session.autosave import Autosave, restore
-from napari_uninuc.testing import make_tile
+from napari_uninuc.testing import FakeAnnotator, make_tile
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/serve"))
 from qupath import Extension, automask_body, box_body, png_of, raster
 
 _ROUND_TRIP_S = 0.05
 _CLIENTS = 4
-_FAKE = """
-import sys, threading
-from napari_uninuc.serve.asking import Service
-from napari_uninuc.serve.running import listen, make_server
-from napari_uninuc.testing import FakeAnnotator
-socket = listen("127.0.0.1", int(sys.argv[1]))
-service = Service(FakeAnnotator(), lambda text: print(text, file=sys.stderr))
-print(f"http://127.0.0.1:{socket.getsockname()[1]}/sam/", flush=True)
-print("Ctrl+C stops.", flush=True)
-make_server(service, host="127.0.0.1", key=None).run(sockets=[socket])
-"""
+_FORKS = multiprocessing.get_context("forkserver")
+"""Has imported all once, so that a server that was killed is replaced at once."""
 _REAL = "from napari_uninuc.cli.app import main; main()"
 
 
-class Server:
-    """A server in a process of its own.
+def serve_fake(port: int, told: Any, errors: str) -> None:
+    """Serve the annotator for tests, in this process."""
+    os.dup2(os.open(errors, os.O_WRONLY | os.O_APPEND), 2)
+    socket = listen("127.0.0.1", port)
+    service = Service(FakeAnnotator(), lambda text: print(text, file=sys.stderr, flush=True))
+    told.send(socket.getsockname()[1])
+    make_server(service, host="127.0.0.1", key=None).run(sockets=[socket])
+
+
+class FakeServer:
+    """A server with the annotator for tests, in a process of its own.
 
     Parameters
     ----------
-    fake : with the annotator for tests, which starts at once
     port : 0 takes any
     """
 
-    def __init__(self, *, fake: bool = False, port: int = 0) -> None:
-        words = [_FAKE, str(port)] if fake else [_REAL, "serve", "--port", str(port)]
+    def __init__(self, port: int = 0) -> None:
+        self._errors = tempfile.NamedTemporaryFile("w+")  # noqa: SIM115  # lives as long as this
+        here, there = _FORKS.Pipe(duplex=False)
+        self.process = _FORKS.Process(target=serve_fake, args=(port, there, self._errors.name))
+        self.process.start()
+        there.close()
+        self.port: int = here.recv()
+
+    def errors(self) -> str:
+        """What it wrote to standard error."""
+        return Path(self._errors.name).read_text(encoding="utf-8")
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.join()
+
+
+class Server:
+    """`uninuc serve` in a process of its own."""
+
+    def __init__(self) -> None:
+        words = [_REAL, "serve", "--port", "0"]
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  # lives as long as this
         self.process = subprocess.Popen(
             [sys.executable, "-u", "-c", *words],
@@ -87,13 +110,6 @@ class Server:
         self._errors.seek(0)
         return self._errors.read()
 
-    def megabytes(self) -> float:
-        """Resident memory."""
-        told = subprocess.run(
-            ["ps", "-o", "rss=", "-p", str(self.process.pid)], capture_output=True, check=True
-        )
-        return int(told.stdout) / 1024
-
     def kill(self) -> None:
         """End it at once."""
         self.process.kill()
@@ -102,10 +118,16 @@ class Server:
             self.process.stdout.close()
 
 
+def megabytes(process: int) -> float:
+    """Resident memory."""
+    told = subprocess.run(["ps", "-o", "rss=", "-p", str(process)], capture_output=True, check=True)
+    return int(told.stdout) / 1024
+
+
 @contextlib.contextmanager
-def serving(**options: Any) -> Iterator[Server]:
+def serving() -> Iterator[Server]:
     """Run a server for a block."""
-    server = Server(**options)
+    server = Server()
     try:
         yield server
     finally:
@@ -287,12 +309,13 @@ def fairness(options: dict[str, int]) -> str:
 def hostile(options: dict[str, int]) -> str:
     """Damaged requests; what the server wrote, and how much larger it has become."""
     png = png_of(make_tile((128, 128), 8).tile.rgb)
-    with serving(fake=True) as server:
-        Fuzzer(server.port, png, random.Random(1)).run(200)  # what is loaded once
-        before = server.megabytes()
-        statuses = Fuzzer(server.port, png, random.Random(0)).run(options["fuzz"])
-        after, written = server.megabytes(), server.errors()
-        assert server.process.poll() is None
+    server = FakeServer()
+    Fuzzer(server.port, png, random.Random(1)).run(200)  # what is loaded once
+    before = megabytes(server.process.pid)
+    statuses = Fuzzer(server.port, png, random.Random(0)).run(options["fuzz"])
+    after, written = megabytes(server.process.pid), server.errors()
+    assert server.process.is_alive()
+    server.kill()
     traces, odd = written.count("Traceback"), written.count("unexpected")
     return (
         f"{options['fuzz']} requests, {traces} tracebacks, {odd} mistakes, "
@@ -305,7 +328,7 @@ def killed(options: dict[str, int]) -> str:
     """Work on while the server is killed and started anew, and count what is left."""
     tissue = make_tile((1024, 1024), options["kills"])
     rng = random.Random(0)
-    port, server = 0, Server(fake=True)
+    server = FakeServer()
     port = server.port
     remote = connect(ServerAddress(f"http://127.0.0.1:{port}"), patience_s=120)
     places = list(tissue.centres_yx)
@@ -319,11 +342,11 @@ def killed(options: dict[str, int]) -> str:
             killer.start()
             y, x = places[k]
             draft = session.hand.click((y, x), True)
-            replaced: list[Server] = []
+            replaced: list[FakeServer] = []
 
-            def replace(killer: threading.Timer = killer, out: list[Server] = replaced) -> None:
+            def replace(killer: threading.Timer = killer, out: list[FakeServer] = replaced) -> None:
                 killer.join()
-                out.append(Server(fake=True, port=port))
+                out.append(FakeServer(port))
 
             replacing = threading.Thread(target=replace)
             replacing.start()
