@@ -7,11 +7,11 @@ Each part starts servers of its own in processes of their own. Linux and macOS.
 
 import contextlib
 import json
-import multiprocessing
 import os
 import queue
 import random
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -33,55 +33,72 @@ from napari_uninuc.client.annotator import connect
 from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.prompts import Prompt
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.serve.asking import Service
-from napari_uninuc.serve.running import listen, make_server
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.session.autosave import Autosave, restore
-from napari_uninuc.testing import FakeAnnotator, make_tile
+from napari_uninuc.testing import make_tile
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/serve"))
 from qupath import Extension, automask_body, box_body, png_of, raster
 
 _ROUND_TRIP_S = 0.05
 _CLIENTS = 4
-_FORKS = multiprocessing.get_context("forkserver")
-"""Has imported all once, so that a server that was killed is replaced at once."""
+_NURSERY = """
+import os, signal, sys
+from napari_uninuc.serve.asking import Service
+from napari_uninuc.serve.running import listen, make_server
+from napari_uninuc.testing import FakeAnnotator
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for line in sys.stdin:
+    if os.fork() == 0:
+        socket = listen("127.0.0.1", int(line))
+        service = Service(FakeAnnotator(), lambda text: print(text, file=sys.stderr))
+        print(os.getpid(), socket.getsockname()[1], flush=True)
+        make_server(service, host="127.0.0.1", key=None).run(sockets=[socket])
+        os._exit(0)
+"""
+"""Imports all once, so that a server that was killed is replaced at once."""
 _REAL = "from napari_uninuc.cli.app import main; main()"
 
 
-def serve_fake(port: int, told: Any, errors: str) -> None:
-    """Serve the annotator for tests, in this process."""
-    os.dup2(os.open(errors, os.O_WRONLY | os.O_APPEND), 2)
-    socket = listen("127.0.0.1", port)
-    service = Service(FakeAnnotator(), lambda text: print(text, file=sys.stderr, flush=True))
-    told.send(socket.getsockname()[1])
-    make_server(service, host="127.0.0.1", key=None).run(sockets=[socket])
+class Nursery:
+    """Makes servers with the annotator for tests, each in a process of its own."""
 
+    def __init__(self) -> None:
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  # lives as long as this
+        self._process = subprocess.Popen(
+            [sys.executable, "-u", "-c", _NURSERY],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
 
-class FakeServer:
-    """A server with the annotator for tests, in a process of its own.
-
-    Parameters
-    ----------
-    port : 0 takes any
-    """
-
-    def __init__(self, port: int = 0) -> None:
-        self._errors = tempfile.NamedTemporaryFile("w+")  # noqa: SIM115  # lives as long as this
-        here, there = _FORKS.Pipe(duplex=False)
-        self.process = _FORKS.Process(target=serve_fake, args=(port, there, self._errors.name))
-        self.process.start()
-        there.close()
-        self.port: int = here.recv()
+    def start(self, port: int = 0) -> tuple[int, int]:
+        """Start a server; its process and port."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{port}\n")
+        self._process.stdin.flush()
+        process, port = self._process.stdout.readline().split()
+        return int(process), int(port)
 
     def errors(self) -> str:
-        """What it wrote to standard error."""
-        return Path(self._errors.name).read_text(encoding="utf-8")
+        """What all its servers wrote to standard error."""
+        self._errors.seek(0)
+        return self._errors.read()
 
-    def kill(self) -> None:
-        """End it at once."""
-        self.process.kill()
-        self.process.join()
+    def close(self) -> None:
+        """Start no more."""
+        self._process.communicate()
+
+
+def kill(process: int) -> None:
+    """End a server of `Nursery` at once, and wait until it is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+        while True:
+            os.kill(process, 0)
+            time.sleep(0.001)
 
 
 class Server:
@@ -309,13 +326,14 @@ def fairness(options: dict[str, int]) -> str:
 def hostile(options: dict[str, int]) -> str:
     """Damaged requests; what the server wrote, and how much larger it has become."""
     png = png_of(make_tile((128, 128), 8).tile.rgb)
-    server = FakeServer()
-    Fuzzer(server.port, png, random.Random(1)).run(200)  # what is loaded once
-    before = megabytes(server.process.pid)
-    statuses = Fuzzer(server.port, png, random.Random(0)).run(options["fuzz"])
-    after, written = megabytes(server.process.pid), server.errors()
-    assert server.process.is_alive()
-    server.kill()
+    nursery = Nursery()
+    process, port = nursery.start()
+    Fuzzer(port, png, random.Random(1)).run(200)  # what is loaded once
+    before = megabytes(process)
+    statuses = Fuzzer(port, png, random.Random(0)).run(options["fuzz"])
+    after, written = megabytes(process), nursery.errors()
+    kill(process)
+    nursery.close()
     traces, odd = written.count("Traceback"), written.count("unexpected")
     return (
         f"{options['fuzz']} requests, {traces} tracebacks, {odd} mistakes, "
@@ -328,8 +346,8 @@ def killed(options: dict[str, int]) -> str:
     """Work on while the server is killed and started anew, and count what is left."""
     tissue = make_tile((1024, 1024), options["kills"])
     rng = random.Random(0)
-    server = FakeServer()
-    port = server.port
+    nursery = Nursery()
+    server, port = nursery.start()
     remote = connect(ServerAddress(f"http://127.0.0.1:{port}"), patience_s=120)
     places = list(tissue.centres_yx)
     waited: list[float] = []
@@ -338,15 +356,15 @@ def killed(options: dict[str, int]) -> str:
         problems: list[Exception] = []
         keeper = Autosave(session, root=Path(root), on_problem=problems.append)
         for k in range(options["kills"]):
-            killer = threading.Timer(rng.random() * 0.05, server.kill)
+            killer = threading.Timer(rng.random() * 0.05, kill, (server,))
             killer.start()
             y, x = places[k]
             draft = session.hand.click((y, x), True)
-            replaced: list[FakeServer] = []
+            replaced: list[int] = []
 
-            def replace(killer: threading.Timer = killer, out: list[FakeServer] = replaced) -> None:
+            def replace(killer: threading.Timer = killer, out: list[int] = replaced) -> None:
                 killer.join()
-                out.append(FakeServer(port))
+                out.append(nursery.start(port)[0])
 
             replacing = threading.Thread(target=replace)
             replacing.start()
@@ -361,7 +379,8 @@ def killed(options: dict[str, int]) -> str:
         folder = keeper.folder
         assert folder is not None
         left = len(restore(folder, tissue.tile).session.labels)
-    server.kill()
+    kill(server)
+    nursery.close()
     remote.close()
     return (
         f"{options['kills']} kills, a nucleus added at each: {options['kills'] - left} lost, "
