@@ -87,11 +87,11 @@ class Fuzzer:
     def _begin(self) -> str:
         """Begin a lease and send the picture, so that damage reaches what lies behind."""
         base = f"http://127.0.0.1:{self._port}/uninuc/v1"
-        lease = str(httpx.post(f"{base}/lease").json()["lease"])
-        sent = httpx.put(
-            f"{base}/tiles/{self._digest}", content=self._png, headers={"x-uninuc-lease": lease}
-        )
-        sent.raise_for_status()
+        with httpx.Client(timeout=60) as http:
+            lease = str(http.post(f"{base}/lease").json()["lease"])
+            headers = {"x-uninuc-lease": lease}
+            sent = http.put(f"{base}/tiles/{self._digest}", content=self._png, headers=headers)
+            sent.raise_for_status()
         return lease
 
     def _made(self) -> tuple[bytes, bool, bool]:
