@@ -109,7 +109,7 @@ def read_card(folder: Path) -> int:
     from napari_uninuc.network.registry import find_model, list_models, verify
 
     os.environ["UNINUC_MODELS"] = str(folder.parent)
-    list_models()
+    list_models(print)
     verify(folder)
     find_model(folder)
     return 0

@@ -13,7 +13,9 @@ import httpx
 import numpy as np
 from PIL import Image
 
+from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.tile import Tile
+from napari_uninuc.wire.messages import DescribeMessage
 
 __all__ = ["Fuzzer"]
 
@@ -35,6 +37,8 @@ _OWN = {
     "tiles/{}/segment": "POST",
     "tiles/{}/fields": "POST",
     "tiles/{}/encode": "POST",
+    "tiles/{}/describe": "POST",
+    "classifiers/{}": "GET",
 }
 _VALUES = (
     *(None, True, False, 0, -1, 1e308, 2**63, 2**4000, "", "x", [], {}, [[]], [[0, 0]]),
@@ -45,6 +49,7 @@ _FIELDS = (
     *("type", "b64img", "bbox", "point_coords", "point_labels", "checkpoint_url", "text_prompt"),
     *("positive_bboxes", "negative_bboxes", "confidence_threshold", "pred_iou_thresh"),
     *("min_mask_region_area", "mpp", "brown", "field", "score_threshold", "prompt", "name", "url"),
+    *("what", "count", "boxes", "pixels", "classifier"),
 )
 _HEADERS = (
     *(b"host: evil.example", b"origin: http://evil.example", b"content-length: 99999999999"),
@@ -53,6 +58,10 @@ _HEADERS = (
     *(b"authorization: Bearer " + b"k" * 999, b"sec-fetch-site: cross-site", b"host: "),
     *(b"x-uninuc-lease: \xff", b"range: bytes=0-1", b"upgrade: websocket"),
 )
+
+
+_SQUARE = InstanceMask((3, 4), np.ones((7, 9), np.bool_), 1.0, 0, 1.0)
+_NUCLEI = DescribeMessage.of([_SQUARE, _SQUARE], "description", None, None)
 
 
 class Fuzzer:
@@ -78,11 +87,11 @@ class Fuzzer:
     def _begin(self) -> str:
         """Begin a lease and send the picture, so that damage reaches what lies behind."""
         base = f"http://127.0.0.1:{self._port}/uninuc/v1"
-        lease = str(httpx.post(f"{base}/lease").json()["lease"])
-        sent = httpx.put(
-            f"{base}/tiles/{self._digest}", content=self._png, headers={"x-uninuc-lease": lease}
-        )
-        sent.raise_for_status()
+        with httpx.Client(timeout=60) as http:
+            lease = str(http.post(f"{base}/lease").json()["lease"])
+            headers = {"x-uninuc-lease": lease}
+            sent = http.put(f"{base}/tiles/{self._digest}", content=self._png, headers=headers)
+            sent.raise_for_status()
         return lease
 
     def _made(self) -> tuple[bytes, bool, bool]:
@@ -128,6 +137,7 @@ class Fuzzer:
             prompt["previous"] = {"origin_yx": [3, 4], "shape": [side, side], "packed": packed}
         fields: dict[str, Any] = {"mpp": 0.25, "field": 0, "score_threshold": 0.5}
         fields["prompt"] = prompt
+        fields |= json.loads(_NUCLEI.model_dump_json(exclude={"mpp", "brown"}))
         for damaged in (fields, prompt):
             if rng.random() < 0.3:
                 damaged[rng.choice([*damaged, "brown", "box_yxyx"])] = rng.choice(_VALUES)

@@ -11,6 +11,7 @@ import os
 import queue
 import random
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -41,31 +42,70 @@ from qupath import Extension, automask_body, box_body, png_of, raster
 
 _ROUND_TRIP_S = 0.05
 _CLIENTS = 4
-_FAKE = """
-import sys, threading
+_NURSERY = """
+import os, signal, sys
 from napari_uninuc.serve.asking import Service
 from napari_uninuc.serve.running import listen, make_server
 from napari_uninuc.testing import FakeAnnotator
-socket = listen("127.0.0.1", int(sys.argv[1]))
-service = Service(FakeAnnotator(), lambda text: print(text, file=sys.stderr))
-print(f"http://127.0.0.1:{socket.getsockname()[1]}/sam/", flush=True)
-print("Ctrl+C stops.", flush=True)
-make_server(service, host="127.0.0.1", key=None).run(sockets=[socket])
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for line in sys.stdin:
+    if os.fork() == 0:
+        socket = listen("127.0.0.1", int(line))
+        service = Service(FakeAnnotator(), lambda text: print(text, file=sys.stderr))
+        print(os.getpid(), socket.getsockname()[1], flush=True)
+        make_server(service, host="127.0.0.1", key=None).run(sockets=[socket])
+        os._exit(0)
 """
+"""Imports all once, so that a server that was killed is replaced at once."""
 _REAL = "from napari_uninuc.cli.app import main; main()"
 
 
+class Nursery:
+    """Makes servers with the annotator for tests, each in a process of its own."""
+
+    def __init__(self) -> None:
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  # lives as long as this
+        self._process = subprocess.Popen(
+            [sys.executable, "-u", "-c", _NURSERY],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+
+    def start(self, port: int = 0) -> tuple[int, int]:
+        """Start a server; its process and port."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{port}\n")
+        self._process.stdin.flush()
+        process, port = self._process.stdout.readline().split()
+        return int(process), int(port)
+
+    def errors(self) -> str:
+        """What all its servers wrote to standard error."""
+        self._errors.seek(0)
+        return self._errors.read()
+
+    def close(self) -> None:
+        """Start no more."""
+        self._process.communicate()
+
+
+def kill(process: int) -> None:
+    """End a server of `Nursery` at once, and wait until it is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+        while True:
+            os.kill(process, 0)
+            time.sleep(0.001)
+
+
 class Server:
-    """A server in a process of its own.
+    """`uninuc serve` in a process of its own."""
 
-    Parameters
-    ----------
-    fake : with the annotator for tests, which starts at once
-    port : 0 takes any
-    """
-
-    def __init__(self, *, fake: bool = False, port: int = 0) -> None:
-        words = [_FAKE, str(port)] if fake else [_REAL, "serve", "--port", str(port)]
+    def __init__(self) -> None:
+        words = [_REAL, "serve", "--port", "0"]
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  # lives as long as this
         self.process = subprocess.Popen(
             [sys.executable, "-u", "-c", *words],
@@ -87,13 +127,6 @@ class Server:
         self._errors.seek(0)
         return self._errors.read()
 
-    def megabytes(self) -> float:
-        """Resident memory."""
-        told = subprocess.run(
-            ["ps", "-o", "rss=", "-p", str(self.process.pid)], capture_output=True, check=True
-        )
-        return int(told.stdout) / 1024
-
     def kill(self) -> None:
         """End it at once."""
         self.process.kill()
@@ -102,10 +135,16 @@ class Server:
             self.process.stdout.close()
 
 
+def megabytes(process: int) -> float:
+    """Resident memory."""
+    told = subprocess.run(["ps", "-o", "rss=", "-p", str(process)], capture_output=True, check=True)
+    return int(told.stdout) / 1024
+
+
 @contextlib.contextmanager
-def serving(**options: Any) -> Iterator[Server]:
+def serving() -> Iterator[Server]:
     """Run a server for a block."""
-    server = Server(**options)
+    server = Server()
     try:
         yield server
     finally:
@@ -287,12 +326,14 @@ def fairness(options: dict[str, int]) -> str:
 def hostile(options: dict[str, int]) -> str:
     """Damaged requests; what the server wrote, and how much larger it has become."""
     png = png_of(make_tile((128, 128), 8).tile.rgb)
-    with serving(fake=True) as server:
-        Fuzzer(server.port, png, random.Random(1)).run(200)  # what is loaded once
-        before = server.megabytes()
-        statuses = Fuzzer(server.port, png, random.Random(0)).run(options["fuzz"])
-        after, written = server.megabytes(), server.errors()
-        assert server.process.poll() is None
+    nursery = Nursery()
+    process, port = nursery.start()
+    Fuzzer(port, png, random.Random(1)).run(200)  # what is loaded once
+    before = megabytes(process)
+    statuses = Fuzzer(port, png, random.Random(0)).run(options["fuzz"])
+    after, written = megabytes(process), nursery.errors()
+    kill(process)
+    nursery.close()
     traces, odd = written.count("Traceback"), written.count("unexpected")
     return (
         f"{options['fuzz']} requests, {traces} tracebacks, {odd} mistakes, "
@@ -305,8 +346,8 @@ def killed(options: dict[str, int]) -> str:
     """Work on while the server is killed and started anew, and count what is left."""
     tissue = make_tile((1024, 1024), options["kills"])
     rng = random.Random(0)
-    port, server = 0, Server(fake=True)
-    port = server.port
+    nursery = Nursery()
+    server, port = nursery.start()
     remote = connect(ServerAddress(f"http://127.0.0.1:{port}"), patience_s=120)
     places = list(tissue.centres_yx)
     waited: list[float] = []
@@ -315,15 +356,15 @@ def killed(options: dict[str, int]) -> str:
         problems: list[Exception] = []
         keeper = Autosave(session, root=Path(root), on_problem=problems.append)
         for k in range(options["kills"]):
-            killer = threading.Timer(rng.random() * 0.05, server.kill)
+            killer = threading.Timer(rng.random() * 0.05, kill, (server,))
             killer.start()
             y, x = places[k]
             draft = session.hand.click((y, x), True)
-            replaced: list[Server] = []
+            replaced: list[int] = []
 
-            def replace(killer: threading.Timer = killer, out: list[Server] = replaced) -> None:
+            def replace(killer: threading.Timer = killer, out: list[int] = replaced) -> None:
                 killer.join()
-                out.append(Server(fake=True, port=port))
+                out.append(nursery.start(port)[0])
 
             replacing = threading.Thread(target=replace)
             replacing.start()
@@ -338,7 +379,8 @@ def killed(options: dict[str, int]) -> str:
         folder = keeper.folder
         assert folder is not None
         left = len(restore(folder, tissue.tile).session.labels)
-    server.kill()
+    kill(server)
+    nursery.close()
     remote.close()
     return (
         f"{options['kills']} kills, a nucleus added at each: {options['kills'] - left} lost, "

@@ -1,4 +1,7 @@
-"""Examples in docstrings are run as they stand: each by itself, in an empty folder, offline."""
+"""Examples in docstrings are run as they stand, in an empty folder, offline.
+
+Each by itself; those of methods go on from the example of their class.
+"""
 
 import ast
 import doctest
@@ -31,12 +34,19 @@ def docstrings_of(path: Path) -> Iterator[tuple[str, int, str]]:
             waiting += [(f"{name}.{n.name}", n) for n in node.body if hasattr(n, "name")]
 
 
-EXAMPLES = {
-    name: doctest.DocTestParser().get_doctest(text, {}, name, str(path), line)
-    for path in sorted(PACKAGE.rglob("*.py"))
-    for name, line, text in docstrings_of(path)
-    if ">>> " in text
-}
+def examples() -> Iterator[doctest.DocTest]:
+    parser = doctest.DocTestParser()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        texts = {name: (line, text) for name, line, text in docstrings_of(path)}
+        for name, (line, text) in texts.items():
+            if ">>> " in text:
+                test = parser.get_doctest(text, {}, name, str(path), line)
+                _, above = texts.get(name.rpartition(".")[0], (0, ""))
+                test.examples[:0] = parser.get_examples(above)
+                yield test
+
+
+EXAMPLES = {example.name: example for example in examples()}
 
 
 WITH_EXAMPLES = {

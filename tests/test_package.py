@@ -1,13 +1,18 @@
 import re
+import runpy
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 import napari_uninuc
 from napari_uninuc import errors
+from napari_uninuc.cli.app import _COMPUTES
 
 
 def run_python(code: str) -> str:
@@ -81,3 +86,19 @@ def test_the_issue_form_asks_for_the_doctor():
     (asked,) = [part for part in form["body"] if part.get("id") == "doctor"]
     assert "uninuc doctor" in asked["attributes"]["label"]
     assert asked["validations"]["required"] is True
+
+
+def test_the_window_alone_needs_all_but_what_computes(monkeypatch):
+    """What `pip install ./client` brings, from the requirements that stand here once."""
+    interface = ModuleType("hatchling.metadata.plugin.interface")
+    interface.MetadataHookInterface = object
+    for name in ("hatchling", "hatchling.metadata", "hatchling.metadata.plugin"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, interface.__name__, interface)
+    hook = runpy.run_path(str(ROOT / "client/hatch_build.py"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = {Requirement(each).name for each in hook["needed_by_the_window"](project)}
+    everything = {Requirement(each).name for each in project["dependencies"]}
+    assert everything - needed == set(_COMPUTES)
+    assert {"httpx", "magicgui", "napari", "qtpy"} <= needed
+    assert "napari-uninuc" not in needed

@@ -13,6 +13,7 @@ __all__ = [
     "OutputError",
     "PromptError",
     "RecipeError",
+    "ServerAwayError",
     "ServerError",
     "SessionError",
     "UniNucError",
@@ -72,6 +73,10 @@ class SessionError(UniNucError, OSError):
 
 class ServerError(UniNucError, OSError):
     """A server that does not answer, refuses, or speaks another protocol."""
+
+
+class ServerAwayError(ServerError):
+    """A server that does not answer, or went away while it did; asking again may help."""
 
 
 class DeviceError(UniNucError, RuntimeError):

@@ -144,3 +144,14 @@ def test_debugging_shows_the_traceback_of_any_error(failing, monkeypatch):
     monkeypatch.setenv("UNINUC_DEBUG", "1")
     with pytest.raises(ImageError, match="bad pixels"):
         app.run(["fail"])
+
+
+def test_the_window_alone_says_what_it_cannot_do(refused, failing):
+    failing(ModuleNotFoundError("No module named 'torch'", name="torch"))
+    assert "torch is not installed: here is the window alone" in refused("fail")
+
+
+def test_another_module_that_is_missing_is_a_mistake_of_ours(uninuc, failing):
+    failing(ModuleNotFoundError("No module named 'nowhere'", name="nowhere"))
+    with pytest.raises(ModuleNotFoundError):
+        uninuc("fail")

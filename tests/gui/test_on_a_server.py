@@ -8,10 +8,15 @@ from contextlib import contextmanager
 
 import pytest
 from driving import centre_of
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QInputDialog
 
 from napari_uninuc.client.address import ServerAddress
+from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.gui.work.model_slot import ModelSlot, load_bundled
+from napari_uninuc.io.classifiers import write_classifier
 from napari_uninuc.serve.asking import Service
+from napari_uninuc.serve.offers import Offer, Offers
 from napari_uninuc.serve.running import listen, make_server
 from napari_uninuc.testing import FakeAnnotator
 from napari_uninuc.wire.constants import PATIENCE_S
@@ -20,9 +25,9 @@ KEY = "correct-horse-battery"
 
 
 @contextmanager
-def serving(engine, port=0):
+def serving(engine, port=0, offers=None):
     socket = listen("127.0.0.1", port)
-    service = Service(engine, lambda text: None)
+    service = Service(engine, lambda text: None, offers or Offers())
     server = make_server(service, host="127.0.0.1", key=KEY)
     thread = threading.Thread(target=server.run, args=([socket],))
     thread.start()
@@ -80,6 +85,72 @@ def test_everything_goes_on_over_a_server_that_is_started_anew(remote_room, said
         room.session.hand.keep()
         assert len(room.session.labels) == 12
         room.close()
+
+
+def test_classes_are_taught_by_keys_while_the_model_is_on_a_server(remote_room, said):
+    """What is learnt here stays when the server goes, and learning goes on once it is back."""
+    room, engine = remote_room, FakeAnnotator()
+    room.open(n_nuclei=24)
+    with serving(engine) as port:
+        connect(room, port)
+        room.outline()
+        order = begin_teaching(room)
+        room.until(lambda: bool(room.session.derived))
+        room.idle()
+        assert set(room.session.derived) == set(order)
+        assert room.session.derived[order[2]][0] == 1
+        assert "known again" in room.widget.teaching.state.text()
+    known = dict(room.session.derived)
+    room.session.delete([order[8]])
+    room.until(lambda: bool(said))
+    assert "does not answer" in said[0]
+    assert dict(room.session.derived) == known
+    with serving(FakeAnnotator(), port):
+        room.until(lambda: set(room.session.derived) == {*order} - {order[8]})
+    assert not said[1:]
+
+
+def test_a_classifier_that_the_server_offers_is_loaded_by_name(
+    remote_room, said, monkeypatch, tmp_path
+):
+    room = remote_room
+    room.open(n_nuclei=24)
+    room.outline()
+    begin_teaching(room)
+    room.until(lambda: room.bench.desk.teaching.outcome is not None)
+    taught = room.bench.desk.teaching.outcome.taught
+    write_classifier(taught, tmp_path / "sizes.safetensors")
+    offer = Offer(taught.ready_for(taught.teacher), (tmp_path / "sizes.safetensors").read_bytes())
+    with serving(FakeAnnotator(), offers=Offers({"sizes": offer})) as port:
+        connect(room, port)
+        room.open(n_nuclei=24, seed=7)
+        room.outline()
+        asked = []
+
+        def choose(parent, title, label, choices, *_):
+            asked.append(choices)
+            return choices[0], True
+
+        monkeypatch.setattr(QInputDialog, "getItem", choose)
+        room.widget.teaching.load.click()
+        room.until(lambda: bool(room.session.derived))
+        assert asked == [["sizes", "From a file..."]]
+        assert {"small", "large"} <= set(room.session.classes.names)
+        assert set(room.session.derived) == set(room.session.labels.nuclei)
+    assert not said
+
+
+def begin_teaching(room):
+    """Two nuclei each of two classes, by pointing and a digit; ids by area."""
+    session = room.session
+    session.classes = ClassPalette.of_names(["nucleus", "small", "large"])
+    order = sorted(session.labels.nuclei, key=session.labels.area)
+    for id_, digit in ((order[0], 2), (order[1], 2), (order[-1], 3), (order[-2], 3)):
+        room.canvas.move(centre_of(session.labels, id_), room.bench.desk.bridge.image)
+        room.canvas.key(getattr(Qt.Key, f"Key_{digit}"))
+    room.widget.teaching.title.setChecked(True)
+    room.widget.teaching.on.click()
+    return order
 
 
 def test_a_wrong_key_is_told_and_the_model_here_stays(remote_room, said):
@@ -147,7 +218,7 @@ def test_the_panel_and_a_server_need_no_torch():
         "from napari_uninuc.gui.panels.model import ModelPanel\n"
         "from napari_uninuc.network.registry import list_models\n"
         "from napari_uninuc.gui.work.model_slot import load_bundled\n"
-        "assert list_models()\n"
+        "assert list_models(print)\n"
         "try:\n    load_bundled('uninuc-n', 'cpu')\n"
         "except LookupError as problem:\n    print(problem)\n"
     )

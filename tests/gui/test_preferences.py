@@ -92,7 +92,7 @@ def test_only_free_models_are_offered_if_so_chosen(settings, make_room, tmp_path
     room = make_room()
     model = room.widget.model.model
     offered = [model.itemData(row) for row in range(model.count())]
-    assert offered == [each.card.id for each in list_models() if each.card.commercial_use]
+    assert offered == [each.card.id for each in list_models(print) if each.card.commercial_use]
     assert "free" in offered
     assert room.bench.models.wanted[0] == offered[0]
 

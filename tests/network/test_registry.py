@@ -48,7 +48,15 @@ def test_model_is_found_by_id_folder_card_and_weights(model_folder: Path) -> Non
         assert files.weights_path == weights
         assert files.card == read_card(model_folder)
     assert model_folders()["mine"] == model_folder
-    assert files in list_models()
+    assert files in list_models(pytest.fail)
+
+
+def test_a_broken_card_hides_no_other_model(model_folder: Path, user_models: Path) -> None:
+    (user_models / "broken").mkdir()
+    (user_models / "broken" / "card.toml").write_text("id =", encoding="utf-8")
+    told: list[CheckpointError] = []
+    assert {"mine", "uninuc-n"} <= {model.card.id for model in list_models(told.append)}
+    assert [str(user_models / "broken") in str(problem) for problem in told] == [True]
 
 
 def test_unknown_id_lists_the_known_ones(model_folder: Path) -> None:

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from qupath import Extension, png_of
 
+from napari_uninuc.core.classifier import Classifier, Examples, Scale
+from napari_uninuc.io.classifiers import SavedClassifier, Teacher, write_classifier
 from napari_uninuc.serve.asking import Service
+from napari_uninuc.serve.offers import Offer, Offers
 from napari_uninuc.serve.running import listen, make_server
 from napari_uninuc.testing import FakeAnnotator, FakeCard, make_tile
 
@@ -23,10 +26,10 @@ class Server:
     port : it listens at
     """
 
-    def __init__(self, engine, *, key=None, port=0, tls=None):
+    def __init__(self, engine, *, key=None, port=0, tls=None, classifiers=()):
         self.engine, self.said = engine, []
         self._scheme = "http" if tls is None else "https"
-        self.service = Service(engine, self.said.append)
+        self.service = Service(engine, self.said.append, Offers(dict(classifiers)))
         self._socket = listen("127.0.0.1", port)
         self.port = self._socket.getsockname()[1]
         self._server = make_server(self.service, host="127.0.0.1", key=key, tls=tls)
@@ -81,6 +84,30 @@ def server(running):
 def tissue():
     """A tile of 256 x 256 px with thirty nuclei."""
     return make_tile((256, 256), 30)
+
+
+@pytest.fixture(scope="session")
+def taught_by_size(tissue, tmp_path_factory):
+    """Teach a classifier that names the smaller and the larger half of the tile's nuclei."""
+
+    def teach(name, names, engine=None, nuclei=None, tile=None):
+        engine, tile = engine or FakeAnnotator(), tile or tissue.tile
+        if nuclei is None:
+            (field,) = engine.fields(tile)
+            nuclei = [each.mask for each in engine.segment_field(tile, field, 0.0)]
+        rows = engine.describe(tile, nuclei)
+        areas = np.array([mask.area for mask in nuclei])
+        told = Examples(rows, (areas > np.median(areas)).astype(np.int64), names)
+        scale = Scale.of(rows)
+        teacher = Teacher(engine.card.id, engine.card.sha256, engine.description)
+        saved = SavedClassifier(
+            teacher, Classifier.learnt(told, scale), ("#ffd400", "#00c8ff"), told, scale
+        )
+        path = tmp_path_factory.mktemp("taught") / f"{name}.safetensors"
+        write_classifier(saved, path)
+        return name, Offer(saved.ready_for(teacher), path.read_bytes())
+
+    return teach
 
 
 @pytest.fixture(scope="session")

@@ -7,13 +7,9 @@ from qupath import automask_body, box_body, check, png_of, point_body, raster, r
 from scipy import ndimage
 from skimage import data
 
-from napari_uninuc.core.classes import ClassPalette
-from napari_uninuc.core.classifier import Classifier, Examples, Scale, Taught
 from napari_uninuc.core.prompts import Prompt
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.annotator import load_annotator
-from napari_uninuc.engine.classifying import ClassifyingAnnotator
-from napari_uninuc.engine.describing import describe_nuclei
 from napari_uninuc.engine.predictor import Predictor
 from napari_uninuc.serve import scale
 from napari_uninuc.serve.answers import mask_of
@@ -129,23 +125,16 @@ def test_where_no_nucleus_is_the_models_own_scale_is_taken(server):
     assert server.service.scales.guess(glass) == scale.Scale(0.25, guessed=True)
 
 
-def test_words_name_the_classes_of_a_classifier(running, server, labels):
+def test_words_name_the_classes_of_a_classifier(running, server, labels, taught_by_size):
     """One that knows two classes, and takes the larger half of the nuclei for one of them."""
-    tile = Tile.from_array(RGB, 0.25)
     masks = [mask_of(labels, row) for row in range(len(labels.table))]
-    rows = describe_nuclei(server.engine.engine, tile, masks)
-    large = np.array([mask.area for mask in masks])
-    large = (large > np.median(large)).astype(np.int64)
-    palette = ClassPalette.of_names(("small", "large"))
-    told = Examples(rows, large, palette.names)
-    taught = Taught(Classifier.learnt(told, Scale.of(rows)), palette)
-    with running(ClassifyingAnnotator.around(server.engine, taught)) as taught_server:
+    names = ("small", "large")
+    offer = taught_by_size("mine", names, server.engine, masks, Tile.from_array(RGB, 0.25))
+    with running(server.engine, classifiers=[offer]) as taught_server:
         qupath = taught_server.qupath("/0.25um/sam/")
         found = {name: qupath.post("sam3", sam3_body(png_of(RGB), text=name)) for name in "sl"}
         assert found == {"s": [], "l": []}
-        small, big = (
-            qupath.post("sam3", sam3_body(png_of(RGB), text=name)) for name in palette.names
-        )
+        small, big = (qupath.post("sam3", sam3_body(png_of(RGB), text=name)) for name in names)
     assert len(small) + len(big) == len(labels.table)
     assert {each["properties"]["classification"]["name"] for each in big} == {"large"}
     sizes = [np.mean([raster(each, SHAPE).sum() for each in group]) for group in (small, big)]

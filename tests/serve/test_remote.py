@@ -1,20 +1,26 @@
 """The annotator on a server beside the same one here: what it gives, and what it survives."""
 
+import json
 import threading
 import time
+from contextlib import suppress
 
 import httpx
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from napari_uninuc.client.address import ServerAddress
 from napari_uninuc.client.annotator import connect
+from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.prompts import MaskLogits, Prompt
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.errors import DeviceError, ImageError, PromptError, ServerError
-from napari_uninuc.testing import FakeAnnotator
-from napari_uninuc.wire.constants import LEASE_HEADER, OWN_ROOT
-from napari_uninuc.wire.messages import LogitsMessage, MaskMessage
+from napari_uninuc.errors import DeviceError, ImageError, PromptError, ServerAwayError, ServerError
+from napari_uninuc.io.classifiers import Teacher
+from napari_uninuc.testing import FakeAnnotator, FakeCard
+from napari_uninuc.wire.constants import LEASE_HEADER, MASKS_PX, OWN_ROOT
+from napari_uninuc.wire.messages import DescribeMessage, LogitsMessage, MaskMessage
 
 KEY = "correct-horse-battery"
 
@@ -90,6 +96,115 @@ def test_a_run_gives_what_it_gives_here(remote, tissue):
     for one, other in zip(here, there, strict=True):
         same_mask(one.mask, other.mask)
         assert one.box_yxyx == pytest.approx(other.box_yxyx)
+
+
+def test_what_nuclei_look_like_is_what_it_is_here(server, remote, tissue):
+    """Also of nuclei that overlap, and of a picture the server has not seen or has forgotten."""
+    tile, local = tissue.tile, FakeAnnotator()
+    (field,) = local.fields(tile)
+    masks = [each.mask for each in local.segment_field(tile, field, 0.0)]
+    y, x = masks[0].origin_yx
+    masks.append(InstanceMask((y + 1, x + 1), np.ones((7, 9), np.bool_), 1.0, 0, 1.0))
+    for _ in range(2):
+        np.testing.assert_array_equal(remote.describe(tile, masks), local.describe(tile, masks))
+        np.testing.assert_array_equal(remote.features(tile, masks), local.features(tile, masks))
+        server.service.shelf._tiles.clear()
+    assert remote.description == local.description
+    assert remote.describe(tile, []).shape == (0, 0)
+
+
+def test_nuclei_that_are_none_are_refused(remote, tissue):
+    def box(*yxyx, mask=None):
+        y0, x0, y1, x1 = yxyx
+        full = np.ones((y1 - y0, x1 - x0), np.bool_)
+        return [InstanceMask((y0, x0), full if mask is None else mask, 1.0, 0, 1.0)]
+
+    for beyond in (box(-1, 0, 3, 3), box(250, 250, 257, 256)):
+        with pytest.raises(PromptError, match="inside the picture"):
+            remote.describe(tissue.tile, beyond)
+    with pytest.raises(PromptError, match="without"):
+        remote.describe(tissue.tile, box(0, 0, 4, 4, mask=np.zeros((4, 4), np.bool_)))
+    with pytest.raises(PromptError, match="send fewer"):
+        remote.describe(tissue.tile, box(0, 0, 256, 256) * (MASKS_PX // 256**2 + 1))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1, exclude_max=True), sign=st.sampled_from("Az09+/="), more=st.booleans())
+def test_damaged_nuclei_are_refused_or_read(place, sign, more, tissue):
+    mask = InstanceMask((3, 4), np.eye(5, dtype=np.bool_), 1.0, 0, 1.0)
+    whole = DescribeMessage.of([mask, mask], "features", None, None)
+    for name in ("boxes", "pixels"):
+        text = getattr(whole, name)
+        at = int(place * len(text))
+        changed = text[:at] + sign + text[at + (not more) :]
+        with suppress(PromptError):
+            read = whole.model_copy(update={name: changed}).value(tissue.tile.shape)
+            assert len(read) == 2
+
+
+def test_a_server_that_is_away_is_told_at_once_where_nobody_waits(running, linked, tissue):
+    masks = [InstanceMask((3, 4), np.ones((5, 5), np.bool_), 1.0, 0, 1.0)]
+    with running(FakeAnnotator()) as server:
+        told = []
+        remote = linked(server, notice=told.append, patience_s=3)
+    with pytest.raises(ServerAwayError, match="is it on"):
+        remote.describe(tissue.tile, masks)
+    assert told == []  # as it would be by who waits
+
+
+def test_a_server_that_describes_nothing_is_named(server, linked, monkeypatch):
+    monkeypatch.setattr(type(server.engine), "description", 0)
+    remote = linked(server)
+    with pytest.raises(ServerError, match="older version"):
+        remote.description  # noqa: B018
+
+
+def test_classifiers_are_chosen_by_name(running, linked, tissue, taught_by_size):
+    offers = [taught_by_size("sizes", ("small", "large")), taught_by_size("ages", ("new", "old"))]
+    engine = FakeAnnotator(FakeCard(classes=("nucleus",)))
+    with running(engine, classifiers=offers) as server:
+        remote = linked(server)
+        assert remote.classifiers == ("sizes", "ages")
+        assert remote.card.classes == ("small", "large")
+        (field,) = remote.fields(tissue.tile)
+        found = remote.segment_field(tissue.tile, field, 0.0)
+        areas = [[o.mask.area for o in found if o.mask.class_id == k] for k in (0, 1)]
+        assert np.mean(areas[0]) < np.mean(areas[1])
+
+        with httpx.Client(base_url=f"{server.url}{OWN_ROOT}") as http:
+            http.headers[LEASE_HEADER] = http.post("/lease").json()["lease"]
+            where = f"/tiles/{tissue.tile.digest}/segment"
+            body = {"field": 0, "score_threshold": 0.0, "mpp": tissue.tile.mpp}
+            ids = {}
+            for name in ("ages", ""):
+                told = http.post(where, json=body | {"classifier": name}).text.splitlines()[-1]
+                ids[name] = {each["mask"]["class_id"] for each in json.loads(told)["found"]}
+            assert ids == {"ages": {0, 1}, "": {0}}
+            refused = http.post(where, json=body | {"classifier": "../../etc/passwd"})
+            assert refused.status_code == 422
+            assert "passwd" not in refused.text + "".join(server.said)
+            assert http.get("/classifiers/..%2Fkey").status_code in (404, 422)
+
+
+def test_a_classifier_is_fetched_as_it_was_saved(running, linked, tissue, taught_by_size):
+    with running(FakeAnnotator(), classifiers=[taught_by_size("sizes", ("a", "b"))]) as server:
+        remote = linked(server)
+        saved = remote.classifier("sizes")
+        assert saved.classifier.names == ("a", "b")
+        teacher = Teacher(remote.card.id, remote.card.sha256, remote.description)
+        assert saved.ready_for(teacher).palette.names == ("a", "b")
+        with pytest.raises(PromptError, match="sizes"):
+            remote.classifier("other")
+
+
+def test_what_both_sides_expect_is_not_printed(server, remote, tissue):
+    remote.answer(tissue.tile, Prompt((tissue.centres_yx[0],), (True,)))
+    server.application.own.leases._leases.clear()
+    remote.answer(tissue.tile, Prompt((tissue.centres_yx[1],), (True,)))
+    assert server.said == []
+    with pytest.raises(PromptError):
+        remote.describe(tissue.tile, [InstanceMask((999, 0), np.ones((2, 2), bool), 1, 0, 1)])
+    assert len(server.said) == 1
 
 
 def test_a_picture_is_sent_once_and_to_all(server, linked, tissue):

@@ -33,6 +33,9 @@ __all__ = ["main", "run", "uninuc"]
 _BAD_INPUT = 2
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
+_COMPUTES = ("sam2", "timm", "torch", "torchvision")
+"""What the window alone is installed without (client/hatch_build.py)."""
+
 _FROM_THE_SYSTEM = (OSError, MemoryError, RuntimeError)
 """May come from the machine; `_of_the_system` says which did."""
 
@@ -102,6 +105,14 @@ def run(arguments: Sequence[str]) -> int:
         return _failed("interrupted", _INTERRUPTED, problem)
     except UniNucError as problem:
         return _failed(str(problem), cause=problem)
+    except ModuleNotFoundError as problem:
+        if problem.name not in _COMPUTES:
+            raise
+        return _failed(
+            f"{problem.name} is not installed: here is the window alone, whose model computes on a "
+            "server; for this command install napari-uninuc as a whole",
+            cause=problem,
+        )
     except _FROM_THE_SYSTEM as problem:
         text = _of_the_system(problem)
         if text is None:

@@ -13,14 +13,15 @@ import click
 from napari_uninuc.cli.messages import one_line, report_warning
 from napari_uninuc.cli.options import (
     PathArgument,
-    classifier_option,
     device_option,
     model_option,
     read_taught,
 )
 
 if TYPE_CHECKING:
+    from napari_uninuc.network.card import ModelCard
     from napari_uninuc.serve.asking import Service
+    from napari_uninuc.serve.offers import Offers
 
 _NEEDED = ("starlette", "uvicorn")
 _KEY_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-_")
@@ -38,7 +39,15 @@ _KEY_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-_")
 )
 @model_option
 @device_option
-@classifier_option
+@click.option(
+    "--classifier",
+    "classifiers",
+    multiple=True,
+    type=PathArgument,
+    metavar="FILE",
+    help="Classes that were taught in the window and saved there; for the same weights only. May "
+    "be given again: clients choose by the file's name, and the first is used where they do not.",
+)
 @click.option(
     "--key-file",
     type=PathArgument,
@@ -59,7 +68,7 @@ def serve(
     port: int,
     model: str,
     device: str,
-    classifier: Path | None,
+    classifiers: tuple[Path, ...],
     key_file: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
@@ -97,11 +106,7 @@ def serve(
     from napari_uninuc.serve.asking import Service
 
     annotator = load_annotator(model, device, notice=report_warning)
-    if classifier is not None:
-        from napari_uninuc.engine.classifying import ClassifyingAnnotator
-
-        annotator = ClassifyingAnnotator.around(annotator, read_taught(classifier, annotator.card))
-    service = Service(annotator, _say)
+    service = Service(annotator, _say, _offers_of(classifiers, annotator.card))
     try:
         server = make_server(service, host=host, key=key, names=names, tls=tls)
         open_to_clients(socket)
@@ -113,6 +118,21 @@ def serve(
         service.close()
         socket.close()
     click.echo("stopped")
+
+
+def _offers_of(paths: tuple[Path, ...], card: "ModelCard") -> "Offers":
+    """Read the classifiers that clients may use, by the names of their files."""
+    from napari_uninuc.serve.offers import Offer, Offers, is_name
+
+    named: dict[str, Offer] = {}
+    for path in paths:
+        if not is_name(path.stem) or path.stem in named:
+            raise click.ClickException(
+                f"{path}: clients name a classifier by its file, in up to 64 letters, digits, '.', "
+                "'-' and '_', each name once; rename the file"
+            )
+        named[path.stem] = Offer(read_taught(path, card), path.read_bytes())
+    return Offers(named)
 
 
 def _say(text: str) -> None:

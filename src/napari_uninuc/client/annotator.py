@@ -2,21 +2,30 @@
 
 import io
 import time
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from pydantic import BaseModel, TypeAdapter
 
 from napari_uninuc.client.address import ServerAddress
-from napari_uninuc.client.connection import Connection, Unreachable
+from napari_uninuc.client.connection import Connection
 from napari_uninuc.core.geometry import Field
+from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.prompts import Answer, Prompt
+from napari_uninuc.core.steps import result_of
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.protocol import AnnotatorCard, FoundNucleus
-from napari_uninuc.errors import ImageError, PromptError, ServerError
+from napari_uninuc.errors import ImageError, PromptError, ServerAwayError, ServerError
+from napari_uninuc.io.classifiers import SavedClassifier, read_classifier
 from napari_uninuc.wire.constants import (
     ANSWER,
+    CLASSIFIER,
+    DESCRIBE,
     ENCODE,
     FIELDS,
     PATIENCE_S,
@@ -28,6 +37,7 @@ from napari_uninuc.wire.constants import (
 from napari_uninuc.wire.messages import (
     AnswerMessage,
     AskMessage,
+    DescribeMessage,
     EncodeMessage,
     FieldMessage,
     PromptMessage,
@@ -71,6 +81,10 @@ class RemoteAnnotator:
     Parameters
     ----------
     address, notice, patience_s : see `connect`
+
+    Attributes
+    ----------
+    classifiers : names of those the server offers
     """
 
     def __init__(
@@ -89,6 +103,8 @@ class RemoteAnnotator:
             self._connection.close()
             raise
         self._card, self._memory = told.card, told.memory_bytes
+        self._description = told.description
+        self.classifiers = tuple(each.name for each in told.classifiers)
         self.device_name = f"{told.device} at {address}"
 
     @property
@@ -98,9 +114,13 @@ class RemoteAnnotator:
 
     def fields(self, tile: Tile) -> list[Field]:
         """Cover a tile with fields; asked once for each size and scale."""
+        return self._fields(tile, patient=True)
+
+    def _fields(self, tile: Tile, *, patient: bool) -> list[Field]:
         key = (tile.shape, tile.mpp)
         if key not in self._known_fields:
-            told = self._about(tile, FIELDS, EncodeMessage(field=0, **_view_of(tile)))
+            message = EncodeMessage(field=0, **_view_of(tile))
+            told = self._about(tile, FIELDS, message, patient=patient)
             found = _FIELDS.validate_json(told)
             self._known_fields[key] = [message.value() for message in found]
         return list(self._known_fields[key])
@@ -114,13 +134,7 @@ class RemoteAnnotator:
 
     def segment_field(self, tile: Tile, field: Field, score_threshold: float) -> list[FoundNucleus]:
         """Find the nuclei of a field, best score first; see `Annotator`."""
-        steps = self.segment_steps(tile, field, score_threshold)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                found: list[FoundNucleus] = end.value
-                return found
+        return result_of(self.segment_steps(tile, field, score_threshold))
 
     def segment_steps(
         self, tile: Tile, field: Field, score_threshold: float
@@ -134,7 +148,7 @@ class RemoteAnnotator:
         while True:
             try:
                 return (yield from self._streamed(tile, message))
-            except Unreachable:
+            except ServerAwayError:
                 if self._closed:
                     raise
                 self._connection.wait(time.monotonic() + 2 * RETRY_S)
@@ -144,6 +158,54 @@ class RemoteAnnotator:
         """Outline what a prompt means; see `Annotator`."""
         message = AskMessage(prompt=PromptMessage.of(prompt), **_view_of(tile))
         return AnswerMessage.model_validate_json(self._about(tile, ANSWER, message)).value()
+
+    def features(self, tile: Tile, masks: Sequence[InstanceMask]) -> npt.NDArray[np.float32]:
+        """What the embedding holds under each mask; see `engine.protocol.Describer`."""
+        return self._rows(tile, masks, "features")
+
+    def describe(self, tile: Tile, masks: Sequence[InstanceMask]) -> npt.NDArray[np.float32]:
+        """What nuclei look like; see `engine.protocol.Describer`.
+
+        Raises
+        ------
+        ServerAwayError
+            At once where the server does not answer: nobody waits for a click.
+        """
+        return self._rows(tile, masks, "description")
+
+    def classifier(self, name: str) -> SavedClassifier:
+        """Get one of `classifiers`, as it was saved.
+
+        Raises
+        ------
+        PromptError
+            The server does not offer it (any more).
+        ServerError
+            The server refuses or does not answer.
+        CheckpointError
+            What came is no classifier.
+        """
+        response = self._connection.ask("GET", CLASSIFIER.format(name=name), patient=False)
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / f"{name}.safetensors"
+            path.write_bytes(response.content)
+            return read_classifier(path)
+
+    @property
+    def description(self) -> int:
+        """Version of what the columns of `describe` are.
+
+        Raises
+        ------
+        ServerError
+            The server describes no nuclei.
+        """
+        if not self._description:
+            raise ServerError(
+                f"the server at {self._connection.address} is of an older version, which does not "
+                "tell what nuclei look like; update it, or load a model here"
+            )
+        return self._description
 
     def hurry(self) -> None:
         """Let no click wait for a server that is away: another model is wanted. From any thread."""
@@ -169,15 +231,30 @@ class RemoteAnnotator:
             if line.kind == "failed":
                 raise ServerError(f"the server could not outline ({line.status}): {line.detail}")
             yield
-        raise Unreachable("the stream ended early")
+        raise ServerAwayError("the stream ended early")
 
-    def _about(self, tile: Tile, path: str, message: BaseModel) -> bytes:
+    def _rows(
+        self, tile: Tile, masks: Sequence[InstanceMask], what: Literal["features", "description"]
+    ) -> npt.NDArray[np.float32]:
+        """Ask what nuclei look like; fields are encoded before, one by one, for others wait too."""
+        if not masks:
+            return np.zeros((0, 0), np.float32)
+        for field in self._fields(tile, patient=False):
+            message = EncodeMessage(field=field.index, **_view_of(tile))
+            self._about(tile, ENCODE, message, patient=False)
+        asked = DescribeMessage.of(masks, what, tile.mpp, tile.brown)
+        told = self._about(tile, DESCRIBE, asked, patient=False)
+        if not told or len(told) % (4 * len(masks)):
+            raise ServerError(f"{self._connection.address} describes no nuclei; update it")
+        return np.frombuffer(told, "<f4").astype(np.float32).reshape(len(masks), -1)
+
+    def _about(self, tile: Tile, path: str, message: BaseModel, *, patient: bool = True) -> bytes:
         """Ask about a tile; it is sent first where the server does not know it."""
         where, body = path.format(digest=tile.digest), message.model_dump_json().encode()
-        response = self._connection.ask("POST", where, body, known=(_UNKNOWN,))
+        response = self._connection.ask("POST", where, body, known=(_UNKNOWN,), patient=patient)
         if response.status_code == _UNKNOWN:
-            self._send(tile)
-            response = self._connection.ask("POST", where, body)
+            self._send(tile, patient=patient)
+            response = self._connection.ask("POST", where, body, patient=patient)
         return response.content
 
     def _send(self, tile: Tile, *, patient: bool = True) -> None:

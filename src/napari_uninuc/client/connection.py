@@ -11,7 +11,7 @@ import httpx
 from pydantic import ValidationError
 
 from napari_uninuc.client.address import ServerAddress
-from napari_uninuc.errors import DeviceError, ImageError, PromptError, ServerError
+from napari_uninuc.errors import DeviceError, ImageError, PromptError, ServerAwayError, ServerError
 from napari_uninuc.wire.constants import (
     ANSWER_S,
     CONNECT_S,
@@ -26,14 +26,10 @@ from napari_uninuc.wire.constants import (
 )
 from napari_uninuc.wire.messages import InfoMessage, LineMessage
 
-__all__ = ["Connection", "Unreachable"]
+__all__ = ["Connection"]
 
 _BUSY = (409, 429, 503)
 _GONE = 410
-
-
-class Unreachable(ServerError):
-    """The server does not answer, or went away while it did; asking again may help."""
 
 
 class Connection:
@@ -102,7 +98,7 @@ class Connection:
 
         Raises
         ------
-        Unreachable
+        ServerAwayError
             Patience is over, or the connection was closed.
         ServerError, PromptError, ImageError, DeviceError
             The server refuses.
@@ -111,13 +107,13 @@ class Connection:
         while True:
             try:
                 response = self._with_lease(method, path, body)
-            except Unreachable:
+            except ServerAwayError:
                 if not patient or self._hurried.is_set():
                     raise
                 self.wait(until)
                 continue
             if response.status_code in _BUSY and not patient:
-                raise Unreachable("the server is busy")
+                raise ServerAwayError("the server is busy")
             if response.status_code in _BUSY and time.monotonic() < until:
                 self._closed.wait(RETRY_S)
                 continue
@@ -129,7 +125,7 @@ class Connection:
 
         Raises
         ------
-        Unreachable
+        ServerAwayError
             The server is away, or the stream broke.
         ServerError
             As `ask`.
@@ -144,9 +140,9 @@ class Connection:
                     response.read()
                     if response.status_code == _GONE:
                         self._lease = None
-                        raise Unreachable("the lease has run out")
+                        raise ServerAwayError("the lease has run out")
                     if response.status_code in _BUSY:
-                        raise Unreachable("the server is busy")
+                        raise ServerAwayError("the server is busy")
                     self._checked(response)
                 self._answered()
                 for line in response.iter_lines():
@@ -159,12 +155,12 @@ class Connection:
 
         Raises
         ------
-        Unreachable
+        ServerAwayError
             It is later than `until` (`time.monotonic`), or nobody needs an answer any more.
         """
         self._say_silent()
         if time.monotonic() >= until or self._closed.wait(RETRY_S):
-            raise Unreachable(
+            raise ServerAwayError(
                 f"the server at {self.address} does not answer; your corrections are kept here. "
                 "Click again once it is back, or choose another model"
             )
@@ -189,7 +185,7 @@ class Connection:
         if self._lease is None:
             told = self._once("POST", LEASE, {}, None)
             if told.status_code in _BUSY:
-                raise Unreachable("the server is busy")
+                raise ServerAwayError("the server is busy")
             self._lease = str(json.loads(self._checked(told).content)["lease"])
         return {LEASE_HEADER: self._lease}
 
@@ -201,9 +197,9 @@ class Connection:
         except httpx.TransportError as problem:
             raise self._away(problem) from None
         except RuntimeError:  # the client was closed
-            raise Unreachable("the connection was closed") from None
+            raise ServerAwayError("the connection was closed") from None
 
-    def _away(self, problem: Exception) -> Unreachable:
+    def _away(self, problem: Exception) -> ServerAwayError:
         if "CERTIFICATE_VERIFY_FAILED" in str(problem):
             raise ServerError(
                 f"{self.address} has a certificate this computer does not trust; set SSL_CERT_FILE "
@@ -215,7 +211,9 @@ class Connection:
                 "an address with http://, type that"
             ) from None
         reason = type(problem).__name__
-        return Unreachable(f"the server at {self.address} does not answer ({reason}); is it on?")
+        return ServerAwayError(
+            f"the server at {self.address} does not answer ({reason}); is it on?"
+        )
 
     def _say_silent(self) -> None:
         if not self._silent:

@@ -146,6 +146,13 @@ class Segmentation:
         coloured = ClassPalette.of_names([*names, *added] or ["nucleus"])
         return ClassPalette((*known, *coloured.classes[len(known) :]))
 
+    def narrow_labels(
+        self, wide: type[np.signedinteger] | type[np.unsignedinteger]
+    ) -> npt.NDArray[Any]:
+        """Copy the labels as uint16 where every id fits, else as `wide`."""
+        fits = self.labels.max(initial=0) <= np.iinfo(np.uint16).max
+        return self.labels.astype(np.uint16 if fits else wide)
+
     def only(
         self, status: str | Collection[str] | None = None, class_name: str | None = None
     ) -> Self:

@@ -14,9 +14,9 @@ from napari_uninuc.core.clicking import deepest_pixel
 from napari_uninuc.core.instances import largest_piece
 from napari_uninuc.core.prompts import Prompt
 
-__all__ = ["CLEARANCE_PX", "with_anchors"]
+__all__ = ["with_anchors"]
 
-CLEARANCE_PX = 6.0
+_CLEARANCE_PX = 6.0
 """How far, px, the implied click keeps from what the person said is outside."""
 
 
@@ -56,7 +56,7 @@ def _anchor(
     xs = np.arange(piece.shape[1])[None] + origin_yx[1]
     for (y, x), inside in zip(prompt.points_yx, prompt.inside, strict=True):
         if not inside:
-            allowed &= np.hypot(ys - y, xs - x) > CLEARANCE_PX
+            allowed &= np.hypot(ys - y, xs - x) > _CLEARANCE_PX
     row, column = deepest_pixel(allowed if allowed.any() else piece)
     return float(row + origin_yx[0]), float(column + origin_yx[1])
 

@@ -12,6 +12,7 @@ from napari_uninuc.core.detections import Detections
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.instances import InstanceMask, cut_to_picture
 from napari_uninuc.core.outline import tight_crop
+from napari_uninuc.core.steps import result_of
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.device import side_by_side
 from napari_uninuc.engine.embedding import TileEmbedding
@@ -51,15 +52,11 @@ def find_in_field(
 
     As `steps_in_field`, all at once.
     """
-    steps = steps_in_field(
-        engine, tile, field, score_threshold, timings, proposer=proposer, flips=flips
+    return result_of(
+        steps_in_field(
+            engine, tile, field, score_threshold, timings, proposer=proposer, flips=flips
+        )
     )
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            found: list[FoundNucleus] = end.value
-            return found
 
 
 def steps_in_field(

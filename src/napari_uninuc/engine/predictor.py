@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from napari_uninuc.core.classifier import Taught
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.answering import Answers
-from napari_uninuc.engine.classifying import classified
+from napari_uninuc.engine.classing import classed
+from napari_uninuc.engine.describing import describe_nuclei
 from napari_uninuc.engine.loading import load_engine, untrained_engine
 from napari_uninuc.engine.requests import OUTSIDE, PromptBatch
 from napari_uninuc.engine.sam_arrays import (
@@ -116,7 +118,7 @@ class Predictor:
     >>> predictor = load_predictor("uninuc-n", device="cpu")
     >>> predictor.set_image(picture, mpp=0.25)
 
-    All nuclei, and one by a click at x = 71, y = 66:
+    All nuclei, and one by a click at x = 71, y = 66; the examples of the methods go on from here:
 
     >>> nuclei = predictor.segment()
     >>> nuclei.labels.shape, str(nuclei.labels.dtype), len(nuclei.table) > 5
@@ -168,12 +170,6 @@ class Predictor:
 
         Examples
         --------
-        >>> from skimage import data
-        >>> from napari_uninuc import load_predictor
-        >>> picture = data.immunohistochemistry()[200:328, 100:228]
-        >>> predictor = load_predictor("uninuc-n", device="cpu")
-        >>> predictor.set_image(picture, mpp=0.25)
-
         A grey picture of 12 bits in 16, whose scale nobody knows:
 
         >>> predictor.set_image(picture[..., 0].astype("uint16") * 16)
@@ -239,12 +235,6 @@ class Predictor:
 
         Examples
         --------
-        >>> from skimage import data
-        >>> from napari_uninuc import load_predictor
-        >>> picture = data.immunohistochemistry()[200:328, 100:228]
-        >>> predictor = load_predictor("uninuc-n", device="cpu")
-        >>> predictor.set_image(picture, mpp=0.25)
-
         >>> features = predictor.get_image_embedding()
         >>> features.ndim, features.dtype
         (4, torch.float32)
@@ -303,12 +293,6 @@ class Predictor:
 
         Examples
         --------
-        >>> from skimage import data
-        >>> from napari_uninuc import load_predictor
-        >>> picture = data.immunohistochemistry()[200:328, 100:228]
-        >>> predictor = load_predictor("uninuc-n", device="cpu")
-        >>> predictor.set_image(picture, mpp=0.25)
-
         A click at x = 71, y = 66; a second one, on what does not belong to it, starts from the
         answer to the first:
 
@@ -365,11 +349,6 @@ class Predictor:
 
         Examples
         --------
-        >>> from skimage import data
-        >>> from napari_uninuc import load_predictor
-        >>> picture = data.immunohistochemistry()[200:328, 100:228]
-        >>> predictor = load_predictor("uninuc-n", device="cpu")
-
         >>> predictor.set_image_batch([picture[:96], picture[:, :96]], mpp=0.25)
         >>> masks, ious, logits = predictor.predict_batch(
         ...     point_coords_batch=[[[71, 66]], [[71, 66]]], point_labels_batch=[[1], [1]]
@@ -433,12 +412,6 @@ class Predictor:
 
         Examples
         --------
-        >>> from skimage import data
-        >>> from napari_uninuc import load_predictor
-        >>> picture = data.immunohistochemistry()[200:328, 100:228]
-        >>> predictor = load_predictor("uninuc-n", device="cpu")
-        >>> predictor.set_image(picture, mpp=0.25)
-
         >>> import numpy as np
         >>> from napari_uninuc.engine.requests import PromptBatch
         >>> boxes_yxyx = np.array([[62, 67, 72, 77], [11, 86, 46, 111]], np.float32)
@@ -488,12 +461,6 @@ class Predictor:
 
         Examples
         --------
-        >>> from skimage import data
-        >>> from napari_uninuc import load_predictor
-        >>> picture = data.immunohistochemistry()[200:328, 100:228]
-        >>> predictor = load_predictor("uninuc-n", device="cpu")
-        >>> predictor.set_image(picture, mpp=0.25)
-
         >>> nuclei = predictor.segment()
         >>> list(nuclei.table.columns)
         ['id', 'score', 'class', 'y0', 'x0', 'y1', 'x1', 'predicted_iou']
@@ -518,7 +485,8 @@ class Predictor:
         )
         if self.taught is None:
             return found
-        return classified(self.engine, pictures[0].tile, found, self.taught)
+        describe = partial(describe_nuclei, self.engine)
+        return classed(describe, pictures[0].tile, found, self.taught)
 
     def _require_pictures(self) -> tuple[SetPicture, ...]:
         pictures = self._pictures

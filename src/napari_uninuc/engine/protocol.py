@@ -86,7 +86,43 @@ class FoundNucleus(NamedTuple):
     box_yxyx: tuple[float, float, float, float]
 
 
-class Annotator(Protocol):
+class Describer(Protocol):
+    """Says what nuclei look like to the model, so that like ones can be found."""
+
+    def features(self, tile: Tile, masks: Sequence[InstanceMask]) -> npt.NDArray[np.float32]:
+        """What the embedding holds under each mask; encodes the fields it must.
+
+        Parameters
+        ----------
+        masks : px of the tile, with at least one pixel inside it each
+
+        Returns
+        -------
+        features : (N, C) float32; rows of one tile can be compared, those of two need not
+        """
+        ...
+
+    def describe(self, tile: Tile, masks: Sequence[InstanceMask]) -> npt.NDArray[np.float32]:
+        """What nuclei look like, for telling classes apart; encodes the fields it must.
+
+        Parameters
+        ----------
+        masks : all nuclei of the tile, for neighbours count; px of it, with a pixel inside each
+
+        Returns
+        -------
+        rows : (N, D) float32; rows of different tiles can be compared where the weights and
+            `description` are the same
+        """
+        ...
+
+    @property
+    def description(self) -> int:
+        """Version of what the columns of `describe` are."""
+        ...
+
+
+class Annotator(Describer, Protocol):
     """A model at the side of a person: finds nuclei field by field and answers prompts live.
 
     Calls block until they are done; make them from one worker thread. `memory_bytes`, `card` and
@@ -184,40 +220,4 @@ class Annotator(Protocol):
 
     def memory_bytes(self) -> int:
         """Bytes of weights and of cached embeddings, wherever they are."""
-        ...
-
-
-class Describer(Protocol):
-    """Says what nuclei look like to the model, so that like ones can be found."""
-
-    def features(self, tile: Tile, masks: Sequence[InstanceMask]) -> npt.NDArray[np.float32]:
-        """What the embedding holds under each mask; encodes the fields it must.
-
-        Parameters
-        ----------
-        masks : px of the tile, with at least one pixel inside it each
-
-        Returns
-        -------
-        features : (N, C) float32; rows of one tile can be compared, those of two need not
-        """
-        ...
-
-    def describe(self, tile: Tile, masks: Sequence[InstanceMask]) -> npt.NDArray[np.float32]:
-        """What nuclei look like, for telling classes apart; encodes the fields it must.
-
-        Parameters
-        ----------
-        masks : all nuclei of the tile, for neighbours count; px of it, with a pixel inside each
-
-        Returns
-        -------
-        rows : (N, D) float32; rows of different tiles can be compared where the weights and
-            `description` are the same
-        """
-        ...
-
-    @property
-    def description(self) -> int:
-        """Version of what the columns of `describe` are."""
         ...

@@ -25,7 +25,6 @@ from napari_uninuc.io.targets import replacing
 
 __all__ = ["read_cellpose", "write_cellpose"]
 
-_MAX_UINT16 = 2**16 - 1
 _NAMES = ("filename", "masks", "outlines")
 
 
@@ -54,12 +53,10 @@ def write_cellpose(segmentation: Segmentation, path: Path, tile: Tile | None = N
     >>> read_cellpose(Path("tile_seg.npy")).pixels.dtype
     dtype('uint16')
     """
-    labels = segmentation.labels
-    wide = labels.max(initial=0) > _MAX_UINT16
-    masks = labels.astype(np.uint32 if wide else np.uint16)
+    masks = segmentation.narrow_labels(np.uint32)
     count = int(masks.max(initial=0))
     stored: dict[str, Any] = {
-        "outlines": masks * _inner_borders(labels),
+        "outlines": masks * _inner_borders(segmentation.labels),
         "masks": masks,
         "chan_choose": [0, 0],
         "ismanual": np.zeros(count, dtype=np.bool_),

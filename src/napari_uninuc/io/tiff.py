@@ -40,7 +40,6 @@ to what it cannot pack, and a label image has some thousand strips or tiles."""
 _BIG_PYRAMID = 3 * 2**30  # levels add a third
 
 _MAX_PLANES = 10**7
-_MAX_UINT16 = 65_535
 _NAMESPACE = "napari-uninuc"
 _ORIGIN = ("origin_y_slide", "origin_x_slide")
 _CHANNEL_AXES = "SCQ"  # samples, channels, and tifffile's "unknown"
@@ -210,9 +209,7 @@ def write_tiff(segmentation: Segmentation, path: Path, mpp: float | None = None)
     >>> labels.shape, str(labels.dtype), int(labels.max())
     ((64, 64), 'uint16', 3)
     """
-    labels = segmentation.labels
-    wide = labels.max(initial=0) > _MAX_UINT16
-    pixels = labels.astype(np.uint32 if wide else np.uint16)
+    pixels = segmentation.narrow_labels(np.uint32)
     with (
         replacing(path) as part,
         tifffile.TiffWriter(part, bigtiff=pixels.nbytes > _BIG) as writer,
@@ -258,8 +255,6 @@ def write_ome_tiff(
     ...     file.series[0].name, file.series[0].axes, 'PhysicalSizeX="0.25"' in file.ome_metadata
     ('nuclei', 'YX', True)
     """
-    labels = segmentation.labels
-    wide = labels.max(initial=0) > _MAX_UINT16
     origin = {key: str(int(value)) for key, value in zip(_ORIGIN, origin_yx_slide, strict=True)}
     metadata: dict[str, Any] = {
         "axes": "YX",
@@ -269,7 +264,7 @@ def write_ome_tiff(
     if mpp is not None:
         metadata |= {f"PhysicalSize{axis}": mpp for axis in "XY"}
         metadata |= {f"PhysicalSize{axis}Unit": "µm" for axis in "XY"}
-    _write_pyramid(path, labels.astype(np.int32 if wide else np.uint16), mpp, metadata)
+    _write_pyramid(path, segmentation.narrow_labels(np.int32), mpp, metadata)
 
 
 def _write_pyramid(

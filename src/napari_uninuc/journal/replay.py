@@ -11,7 +11,6 @@ from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.edits import Edit
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.labels import LabelMap
-from napari_uninuc.core.nuclei import Status
 from napari_uninuc.errors import LabelsError, SessionError
 from napari_uninuc.journal.folder import SessionHeading, journals_in, snapshots_in
 from napari_uninuc.journal.framing import NO_CHECK, JournalReader
@@ -242,12 +241,6 @@ class Replay:
             f"{self.kept} changes{until} are kept, later ones are lost; look over what was done "
             "last and go on, the damaged file stays where it is"
         )
-
-    def own_candidates(self) -> dict[int, InstanceMask]:
-        """Choose the masks of nuclei that are still the model's own."""
-        rows = self.labels.nuclei
-        own = (Status.AUTOMATIC, Status.HIDDEN)
-        return {i: m for i, m in self.candidates.items() if i in rows and rows[i].status in own}
 
 
 def count_changes(paths: Iterable[Path]) -> int:

@@ -66,23 +66,26 @@ def model_folders() -> dict[str, Path]:
     return found
 
 
-def list_models() -> list[ModelFiles]:
-    """All models on this machine; cards are read, weights are not hashed.
+def list_models(tell: Callable[[CheckpointError], None]) -> list[ModelFiles]:
+    """All models on this machine whose cards can be read; weights are not hashed.
 
-    Raises
-    ------
-    CheckpointError
-        A card that cannot be read. `model_folders` lists without reading.
+    Parameters
+    ----------
+    tell : told of each card that cannot be read; the other models are listed all the same
 
     Examples
     --------
     >>> from napari_uninuc.network.registry import list_models
-    >>> "uninuc-n" in [model.card.id for model in list_models()]
+    >>> "uninuc-n" in [model.card.id for model in list_models(tell=print)]
     True
     """
-    return [
-        ModelFiles(read_card(folder), folder / WEIGHTS_NAME) for folder in model_folders().values()
-    ]
+    found = []
+    for folder in model_folders().values():
+        try:
+            found.append(ModelFiles(read_card(folder), folder / WEIGHTS_NAME))
+        except CheckpointError as problem:
+            tell(problem)
+    return found
 
 
 def find_model(model: str | Path) -> ModelFiles:

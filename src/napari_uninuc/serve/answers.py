@@ -6,19 +6,20 @@ Only the protocols of the engine are known here. All nuclei are found and settle
 
 from collections.abc import Generator, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_uninuc.core.classifier import Taught
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.prompts import Prompt
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.engine.protocol import Annotator, Describer
+from napari_uninuc.engine.classing import classed
+from napari_uninuc.engine.protocol import Annotator
 from napari_uninuc.engine.settling import settled
 
-__all__ = ["Engine", "Progress", "alike", "mask_of", "outline_meant", "outline_steps"]
+__all__ = ["Progress", "alike", "mask_of", "outline_meant", "outline_steps"]
 
 Progress = tuple[int, int]
 """Fields done, fields in all."""
@@ -28,11 +29,7 @@ _FEWEST_TO_STANDARDISE = 8
 _MOST_TRIES = 4
 
 
-class Engine(Annotator, Describer, Protocol):
-    """What a server needs of a model."""
-
-
-def outline_meant(engine: Engine, tile: Tile, prompt: Prompt) -> InstanceMask:
+def outline_meant(engine: Annotator, tile: Tile, prompt: Prompt) -> InstanceMask:
     """Outline what a prompt means, of whose outside points most may lie anywhere in the picture.
 
     The model knows outside clicks as corrections of an outline: one far from it spoils it. So only
@@ -70,13 +67,17 @@ def _covered(mask: InstanceMask, points_yx: Sequence[tuple[float, float]]) -> np
 
 
 def outline_steps(
-    engine: Engine, tile: Tile, score_threshold: float | None = None
+    engine: Annotator,
+    tile: Tile,
+    score_threshold: float | None = None,
+    taught: Taught | None = None,
 ) -> Generator[Progress, None, Segmentation]:
     """Outline every nucleus of a tile.
 
     Parameters
     ----------
     score_threshold : in [0, 1]; None takes the card's
+    taught : tells their classes; None leaves them to the model
 
     Yields
     ------
@@ -98,7 +99,8 @@ def outline_steps(
                 masks += [found.mask for found in end.value]
                 break
             yield done, len(fields)
-    return settled(masks, tile, card.classes, card.mpp, {})
+    nuclei = settled(masks, tile, card.classes, card.mpp, {})
+    return nuclei if taught is None else classed(engine.describe, tile, nuclei, taught)
 
 
 def mask_of(segmentation: Segmentation, row: int) -> InstanceMask:
@@ -110,7 +112,7 @@ def mask_of(segmentation: Segmentation, row: int) -> InstanceMask:
 
 
 def alike(
-    engine: Engine,
+    engine: Annotator,
     tile: Tile,
     found: Segmentation,
     positive: Sequence[Box],

@@ -82,6 +82,8 @@ class Application:
     def _refusal(self, problem: Exception) -> Refusal:
         """Say in the terminal what was refused, and of a mistake of ours what it was."""
         refusal = refusal_of(problem)
+        if refusal is not None and refusal.usual:
+            return refusal
         if refusal is not None:
             self._service.say(f"refused ({refusal.status}): {refusal.text}")
             return refusal

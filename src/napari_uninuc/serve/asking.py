@@ -8,8 +8,9 @@ from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from napari_uninuc.serve.answers import Engine
+from napari_uninuc.engine.protocol import Annotator
 from napari_uninuc.serve.bodies import Bodies
+from napari_uninuc.serve.offers import Offers
 from napari_uninuc.serve.pictures import Shelf
 from napari_uninuc.serve.room import EngineRoom
 from napari_uninuc.serve.scale import Scales
@@ -30,11 +31,13 @@ class Service:
     ----------
     engine : used in the room's thread alone, save its card and what answers at once
     say : prints one line for who started the server; never told what is in a picture or a name
+    offers : classifiers that clients may use
     decoders : threads that decode pictures: few, because each takes memory
     """
 
-    engine: Engine
+    engine: Annotator
     say: Callable[[str], object]
+    offers: Offers = field(default_factory=Offers)
     room: EngineRoom = field(default_factory=EngineRoom)
     shelf: Shelf = field(default_factory=Shelf)
     bodies: Bodies = field(default_factory=Bodies)

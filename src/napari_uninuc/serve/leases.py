@@ -67,7 +67,7 @@ class Leases:
             self._forget_silent()
             lease = self._leases.get(token)
             if lease is None:
-                raise Refusal(410, "the lease has run out; begin another")
+                raise Refusal(410, "the lease has run out; begin another", usual=True)
             lease.until = self._clock() + self._seconds
             return f"lease {token}"
 

@@ -11,9 +11,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from napari_uninuc import __version__
+from napari_uninuc.core.classifier import Taught
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.engine.protocol import FoundNucleus
+from napari_uninuc.engine.classing import found_classed
+from napari_uninuc.engine.protocol import Annotator, FoundNucleus
 from napari_uninuc.serve.asking import Service, answered, peer_of
 from napari_uninuc.serve.bodies import checked
 from napari_uninuc.serve.leases import Leases
@@ -22,6 +24,8 @@ from napari_uninuc.serve.refusals import Refusal, refusal_of
 from napari_uninuc.serve.room import Run
 from napari_uninuc.wire.constants import (
     ANSWER,
+    CLASSIFIER,
+    DESCRIBE,
     ENCODE,
     FIELDS,
     HEARTBEAT_S,
@@ -29,6 +33,7 @@ from napari_uninuc.wire.constants import (
     LEASE,
     LEASE_HEADER,
     LEASE_S,
+    NAME,
     PROTOCOL,
     SEGMENT,
     TILE,
@@ -37,6 +42,8 @@ from napari_uninuc.wire.messages import (
     AnswerMessage,
     AskMessage,
     CardMessage,
+    ClassifierMessage,
+    DescribeMessage,
     EncodeMessage,
     FieldMessage,
     FoundMessage,
@@ -68,34 +75,44 @@ class OwnProtocol:
         routes: dict[str, dict[str, Handler]] = {
             INFO: {"GET": self._info},
             LEASE: {"POST": self._begin, "DELETE": self._end},
+            CLASSIFIER: {"GET": self._classifier},
             TILE: {"GET": self._know, "PUT": self._upload},
             FIELDS: {"POST": self._fields},
             ENCODE: {"POST": self._encode},
             SEGMENT: {"POST": self._segment},
             ANSWER: {"POST": self._answer},
+            DESCRIBE: {"POST": self._describe},
         }
         self._routes = [
-            (re.compile(path.replace("{digest}", f"(?P<digest>{_DIGEST})")), handlers)
+            (re.compile(path.format(digest=f"({_DIGEST})", name=f"({NAME})")), handlers)
             for path, handlers in routes.items()
         ]
 
     def find(self, path: str) -> tuple[dict[str, Handler], str] | None:
-        """Handlers by method of what follows the protocol's root, and the digest in it."""
+        """Handlers by method of what follows the protocol's root, and the digest or name in it."""
         for pattern, handlers in self._routes:
             match = pattern.fullmatch(path)
             if match:
-                return handlers, match.groupdict().get("digest", "")
+                return handlers, "".join(match.groups())
         return None
 
     async def _info(self, _request: Request, _digest: str) -> Response:
-        engine = self._service.engine
+        engine, offers = self._service.engine, self._service.offers
+        card = CardMessage.of(engine.card)
+        if offers.usual is not None:
+            card = card.model_copy(update={"classes": offers.usual.palette.names})
         return _message(
             InfoMessage(
                 protocol=PROTOCOL,
                 version=__version__,
-                card=CardMessage.of(engine.card),
+                card=card,
+                classifiers=tuple(
+                    ClassifierMessage(name=name, classes=offer.taught.palette.names)
+                    for name, offer in offers.named.items()
+                ),
                 device=engine.device_name,
                 memory_bytes=engine.memory_bytes(),
+                description=engine.description,
             )
         )
 
@@ -105,6 +122,11 @@ class OwnProtocol:
     async def _end(self, request: Request, _digest: str) -> Response:
         self.leases.end(request.headers.get(LEASE_HEADER, ""))
         return JSONResponse({})
+
+    async def _classifier(self, request: Request, name: str) -> Response:
+        self._client(request)
+        offer = self._service.offers.get(name)
+        return Response(offer.file, media_type="application/octet-stream")
 
     async def _know(self, request: Request, digest: str) -> Response:
         self._client(request)
@@ -151,12 +173,26 @@ class OwnProtocol:
         answer: AnswerMessage = await answered(request, asked)
         return _message(answer)
 
+    async def _describe(self, request: Request, digest: str) -> Response:
+        client = self._client(request)
+        message, tile = await self._asked(request, digest, DescribeMessage)
+        masks = message.value(tile.shape)
+
+        def work() -> bytes:
+            engine, view = self._service.engine, self._view(tile, message)
+            describe = engine.features if message.what == "features" else engine.describe
+            return describe(view, masks).astype("<f4").tobytes()
+
+        rows = await answered(request, self._service.room.ask(client, work))
+        return Response(rows, media_type="application/octet-stream")
+
     async def _segment(self, request: Request, digest: str) -> Response:
         client = self._client(request)
         message, tile = await self._asked(request, digest, SegmentMessage)
         view = self._view(tile, message)
         field = self._field(view, message.field)
-        steps = _steps(self._service, view, field, message.score_threshold)
+        taught = self._service.offers.taught(message.classifier)
+        steps = _steps(self._service.engine, view, field, message.score_threshold, taught)
         lines: asyncio.Queue[LineMessage] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
@@ -178,7 +214,7 @@ class OwnProtocol:
     def _tile(self, digest: str) -> Tile:
         tile = self._service.shelf.get(digest)
         if tile is None:
-            raise Refusal(404, "no picture of that digest is here (any more); send it")
+            raise Refusal(404, "no picture of that digest is here (any more); send it", usual=True)
         return tile
 
     def _view(self, tile: Tile, message: TileMessage) -> Tile:
@@ -192,10 +228,10 @@ class OwnProtocol:
 
 
 def _steps(
-    service: Service, view: Tile, field: Field, threshold: float
+    engine: Annotator, view: Tile, field: Field, threshold: float, taught: Taught | None
 ) -> Generator[None, None, list[FoundNucleus]]:
-    found = yield from service.engine.segment_steps(view, field, threshold)
-    return found
+    found = yield from engine.segment_steps(view, field, threshold)
+    return found if taught is None else found_classed(engine.describe, view, found, taught)
 
 
 def _last_line(run: Run) -> LineMessage:

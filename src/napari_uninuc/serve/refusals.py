@@ -20,11 +20,12 @@ class Refusal(Exception):
     ----------
     status : of HTTP, 4xx or 5xx
     text : what was expected, what came, what to do; holds nothing of the picture
+    usual : clients of ours expect it and go on by themselves, so the terminal says nothing
     """
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, *, usual: bool = False) -> None:
         super().__init__(text)
-        self.status, self.text = status, text
+        self.status, self.text, self.usual = status, text, usual
 
 
 def refusal_of(problem: BaseException) -> Refusal | None:

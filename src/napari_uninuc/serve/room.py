@@ -90,7 +90,8 @@ class EngineRoom:
             if latest:
                 for old in [each for each in queue if each.replaceable]:
                     queue.remove(old)
-                    _fail(old.future, Refusal(409, "a newer prompt took the place of this one"))
+                    newer = Refusal(409, "a newer prompt took the place of this one", usual=True)
+                    _fail(old.future, newer)
             if len(queue) >= _PROMPTS_A_CLIENT:
                 raise Refusal(429, f"{_PROMPTS_A_CLIENT} prompts of yours wait already; wait")
             queue.append(prompt)

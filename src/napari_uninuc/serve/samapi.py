@@ -1,7 +1,7 @@
 """samapi: what QuPath's SAM extension asks, answered by our engine."""
 
 import re
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from napari_uninuc import __version__
+from napari_uninuc.core.classifier import Taught
 from napari_uninuc.core.prompts import Prompt
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
@@ -88,7 +89,8 @@ class Samapi:
         def steps() -> Generator[Progress, None, list[dict[str, Any]]]:
             yield 0, 1
             seen, scale = self._seen(tile, mpp)
-            nuclei = yield from outline_steps(self._service.engine, seen)
+            usual = self._service.offers.usual
+            nuclei = yield from outline_steps(self._service.engine, seen, taught=usual)
             kept = nuclei.table["predicted_iou"] >= body.least_iou
             if body.min_mask_region_area:
                 pixels = np.bincount(nuclei.labels.ravel())[nuclei.table["id"]]
@@ -104,15 +106,16 @@ class Samapi:
             body = checked(content, WordsBody)
             tile = await self._tile_of(body)
         positive, negative = body.boxes(tile.shape)
-        name = self._class_of(body.text_prompt or "")
-        if name is None or not (name or positive):
+        meant = self._class_of(body.text_prompt or "")
+        if meant is None or not (meant[1] or positive):
             return JSONResponse([])
+        taught, name = meant
 
         def steps() -> Generator[Progress, None, list[dict[str, Any]]]:
             engine = self._service.engine
             yield 0, 1
             seen, scale = self._seen(tile, mpp)
-            nuclei = yield from outline_steps(engine, seen)
+            nuclei = yield from outline_steps(engine, seen, taught=taught)
             kept = np.ones(len(nuclei.table), np.bool_)
             if name not in ("", _EVERY):
                 kept &= (nuclei.table["class"] == name).to_numpy()
@@ -126,18 +129,24 @@ class Samapi:
 
         return JSONResponse(await self._run(request, steps()))
 
-    def _class_of(self, words: str) -> str | None:
-        """Find the class that is meant: empty where none was named, None where none is known."""
-        wanted = " ".join(words.lower().split())
+    def _class_of(self, words: str) -> tuple[Taught | None, str] | None:
+        """Find the class that is meant, and the classifier that knows it (None is the model).
+
+        The name is empty where none was named; None of both where nobody knows it.
+        """
+        wanted, offers = " ".join(words.lower().split()), self._service.offers
         if not wanted or wanted in ("nucleus", "nuclei", "cell", "cells"):
-            return _EVERY if wanted else ""
-        for name in self._service.engine.card.classes:
-            if wanted in (name.lower(), f"{name.lower()}s"):
-                return name
-        known = ", ".join(self._service.engine.card.classes)
-        self._service.say(
-            f"nuclei were asked for by a name the model does not know; it knows {known}"
-        )
+            return offers.usual, _EVERY if wanted else ""
+        knowing: list[tuple[Taught | None, Sequence[str]]] = [
+            *((offer.taught, offer.taught.palette.names) for offer in offers.named.values()),
+            (None, self._service.engine.card.classes),
+        ]
+        for taught, names in knowing:
+            for name in names:
+                if wanted in (name.lower(), f"{name.lower()}s"):
+                    return taught, name
+        known = ", ".join(dict.fromkeys(name for _, names in knowing for name in names))
+        self._service.say(f"nuclei were asked for by a name nobody knows here; known are {known}")
         return None
 
     async def _weights(self, request: Request, _mpp: float | None) -> Response:

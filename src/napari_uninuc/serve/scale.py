@@ -7,7 +7,7 @@ from threading import Lock
 import numpy as np
 
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.serve.answers import Engine
+from napari_uninuc.engine.protocol import Annotator
 
 __all__ = ["Scale", "Scales"]
 
@@ -52,7 +52,7 @@ class Scale:
 class Scales:
     """Guesses the scale of a picture once; in the engine's thread."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Annotator) -> None:
         self._engine = engine
         self._known: OrderedDict[str, Scale] = OrderedDict()
         self._lock = Lock()

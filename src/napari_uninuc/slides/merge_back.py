@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 import zarr
 
+from napari_uninuc.core.steps import result_of
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.targets import replacing
 from napari_uninuc.slides.correction import Correction
@@ -76,13 +77,7 @@ def merge_back(result: SlideResult, correction: Correction, tissue: Tissue) -> M
         Another run or merge is at work there, damage, or no room; then the result is as before,
         or is finished by the next merge.
     """
-    steps = merge_steps(result, correction, tissue)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            merged: Merged = end.value
-            return merged
+    return result_of(merge_steps(result, correction, tissue))
 
 
 def merge_steps(result: SlideResult, correction: Correction, tissue: Tissue) -> Steps[Merged]:

@@ -125,6 +125,7 @@ class CorrectionTrainer:
             self.logit_shift,
             self._precision,
             self.generator,
+            settings.box_jitter,
         )
         logs: list[dict[str, float]] = []
         for targets in choose_targets(

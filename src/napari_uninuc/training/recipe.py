@@ -13,6 +13,9 @@ from napari_uninuc.datasets.transforms import Augmentation
 from napari_uninuc.network.card import ID_PATTERN
 from napari_uninuc.network.language_encoders import EncoderName
 
+BOX_JITTER = 0.06
+"""Normal error of each side of a box that a person draws, as a share of the side."""
+
 
 class Section(BaseModel):
     """A table of the recipe: unknown keys are refused."""
@@ -41,7 +44,7 @@ class PromptsSection(Section):
     mask_prompt_share: float = Field(0.5, ge=0, le=1)
     mask_start_share: float = Field(0.0, ge=0, le=1)
     box_share: float = Field(0.5, ge=0, le=1)
-    box_jitter: float = Field(0.06, ge=0)
+    box_jitter: float = Field(BOX_JITTER, ge=0)
     focal_weight: float = Field(20.0, ge=0)
     focal_alpha: float = Field(0.25, gt=0, lt=1)
     supervised: Literal["two", "all"] = "two"

@@ -11,17 +11,24 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from napari_uninuc.core.instances import largest_piece
 from napari_uninuc.core.outline import keep_meant
-from napari_uninuc.core.prompts import LOGIT_LIMIT
-from napari_uninuc.engine.anchors import CLEARANCE_PX
+from napari_uninuc.core.prompts import DRAWN_LOGIT, LOGIT_LIMIT, MaskLogits, Prompt
+from napari_uninuc.engine.anchors import with_anchors
 from napari_uninuc.network.correction import FEATURES
 from napari_uninuc.network.hints import click_distances
-from napari_uninuc.network.prompt_encoder import NEGATIVE, PADDING, POSITIVE
+from napari_uninuc.network.prompt_encoder import (
+    BOX_BOTTOM_RIGHT,
+    BOX_TOP_LEFT,
+    NEGATIVE,
+    PADDING,
+    POSITIVE,
+)
 from napari_uninuc.network.uninuc import Embedding, UniNuc, WindowPrompts
 from napari_uninuc.training.clicks import (
     box_prompt,
@@ -33,6 +40,7 @@ from napari_uninuc.training.clicks import (
 )
 from napari_uninuc.training.interactive import Targets, mask_starts, upsample
 from napari_uninuc.training.losses import mask_iou
+from napari_uninuc.training.recipe import BOX_JITTER
 
 __all__ = ["STARTS", "Rollouts", "Rows", "Start"]
 
@@ -89,6 +97,7 @@ class Rollouts:
     logit_shift : that of the card
     precision : makes the context in which the network runs
     generator : of all chance
+    box_jitter : error of a loose box, as a share of its side
     """
 
     model: UniNuc
@@ -98,6 +107,7 @@ class Rollouts:
     logit_shift: float
     precision: Callable[[], AbstractContextManager[object]]
     generator: torch.Generator
+    box_jitter: float = BOX_JITTER
 
     @torch.no_grad()
     def rows(
@@ -145,7 +155,7 @@ class Rollouts:
         if start == "tight_box":
             return *box_prompt(boxes), None
         if start == "loose_box":
-            return *box_prompt(jitter_boxes(boxes, 0.06, self.generator)), None
+            return *box_prompt(jitter_boxes(boxes, self.box_jitter, self.generator)), None
         return mask_starts(targets, self.model.config.logit_stride, self.generator)
 
     def _prompts(
@@ -241,27 +251,18 @@ def _with_anchors(points: Tensor, labels: Tensor, outlines: Tensor) -> tuple[Ten
 
     Outlines that are empty imply nothing: their box and click are padding.
     """
-    side = outlines.shape[-1]
-    inside, outside = (labels == kind for kind in (POSITIVE, NEGATIVE))
-    there = outlines.any(dim=(1, 2))
-    spans = [_span(outlines.any(dim=axis)) for axis in (1, 2)]
-    low, high = (torch.stack(ends, dim=1) for ends in zip(*spans, strict=True))  # (N, xy)
-    low = torch.minimum(low, torch.where(inside[..., None], points - 1, torch.inf).amin(dim=1))
-    high = torch.maximum(high, torch.where(inside[..., None], points + 2, -torch.inf).amax(dim=1))
-    near = click_distances(points, (side, side), 1) <= CLEARANCE_PX**2
-    clear = outlines & ~(near & outside[..., None, None]).any(dim=1)
-    clear |= outlines & ~clear.any(dim=(1, 2), keepdim=True)
-    corners, kinds = box_prompt(torch.cat([low, high], dim=1))
-    middle = deepest_pixels(clear)[:, None]
-    kinds = torch.cat([kinds[:, :2], torch.full_like(kinds[:, :1], POSITIVE)], dim=1)
-    implied = torch.cat([corners[:, :2], middle], dim=1)
-    implied = torch.where(there[:, None, None], implied, 0.0)
-    kinds = torch.where(there[:, None], kinds, PADDING)
+    implied = points.new_zeros(len(points), 3, 2)
+    kinds = labels.new_full((len(labels), 3), PADDING)
+    said = zip(outlines.cpu().numpy(), points.flip(-1).cpu(), labels.cpu(), strict=True)
+    for k, (outline, places, told) in enumerate(said):
+        logits = np.where(outline, DRAWN_LOGIT, -DRAWN_LOGIT).astype(np.float32)
+        prompt = Prompt(previous=MaskLogits((0, 0), logits))
+        for kind in (POSITIVE, NEGATIVE):
+            for y, x in places[told == kind].tolist():
+                prompt = prompt.with_point((y, x), kind == POSITIVE)
+        prompt = with_anchors(prompt, click=True)
+        if prompt.box_yxyx is not None:
+            yx = torch.tensor([prompt.box_yxyx[:2], prompt.box_yxyx[2:], prompt.points_yx[0]])
+            implied[k] = yx.flip(-1).to(implied)
+            kinds[k] = labels.new_tensor([BOX_TOP_LEFT, BOX_BOTTOM_RIGHT, POSITIVE])
     return torch.cat([implied, points], dim=1), torch.cat([kinds, labels], dim=1)
-
-
-def _span(there: Tensor) -> tuple[Tensor, Tensor]:
-    """First and one past the last place (N,) of each row (N, S) of bool, float32."""
-    place = torch.arange(there.shape[1], device=there.device)
-    first = torch.where(there, place, len(place)).amin(dim=1)
-    return first.float(), torch.where(there, place + 1, 0).amax(dim=1).float()

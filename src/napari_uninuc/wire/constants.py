@@ -9,7 +9,9 @@ __all__ = [
     "ANSWER_S",
     "BODY_BYTES",
     "BODY_S",
+    "CLASSIFIER",
     "CONNECT_S",
+    "DESCRIBE",
     "ENCODE",
     "FIELDS",
     "HEADERS_S",
@@ -21,8 +23,11 @@ __all__ = [
     "LEASE",
     "LEASE_HEADER",
     "LEASE_S",
+    "MASKS",
+    "MASKS_PX",
     "MAX_MPP",
     "MIN_MPP",
+    "NAME",
     "OWN_ROOT",
     "PATIENCE_S",
     "PICTURE_PX",
@@ -45,11 +50,15 @@ PROTOCOL = 1
 OWN_ROOT = f"/uninuc/v{PROTOCOL}"
 INFO = "/info"
 LEASE = "/lease"
+CLASSIFIER = "/classifiers/{name}"
+NAME = "[A-Za-z0-9_.-]{1,64}"
+"""Of a classifier, as an expression."""
 TILE = "/tiles/{digest}"
 FIELDS = "/tiles/{digest}/fields"
 ENCODE = "/tiles/{digest}/encode"
 SEGMENT = "/tiles/{digest}/segment"
 ANSWER = "/tiles/{digest}/answer"
+DESCRIBE = "/tiles/{digest}/describe"
 
 LEASE_HEADER = "x-uninuc-lease"
 KEY_VARIABLE = "UNINUC_KEY"
@@ -63,6 +72,10 @@ POINTS = 1024
 """Most points, or example boxes, of one prompt."""
 PREVIOUS_PX = 2**22
 """Most px of a mask to start from: 2,048 a side."""
+MASKS = 2**16
+"""Most nuclei that are described at a time."""
+MASKS_PX = 2**26
+"""Most px of all their boxes together."""
 MIN_MPP, MAX_MPP = 0.05, 5.0
 
 HEADERS_S = 10.0

@@ -4,9 +4,7 @@ Masks travel as run lengths (COCO's, of the crop alone), logits as packed float3
 the other side is checked before anything is made of it.
 """
 
-import base64
-import binascii
-import zlib
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -18,12 +16,23 @@ from napari_uninuc.core.prompts import Answer, MaskLogits, Prompt
 from napari_uninuc.engine.protocol import AnnotatorCard, FoundNucleus
 from napari_uninuc.errors import LabelsError, PromptError
 from napari_uninuc.io.rle import crop_of_runs, packed_runs, runs_of
-from napari_uninuc.wire.constants import MAX_MPP, MIN_MPP, POINTS, PREVIOUS_PX
+from napari_uninuc.wire.constants import (
+    MASKS,
+    MASKS_PX,
+    MAX_MPP,
+    MIN_MPP,
+    NAME,
+    POINTS,
+    PREVIOUS_PX,
+)
+from napari_uninuc.wire.packing import pack, unpack
 
 __all__ = [
     "AnswerMessage",
     "AskMessage",
     "CardMessage",
+    "ClassifierMessage",
+    "DescribeMessage",
     "EncodeMessage",
     "FieldMessage",
     "FoundMessage",
@@ -65,9 +74,7 @@ class LogitsMessage(_Message):
     def of(cls, logits: MaskLogits) -> "LogitsMessage":
         """Write logits, to the last bit."""
         height, width = logits.logits.shape
-        raw = np.ascontiguousarray(logits.logits, "<f4").tobytes()
-        packed = base64.b64encode(zlib.compress(raw, 1)).decode("ascii")
-        return cls(origin_yx=logits.origin_yx, shape=(height, width), packed=packed)
+        return cls(origin_yx=logits.origin_yx, shape=(height, width), packed=pack(logits.logits))
 
     def value(self) -> MaskLogits:
         """Read logits; never more than their shape says is unpacked.
@@ -78,21 +85,11 @@ class LogitsMessage(_Message):
             Too large, or damaged.
         """
         height, width = self.shape
-        nbytes = 4 * height * width
         if height * width > PREVIOUS_PX:
             raise PromptError(
                 f"a mask to start from may have {PREVIOUS_PX} px, got {height} x {width}; cut it"
             )
-        unpacker = zlib.decompressobj()
-        try:
-            packed = base64.b64decode(self.packed, validate=True)
-            raw = unpacker.decompress(packed, nbytes + 1)
-        except (binascii.Error, zlib.error, ValueError):
-            raise PromptError("expected packed logits, got damaged ones; send them again") from None
-        if len(raw) != nbytes or not unpacker.eof:
-            raise PromptError(f"expected {nbytes} bytes of logits, got others; send them again")
-        plane = np.frombuffer(raw, "<f4").astype(np.float32).reshape(height, width)
-        return MaskLogits(self.origin_yx, plane)
+        return MaskLogits(self.origin_yx, unpack(self.packed, (height, width), np.float32))
 
 
 class MaskMessage(_Message):
@@ -177,15 +174,88 @@ class EncodeMessage(TileMessage):
 
 
 class SegmentMessage(EncodeMessage):
-    """A field to be outlined."""
+    """A field to be outlined.
+
+    Attributes
+    ----------
+    classifier : name of one that `InfoMessage` lists: class ids are places in its classes; None
+        is the first of them, empty the model's own classes
+    """
 
     score_threshold: Share
+    classifier: Annotated[str, Field(max_length=200)] | None = None
 
 
 class AskMessage(TileMessage):
     """A prompt on a tile."""
 
     prompt: PromptMessage
+
+
+class DescribeMessage(TileMessage):
+    """Nuclei of a tile, to be told what they look like: see `engine.protocol.Describer`.
+
+    The answer is float32, little endian, row by row, and nothing else.
+
+    Attributes
+    ----------
+    what : `Describer.features` or `Describer.describe`
+    count : of nuclei, N
+    boxes : packed int32 (N, 4), yxyx, half-open, px of the tile
+    pixels : packed bits of the masks in their boxes, one after the other, filled up to a byte
+    """
+
+    what: Literal["features", "description"]
+    count: Annotated[int, Field(ge=1, le=MASKS)]
+    boxes: str
+    pixels: str
+
+    @classmethod
+    def of(
+        cls,
+        masks: Sequence[InstanceMask],
+        what: Literal["features", "description"],
+        mpp: float | None,
+        brown: bool | None,
+    ) -> "DescribeMessage":
+        """Write masks, of one or more nuclei."""
+        boxes = np.array([mask.box_yxyx for mask in masks], np.int32)
+        bits = np.packbits(np.concatenate([mask.mask.ravel() for mask in masks]))
+        return cls(
+            what=what,
+            count=len(masks),
+            boxes=pack(boxes),
+            pixels=pack(bits),
+            mpp=mpp,
+            brown=brown,
+        )
+
+    def value(self, shape: tuple[int, int]) -> list[InstanceMask]:
+        """Read masks of a tile of (H, W) px.
+
+        Raises
+        ------
+        PromptError
+            Damaged, beyond the tile, without a pixel, or of more than `MASKS_PX` in all.
+        """
+        boxes = unpack(self.boxes, (self.count, 4), np.int32).astype(np.int64)
+        low, high = boxes[:, :2], boxes[:, 2:]
+        if (low < 0).any() or (low >= high).any() or (high > shape).any():
+            raise PromptError("expected nuclei inside the picture, got others; send its own")
+        sizes = (high - low).prod(axis=1)
+        total = int(sizes.sum())
+        if total > MASKS_PX:
+            raise PromptError(
+                f"the boxes of all nuclei may have {MASKS_PX} px, got {total}; send fewer"
+            )
+        bits = unpack(self.pixels, (-(-total // 8),), np.uint8)
+        planes = np.split(np.unpackbits(bits, count=total).astype(np.bool_), sizes.cumsum()[:-1])
+        if not all(plane.any() for plane in planes):
+            raise PromptError("expected nuclei of one px or more, got one without; leave it out")
+        return [
+            InstanceMask((y0, x0), plane.reshape(y1 - y0, x1 - x0), 1.0, 0, 1.0)
+            for plane, (y0, x0, y1, x1) in zip(planes, boxes.tolist(), strict=True)
+        ]
 
 
 class FieldMessage(_Message):
@@ -266,14 +336,29 @@ class CardMessage(_Message):
         )
 
 
+class ClassifierMessage(_Message):
+    """A classifier that is offered; its file is at `wire.constants.CLASSIFIER`."""
+
+    name: Annotated[str, Field(pattern=f"^{NAME}$")]
+    classes: tuple[str, ...]
+
+
 class InfoMessage(_Message):
-    """What a server is and how it stands."""
+    """What a server is and how it stands.
+
+    Attributes
+    ----------
+    description : `Describer.description`; 0 of a server that describes no nuclei
+    classifiers : the first is in force where nobody names one, and the card has its classes then
+    """
 
     protocol: Literal[1]
     version: str
     card: CardMessage
     device: str
     memory_bytes: int
+    description: int = 0
+    classifiers: tuple[ClassifierMessage, ...] = ()
 
 
 class LineMessage(_Message):

@@ -88,20 +88,15 @@ class ModelPanel(Panel):
     def _list_models(self) -> None:
         from napari_uninuc.network.registry import list_models
 
-        try:
-            models = list_models()
-        except UniNucError as problem:
-            tell_problem(problem)
-            return
         only_free = preferences().commercial_use
-        for files in models:
-            card = files.card
+        for files in list_models(tell_problem):
+            card, name = files.card, files.weights_path.parent.name
             if only_free and not card.commercial_use:
-                self._withheld.add(card.id)
+                self._withheld.add(name)
                 continue
             size = files.weights_path.stat().st_size / 1e6 if files.weights_path.exists() else 0
             use = use_in_words(card.commercial_use)
-            self.model.addItem(f"{card.id} ({size:.0f} MB) - {use}", card.id)
+            self.model.addItem(f"{name} ({size:.0f} MB) - {use}", name)
             told = "\n".join((f"Licence: {card.licence}", *card.attribution))
             self.model.setItemData(self.model.count() - 1, told, Qt.ItemDataRole.ToolTipRole)
 

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QLabel, QProgressBar, QSlider
 
 from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.settings import fewest_px
 from napari_uninuc.gui.desk import Desk
 from napari_uninuc.gui.panels.frame import Panel, button, row
 from napari_uninuc.gui.work.outlining import RunState
@@ -82,7 +83,7 @@ class OutlinePanel(Panel):
         wanted = self.desk.session.steps.filter
         for slider, value in (
             (self.certainty, round(wanted.threshold * 100)),
-            (self.area, round(wanted.min_area_px * self._um2_per_px(self.desk.session.tile))),
+            (self.area, round(wanted.min_area_px * self._mpp(self.desk.session.tile) ** 2)),
         ):
             if not slider.isSliderDown():
                 slider.blockSignals(True)
@@ -90,10 +91,9 @@ class OutlinePanel(Panel):
                 slider.blockSignals(False)
         self._show_values()
 
-    def _um2_per_px(self, tile: Tile) -> float:
+    def _mpp(self, tile: Tile) -> float:
         annotator = self._workbench.models.annotator
-        mpp = tile.mpp or (annotator.card.mpp if annotator else None) or 0.25
-        return float(mpp) ** 2
+        return float(tile.mpp or (annotator.card.mpp if annotator else None) or 0.25)
 
     def _on_slider(self) -> None:
         """Follow at once; with so many nuclei that this takes long, once the slider rests."""
@@ -106,8 +106,10 @@ class OutlinePanel(Panel):
     def _filter(self) -> None:
         if self.desk is not None:
             began = perf_counter()
-            area_px = int(self.area.value() / self._um2_per_px(self.desk.session.tile))
-            self.desk.session.set_filter(self.certainty.value() / 100, area_px)
+            area, mpp = self.area.value(), self._mpp(self.desk.session.tile)
+            self.desk.session.set_filter(
+                self.certainty.value() / 100, fewest_px(area, mpp) if area else 0
+            )
             self._seconds = perf_counter() - began
 
     def _show_values(self) -> None:

@@ -4,19 +4,21 @@ from pathlib import Path
 
 import numpy as np
 from psygnal import SignalInstance
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QLabel
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QInputDialog, QLabel
 
 from napari_uninuc.errors import UniNucError
 from napari_uninuc.gui.desk import Desk
 from napari_uninuc.gui.panels.frame import Panel, button, key_button, row
 from napari_uninuc.gui.panels.save import may_replace
 from napari_uninuc.gui.window.notices import tell_problem
+from napari_uninuc.gui.work.teaching import Teaching
 from napari_uninuc.io.classifiers import read_classifier, write_classifier
 
 __all__ = ["TeachingPanel"]
 
 _ENDING = ".safetensors"
 _FILES = f"Classifiers (*{_ENDING})"
+_FROM_FILE = "From a file..."
 
 
 class TeachingPanel(Panel):
@@ -81,10 +83,24 @@ class TeachingPanel(Panel):
                 tell_problem(problem)
 
     def _on_load(self) -> None:
+        if self.desk is None:
+            return
+        teaching, chosen, sure = self.desk.teaching, _FROM_FILE, True
+        if teaching.offered:
+            choices = [*teaching.offered, _FROM_FILE]
+            chosen, sure = QInputDialog.getItem(
+                self, "Load classifier", "The server offers", choices, 0, False
+            )
+        if sure and chosen != _FROM_FILE:
+            teaching.bring_offered(chosen)
+        elif sure:
+            self._load_from_file(teaching)
+
+    def _load_from_file(self, teaching: Teaching) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Load classifier", "", _FILES)
-        if self.desk is not None and name:
+        if name:
             try:
-                self.desk.teaching.bring(read_classifier(Path(name)))
+                teaching.bring(read_classifier(Path(name)))
             except UniNucError as problem:
                 tell_problem(problem)
 

@@ -11,13 +11,16 @@ from qtpy.QtCore import QTimer
 
 from napari_uninuc.core.edits import Edit
 from napari_uninuc.engine.protocol import Annotator
-from napari_uninuc.errors import DeviceError
+from napari_uninuc.errors import ModelNotFoundError, ServerAwayError
 from napari_uninuc.gui.work.jobs import Worker
 from napari_uninuc.io.classifiers import SavedClassifier, Teacher
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.session.lessons import Lesson, Outcome, lesson_of
 
 __all__ = ["Teaching"]
+
+_AWAY_MS = 5000
+"""Between two tries to learn from what only a server that is away can see."""
 
 
 class Teaching:
@@ -50,7 +53,7 @@ class Teaching:
         self._on_problem = on_problem
         self.outcome: Outcome | None = None
         self._brought: SavedClassifier | None = None
-        self._on = self._busy = self._stale = False
+        self._on = self._busy = self._stale = self._told_away = False
         self._described: tuple[object, npt.NDArray[np.float32]] | None = None
         self._shapes: object = object()
         self._soon = QTimer()
@@ -84,8 +87,6 @@ class Teaching:
         ------
         CheckpointError
             Taught with other weights than those in use; nothing has changed then.
-        DeviceError
-            The model computes on a server.
         ModelNotFoundError
             No model is loaded.
         """
@@ -94,6 +95,28 @@ class Teaching:
         self._brought = saved
         self._on = False
         self.on = True
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """Names of classifiers that are where the model computes; none on this computer."""
+        try:
+            return tuple(getattr(self._annotator(), "classifiers", ()))
+        except ModelNotFoundError:
+            return ()
+
+    def bring_offered(self, name: str) -> None:
+        """Go on from one of `offered`; it is fetched in the worker."""
+        self._worker.submit(
+            f"Fetching {name}",
+            partial(self._fetch, name),
+            on_done=self.bring,
+            on_error=self._on_problem,
+        )
+
+    def _fetch(self, name: str) -> SavedClassifier:
+        annotator: Any = self._annotator()
+        saved: SavedClassifier = annotator.classifier(name)
+        return saved
 
     def next(self) -> int | None:
         """The nucleus to ask for next: in doubt, and unlike the examples; None where none is."""
@@ -143,7 +166,7 @@ class Teaching:
         self, lesson: Lesson, shapes: object, tile: Any, brought: SavedClassifier | None
     ) -> Outcome | None:
         """In the worker: describe nuclei whose outlines are new, then learn."""
-        annotator: Any = self._annotator()
+        annotator = self._annotator()
         teacher = _teacher(annotator)
         if brought is not None:
             brought.ready_for(teacher)
@@ -159,6 +182,7 @@ class Teaching:
         if outcome is not None and outcome.palette != self._session.classes:
             self._soon.start(0)  # a class was moved, renamed or removed meanwhile
             return
+        self._told_away = False
         self.outcome = outcome
         self._session.derived = {} if outcome is None else outcome.derived
         self.changed.emit()
@@ -170,16 +194,18 @@ class Teaching:
 
     def _failed(self, problem: Exception) -> None:
         self._busy = False
+        if isinstance(problem, ServerAwayError):
+            if not self._told_away:
+                self._on_problem(problem)
+            self._told_away = True
+            if self._on:
+                self._soon.start(_AWAY_MS)  # what was learnt stays meanwhile
+            return
         self._brought = None
         self.on = False
         self._on_problem(problem)
 
 
-def _teacher(annotator: Any) -> Teacher:
-    """Say who describes nuclei; DeviceError where that is at a server."""
-    if not hasattr(annotator, "describe"):
-        raise DeviceError(
-            "classes are learnt where the model computes on this computer, got a server; "
-            "load a model here"
-        )
+def _teacher(annotator: Annotator) -> Teacher:
+    """Say who describes nuclei, here or at a server."""
     return Teacher(annotator.card.id, annotator.card.sha256, annotator.description)
