@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 _FEW = 12
-_TOLERANCE_PX = 0.25
+_TOLERANCE_PX = 0.4
 
 Segments = npt.NDArray[np.float32]
 """(n, 4) x0, y0, x1, y1; the centre of the first pixel of the tile is 0, 0."""
@@ -77,7 +77,7 @@ def box_segments(box_yxyx: tuple[float, float, float, float]) -> Segments:
 def simplified(segments: Segments) -> Segments:
     """Outlines in fewer and longer segments, for where a pixel is less than one of the screen.
 
-    Steps are cut through the middle, and what is round stays within a quarter of a pixel of that.
+    Steps are cut through the middle, and what is round stays within half a pixel of that.
 
     Parameters
     ----------

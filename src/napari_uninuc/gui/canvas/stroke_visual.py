@@ -57,6 +57,12 @@ _FRAGMENT_SHADER = """
 varying vec4 v_colour;
 void main() { gl_FragColor = v_colour; }
 """
+_HALO = "#000000a0"
+"""Dark around light: seen on white glass, on pink and on dark brown."""
+_HALO_FROM = 0.25
+"""Screen px per px of the data below which a halo would cover what is outlined."""
+_OWN_COLOUR = (0.0, 0.0, 0.0, 0.0)
+"""Of the shader: each segment's own."""
 _CORNERS = np.array([0, 1, 2, 3], dtype=np.float32)
 _TRIANGLES = np.array([0, 1, 2, 2, 1, 3], dtype=np.uint32)
 _ORIGIN_AND_STEPS = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
@@ -106,16 +112,15 @@ class Seen:
 
 
 class StrokeVisual(Visual):  # type: ignore[misc]
-    """One pass over a buffer of segments, seen flat.
+    """A buffer of segments, seen flat: all halos, then all lines.
 
     Parameters
     ----------
     choose : told what is seen before each frame; puts its triangles into the index, and returns
         how many segments they are
     index : of the triangles that are drawn
-    width : px of the screen
+    width, halo_width : px of the screen
     inner : how far the middle of the line lies to the right of the segment, px of the screen
-    colour : of all; None takes each segment's own
     """
 
     def __init__(
@@ -123,12 +128,13 @@ class StrokeVisual(Visual):  # type: ignore[misc]
         choose: Callable[[Seen], int],
         index: gloo.IndexBuffer,
         width: float,
+        halo_width: float,
         inner: float,
-        colour: str | None = None,
     ) -> None:
         super().__init__(_VERTEX_SHADER, _FRAGMENT_SHADER)
-        self._choose, self._width, self._inner = choose, width, inner
-        self._colour = (0.0, 0.0, 0.0, 0.0) if colour is None else Color(colour).rgba
+        self._choose, self._inner = choose, inner
+        self._halo, self._line = (halo_width, Color(_HALO).rgba), (width, _OWN_COLOUR)
+        self._scale, self._has_halo = 1.0, True
         self._draw_mode = "triangles"
         self._index_buffer = index
         self.set_gl_state("translucent", depth_test=False, cull_face=False)
@@ -154,15 +160,25 @@ class StrokeVisual(Visual):  # type: ignore[misc]
         )
         seen = np.linalg.solve(turn, edges - shift[:, None])
         box = np.concatenate([seen.min(axis=1), seen.max(axis=1)])
-        if not self._choose(Seen(abs(across) ** 0.5 / scale, box)):
+        zoom = abs(across) ** 0.5 / scale
+        if not self._choose(Seen(zoom, box)):
             return False
+        self._scale, self._has_halo = scale, zoom >= _HALO_FROM
         program = view.view_program
         program["u_turn"], program["u_shift"] = turn.T.reshape(-1), shift
         program["u_render"] = (back[0, 0], back[1, 1], back[0, 2], back[1, 2])
-        program["u_half"] = self._width * scale / 2
         program["u_inner"] = np.copysign(self._inner * scale, across)
-        program["u_colour"] = self._colour
         return True
+
+    def draw(self) -> None:
+        """Draw both; called by vispy."""
+        if not self.visible or not self._prepare_draw(self):
+            return
+        self._configure_gl_state()
+        program = self.view_program
+        for width, colour in (self._halo, self._line) if self._has_halo else (self._line,):
+            program["u_half"], program["u_colour"] = width * self._scale / 2, colour
+            program.draw(self._draw_mode, self._index_buffer)
 
     def _compute_bounds(self, axis: int, view: Any) -> None:
         return None

@@ -1,4 +1,4 @@
-"""Outlines by key, each of which can be changed by itself, and the nodes that draw them."""
+"""Outlines by key, each of which can be changed by itself, and the node that draws them."""
 
 from collections.abc import Hashable
 from typing import Any
@@ -14,12 +14,8 @@ from napari_uninuc.gui.canvas.stroke_visual import VERTEX, Seen, StrokeNode, tri
 __all__ = ["Strokes", "packed_colour"]
 
 _FIRST_ROOM = 1024  # segments
-_HALO = "#000000a0"
-"""Dark around light: seen on white glass, on pink and on dark brown."""
-_COARSE_BELOW = 1.5
+_COARSE_BELOW = 1.25
 """Screen px per px of the tile below which steps between pixels are too small to be seen."""
-_HALO_FROM = 0.25
-"""Screen px per px of the tile below which a halo would cover what is outlined."""
 _MARGIN = 0.15
 """What is drawn beyond each side of the canvas, of its size, to be there when it is moved."""
 
@@ -48,21 +44,16 @@ class Strokes:
     def __init__(self, parent: Node, width: float, halo_width: float, *, inside: bool = False):
         inner = width / 2 if inside else 0.0
         self._index = gloo.IndexBuffer()
-        self._nodes = [
-            StrokeNode(self._halo_seen, self._index, halo_width, inner, _HALO, parent=parent),
-            StrokeNode(self._seen, self._index, width, inner, parent=parent),
-        ]
-        for order, node in enumerate(self._nodes):
-            node.order = order
+        self._node = StrokeNode(self._seen, self._index, width, halo_width, inner, parent=parent)
         self._slots = np.zeros(16, dtype=_SLOT)
         self._slot_of: dict[Hashable, int] = {}
         self._free: list[int] = []
         self._colours: dict[Hashable, int] = {}
         self._corners = np.zeros(4 * _FIRST_ROOM, dtype=VERTEX)
         self._end = self._lost = 0
-        self._upload()
         self._drawn: tuple[bool, npt.NDArray[np.float64]] | None = None
         self._count = 0
+        self._upload()
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._slot_of
@@ -85,7 +76,7 @@ class Strokes:
         if len(ends):
             place["box"][:2], place["box"][2:] = ends.min(axis=(0, 1)), ends.max(axis=(0, 1))
         self._write(int(place["start"]), vertices(every, colour))
-        self._drawn = None
+        self._changed()
 
     def recolour(self, key: Hashable, colour: int) -> None:
         """Give another colour to what is there under a key."""
@@ -95,6 +86,7 @@ class Strokes:
             corners = self._corners[4 * start : 4 * (start + room)].copy()
             corners["a_colour"] = colour
             self._write(start, corners)
+            self._node.update()
 
     def remove(self, key: Hashable) -> None:
         """Draw nothing under a key."""
@@ -118,8 +110,7 @@ class Strokes:
 
     def close(self) -> None:
         """Leave the scene."""
-        for node in self._nodes:
-            node.parent = None
+        self._node.parent = None
 
     def segments_of(self, key: Hashable) -> Segments:
         """What is drawn under a key, (n, 4) px of the tile; empty for none."""
@@ -133,9 +124,6 @@ class Strokes:
         return self._colours[key]
 
     # -- what is drawn ------------------------------------------------------------------------
-
-    def _halo_seen(self, seen: Seen) -> int:
-        return self._seen(seen) if seen.zoom >= _HALO_FROM else 0
 
     def _seen(self, seen: Seen) -> int:
         """Put what is to be seen into the index, where it is not; returns its segments."""
@@ -200,19 +188,18 @@ class Strokes:
         if len(corners):
             self._corners[4 * start : 4 * start + len(corners)] = corners
             self._buffer.set_subdata(corners, offset=4 * start, copy=True)
-        for node in self._nodes:
-            node.update()
 
     def _upload(self) -> None:
         self._buffer = gloo.VertexBuffer(self._corners.copy())
-        for node in self._nodes:
-            node.bind(self._buffer)
+        self._node.bind(self._buffer)
         self._changed()
 
     def _changed(self) -> None:
+        """Draw anew; where there is nothing to draw, the scene passes by."""
         self._drawn = None
-        for node in self._nodes:
-            node.update()
+        if self._node.visible != bool(self._slot_of):
+            self._node.visible = bool(self._slot_of)
+        self._node.update()
 
 
 def packed_colour(colour: str) -> int:
