@@ -1,6 +1,7 @@
 """Outlines and lines as segments between corners of pixels, in px of the tile."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -116,7 +117,7 @@ def _followers(segments: Segments) -> npt.NDArray[np.intp] | None:
     return follows
 
 
-def _spread(line: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+def _spread(line: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
     """Places at equal distances along a closed line (n, 2), the fewer the rounder it is."""
     way = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
     radius = way[-1] / (2 * np.pi)
