@@ -89,7 +89,7 @@ class Room:
         self.bench = self.widget.workbench
         self.until(lambda: not self.bench.worker.tasks)
 
-    def until(self, done: Callable[[], Any], limit_s: float = 60.0) -> None:
+    def until(self, done: Callable[[], Any], limit_s: float = 600.0) -> None:
         """Let the window go on until something has happened."""
         from qtpy.QtTest import QTest
 

@@ -81,10 +81,11 @@ def test_what_is_off_the_canvas_is_not_drawn_and_the_far_view_is_coarser():
     strokes, one = Strokes(Node(), 1.5, 3.0), _ring(12, 0)
     for number in range(10):
         strokes.set(number, _ring(12, 0, 100 * number), number)
-    first, all_of_it = np.array([0.0, 0.0, 90.0, 30.0]), np.array([-5.0, -5.0, 1000.0, 30.0])
+    first, all_of_it = np.array([0.0, 0.0, 60.0, 30.0]), np.array([-5.0, -5.0, 1000.0, 30.0])
     assert strokes._seen(Seen(4.0, first)) == len(one)
     assert strokes._seen(Seen(4.0, all_of_it)) == 10 * len(one)
     assert strokes._seen(Seen(0.5, all_of_it)) == 10 * len(simplified(one))
+    assert strokes._seen(Seen(4.0, first)) == len(one)  # nearer again, where all was drawn before
     strokes.remove(3)
     assert strokes._seen(Seen(4.0, all_of_it)) == 9 * len(one)
     assert triangles(np.array([2, 7]), np.array([1, 2]))[::6].tolist() == [8, 28, 32]

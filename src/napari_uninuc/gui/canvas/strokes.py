@@ -130,11 +130,13 @@ class Strokes:
         if not self._slot_of:
             return 0
         coarse, box = seen.zoom < _COARSE_BELOW, seen.box_xyxy
+        size = box[2:] - box[:2]
         if self._drawn is not None and self._drawn[0] == coarse:
             before = self._drawn[1]
-            if (before[:2] <= box[:2]).all() and (box[2:] <= before[2:]).all():
+            inside = (before[:2] <= box[:2]).all() and (box[2:] <= before[2:]).all()
+            if inside and (before[2:] - before[:2] <= 2 * size).all():
                 return self._count
-        margin = _MARGIN * (box[2:] - box[:2])
+        margin = _MARGIN * size
         box = np.concatenate([box[:2] - margin, box[2:] + margin])
         slots = self._slots
         here = (slots["box"][:, :2] <= box[2:]).all(axis=1)
