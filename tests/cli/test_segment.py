@@ -1,3 +1,4 @@
+import json
 import pickle
 import shutil
 
@@ -49,6 +50,26 @@ def test_score_threshold_keeps_fewer(uninuc, picture, random_model, tmp_path):
     kept = scores("--score-threshold", middle)
     assert 0 < len(kept) < len(everything)
     assert kept.min() >= middle - 1e-5  # CSV holds six digits
+
+
+def test_the_box_each_nucleus_was_found_by_is_in_tables(uninuc, picture, random_model, tmp_path):
+    def read(suffix):
+        target = tmp_path / f"result{suffix}"
+        words = ("segment", picture, "--output", target, "--model", random_model)
+        assert uninuc(*words)[0] == 0
+        return target
+
+    table = pd.read_csv(read(".csv")).set_index("id")
+    found = table[["found_y0", "found_x0", "found_y1", "found_x1"]]
+    assert found.notna().all(axis=None)
+    assert (found["found_y1"] > found["found_y0"]).all()
+    assert (found["found_x1"] > found["found_x0"]).all()
+    features = json.loads(read(".geojson").read_text())["features"]
+    assert len(features) == len(table)
+    for feature in features:
+        said = feature["properties"]["measurements"]
+        id_ = int(feature["properties"]["metadata"]["UniNuc: id"])
+        assert [said[name] for name in found] == pytest.approx(found.loc[id_].tolist(), abs=0.01)
 
 
 def test_proposer_and_flips_are_passed_on(uninuc, refused, picture, random_model, tmp_path):

@@ -4,6 +4,16 @@ from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.errors import LabelsError
 
 
+def test_a_new_class_takes_a_free_colour_and_says_so_where_there_is_none():
+    palette = ClassPalette.of_names([*"abc"]).without(1).with_added("d")
+    assert palette.alike() == ()
+    for name in "efghijkl":
+        palette = palette.with_added(name)
+    colours = [each.colour for each in palette.classes]
+    assert len(set(colours[:10])) == 10
+    assert palette.alike() == (("l", palette.classes[colours.index(colours[-1])].name),)
+
+
 def test_classes_keep_id_and_colour_when_others_come():
     palette = ClassPalette.of_names(["nucleus", "tumour"])
     later = palette.with_added("immune")

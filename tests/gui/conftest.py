@@ -21,7 +21,7 @@ from napari_uninuc.gui.canvas.gl_context import ContextGuard
 from napari_uninuc.gui.canvas.tools import Tools
 from napari_uninuc.gui.layers.bridge import LayerBridge
 from napari_uninuc.gui.window import notices
-from napari_uninuc.gui.window.keymap import Keyboard
+from napari_uninuc.gui.window.keyboard import Keyboard
 from napari_uninuc.gui.work.asking import Asker
 from napari_uninuc.gui.work.jobs import Worker
 from napari_uninuc.session import AnnotationSession

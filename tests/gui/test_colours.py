@@ -73,7 +73,7 @@ def seen_lab(hex_colours, matrix):
 
 @pytest.mark.parametrize("kind", _SEEN_BY)
 def test_colours_stay_apart_in_every_kind_of_vision(kind):
-    used = [each.colour for each in ClassPalette.of_names([*"abcdefghi"]).classes]
+    used = [each.colour for each in ClassPalette.of_names([*"abcdefghij"]).classes]
     used += [*colours.STATUS_COLOURS.values(), MARK_COLOURS[Mark.SELECTED]]
     used.append(MARK_COLOURS[Mark.IN_HAND])
     lab = seen_lab(used, _SEEN_BY[kind])

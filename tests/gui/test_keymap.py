@@ -14,7 +14,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_uninuc.gui.window.keymap import KEYS, Keyboard, button_text, key_of
+from napari_uninuc.gui.window.keyboard import Keyboard
+from napari_uninuc.gui.window.keymap import KEYS, button_text, key_of
 
 
 class Form(QMainWindow):

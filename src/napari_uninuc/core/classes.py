@@ -20,6 +20,7 @@ _COLOURS = (
     "#ff8099",
     "#b300b3",
     "#b33366",
+    "#800066",
 )
 
 
@@ -82,10 +83,26 @@ class ClassPalette:
         return self.classes[class_id].colour if 0 <= class_id < len(self) else _colour(class_id)
 
     def with_added(self, name: str) -> Self:
-        """Append a class."""
-        return replace(
-            self, classes=(*self.classes, NucleusClass(name.strip(), _colour(len(self))))
-        )
+        """Append a class, in the first colour that none has; where all are taken, in one again."""
+        used = {each.colour for each in self.classes}
+        left = [colour for colour in _COLOURS if colour not in used]
+        colour = left[0] if left else _colour(len(self))
+        return replace(self, classes=(*self.classes, NucleusClass(name.strip(), colour)))
+
+    def alike(self) -> tuple[tuple[str, str], ...]:
+        """Names of classes in the colour of an earlier one, which they are not told apart from.
+
+        Returns
+        -------
+        pairs : the class, and the first of its colour
+        """
+        first: dict[str, str] = {}
+        pairs = []
+        for each in self.classes:
+            earlier = first.setdefault(each.colour.lower(), each.name)
+            if earlier != each.name:
+                pairs.append((each.name, earlier))
+        return tuple(pairs)
 
     def renamed(self, class_id: int, name: str) -> Self:
         """Call a class something else."""

@@ -1,6 +1,6 @@
 """Nuclei as cropped masks, and the two ways to make one picture of many of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -18,6 +18,7 @@ __all__ = [
     "largest_piece",
     "paint_masks",
     "resolve_overlaps",
+    "resolved",
 ]
 
 # A mask of which better ones hold more than this share is taken for the same nucleus again.
@@ -120,8 +121,17 @@ def resolve_overlaps(
     -------
     resolved : disjoint tight crops inside the picture, best score first
     """
+    return [mask for _, mask in resolved(masks, shape, max_overlap, min_area)]
+
+
+def resolved(
+    masks: Sequence[InstanceMask],
+    shape: tuple[int, int],
+    max_overlap: float = MAX_OVERLAP,
+    min_area: int = 0,
+) -> Iterator[tuple[int, InstanceMask]]:
+    """As `resolve_overlaps`; each comes with its place in `masks`."""
     taken = np.zeros(shape, dtype=np.bool_)
-    resolved = []
     for index in _best_first(masks):
         window, crop = cut_to_picture(masks[index], shape)
         free = crop & ~taken[window]
@@ -134,8 +144,7 @@ def resolve_overlaps(
             continue
         y0, x0, y1, x1 = kept.box_yxyx
         taken[y0:y1, x0:x1] |= kept.mask
-        resolved.append(kept)
-    return resolved
+        yield index, kept
 
 
 def _best_first(masks: Sequence[InstanceMask]) -> list[int]:

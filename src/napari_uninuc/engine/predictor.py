@@ -447,9 +447,10 @@ class Predictor:
 
         Returns
         -------
-        segmentation : its table has a column more, predicted_iou: the IoU that the mask decoder
-            expects of its mask. Its timings say what was done since `set_image`; what came from
-            the cache, or an earlier segmentation has told, counts 0.0 s of encoding
+        segmentation : its table has columns more: predicted_iou, the IoU that the mask decoder
+            expects of its mask; found_y0 to found_x1, the box that the nucleus was proposed by,
+            half-open px, not rounded. Its timings say what was done since `set_image`; what came
+            from the cache, or an earlier segmentation has told, counts 0.0 s of encoding
 
         Raises
         ------
@@ -462,8 +463,9 @@ class Predictor:
         Examples
         --------
         >>> nuclei = predictor.segment()
-        >>> list(nuclei.table.columns)
-        ['id', 'score', 'class', 'y0', 'x0', 'y1', 'x1', 'predicted_iou']
+        >>> list(nuclei.table.columns)  # doctest: +NORMALIZE_WHITESPACE
+        ['id', 'score', 'class', 'y0', 'x0', 'y1', 'x1', 'predicted_iou',
+         'found_y0', 'found_x0', 'found_y1', 'found_x1']
         >>> bool(nuclei.labels.max() == nuclei.table["id"].max())
         True
 

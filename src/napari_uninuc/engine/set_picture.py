@@ -9,7 +9,6 @@ from typing import TypeVar
 import numpy as np
 from torch import Tensor
 
-from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.answering import Answers, FieldAnswers
@@ -17,6 +16,7 @@ from napari_uninuc.engine.automatic import find_in_field
 from napari_uninuc.engine.full_device import where_it_fits
 from napari_uninuc.engine.owners import owners_of
 from napari_uninuc.engine.postprocess import without_crumbs
+from napari_uninuc.engine.protocol import FoundNucleus
 from napari_uninuc.engine.requests import PromptBatch
 from napari_uninuc.engine.settling import settled
 from napari_uninuc.engine.torch_engine import TorchEngine
@@ -108,15 +108,14 @@ class SetPicture:
             proposer=proposer,
             flips=flips,
         )
-        instances: list[InstanceMask] = []
+        found: list[FoundNucleus] = []
         for done, field in enumerate(self.fields, start=1):
-            found = self._where_it_fits(partial(find, field=field))
-            instances += [nucleus.mask for nucleus in found]
+            found += self._where_it_fits(partial(find, field=field))
             if progress is not None:
                 progress(done, len(self.fields))
         began = time.perf_counter()
         result = settled(
-            instances,
+            found,
             self.tile,
             self._engine.config.classes,
             card.mpp,

@@ -14,7 +14,7 @@ from napari_uninuc.gui.layers.bridge import LayerBridge
 from napari_uninuc.gui.layers.meant import is_shown
 from napari_uninuc.gui.layers.placement import Placement
 from napari_uninuc.gui.layers.reader_outlines import ReaderOutlines
-from napari_uninuc.gui.window.keymap import Keyboard
+from napari_uninuc.gui.window.keyboard import Keyboard
 from napari_uninuc.gui.work.asking import Asker
 from napari_uninuc.gui.work.disputes import Disputes
 from napari_uninuc.gui.work.jobs import Worker

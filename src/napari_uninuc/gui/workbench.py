@@ -1,11 +1,9 @@
 """The desks of one window, the model they share, and the long jobs."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from napari.layers import Image, Labels, Layer
 from psygnal import Signal
@@ -14,7 +12,6 @@ from qtpy.QtWidgets import QWidget
 
 from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.nuclei import Status
-from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import ImageError, SessionError
 from napari_uninuc.gui.canvas.gl_context import ContextGuard
@@ -30,9 +27,8 @@ from napari_uninuc.gui.work.jobs import Task, Worker
 from napari_uninuc.gui.work.model_slot import Loader, ModelSlot
 from napari_uninuc.gui.work.outlining import Outlining, RunState
 from napari_uninuc.gui.work.saved_sessions import SavedSessions
+from napari_uninuc.gui.work.saving import SavedAs, Saving
 from napari_uninuc.gui.work.taking_over import TakingOver
-from napari_uninuc.io.formats import write_segmentation
-from napari_uninuc.io.training_set import write_training_set
 from napari_uninuc.journal.listing import FoundSession
 from napari_uninuc.journal.records import ComparisonBegun, now
 from napari_uninuc.session import AnnotationSession
@@ -46,15 +42,6 @@ _LEFT_BY = "uninuc_session"
 
 _Place = tuple[Image, tuple[int, ...]]
 """An image layer, and which plane of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class SavedAs:
-    """A file, and which nuclei were written into it; see `Workbench.save`."""
-
-    path: Path
-    status: Status | None
-    class_name: str | None
 
 
 class Workbench:
@@ -79,7 +66,6 @@ class Workbench:
 
     desk_changed = Signal()
     picture_changed = Signal()
-    saved = Signal(Path, AnnotationSession, datetime)
     slide_asked = Signal(Image)
 
     def __init__(
@@ -109,7 +95,8 @@ class Workbench:
         self._opening: tuple[_Place, Task] | None = None
         self._repainted: set[Image] = set()
         self._gone: list[Desk] = []
-        self._saved: WeakKeyDictionary[AnnotationSession, SavedAs] = WeakKeyDictionary()
+        self._saving = Saving(self.worker, on_problem=on_problem)
+        self.saved = self._saving.saved
         self._leaving: list[Desk] = []
         self._context_guard = ContextGuard(viewer, window)
         self.pictures = PictureWatch(viewer, self._covers, self._layers_of)
@@ -507,45 +494,20 @@ class Workbench:
         ----------
         status, class_name : only nuclei of that status, of that class; None asks for none
         """
-        self._write(
-            path,
-            lambda nuclei, tile: write_segmentation(nuclei.only(status, class_name), path, tile),
-            SavedAs(path, status, class_name),
-        )
+        if self._desk is not None:
+            self._flush_jobs()
+            self._saving.save(self._desk.session, SavedAs(path, status, class_name))
 
     @property
-    def saved_as(self) -> "SavedAs | None":
+    def saved_as(self) -> SavedAs | None:
         """How the nuclei worked at were saved last; None where they were not."""
-        return None if self._desk is None else self._saved.get(self._desk.session)
+        return None if self._desk is None else self._saving.saved_as(self._desk.session)
 
     def save_training_set(self, folder: Path) -> None:
         """Write the picture and its reviewed nuclei as a new folder to train on."""
-        self._write(folder, lambda nuclei, tile: write_training_set([(tile, nuclei)], folder))
-
-    def _write(
-        self,
-        path: Path,
-        write: Callable[[Segmentation, Tile], Path],
-        how: SavedAs | None = None,
-    ) -> None:
-        if self._desk is None:
-            return
-        self._flush_jobs()
-        session = self._desk.session
-        session.hand.keep()
-        frozen, tile, at = session.segmentation(), session.tile, datetime.now()
-
-        def done(written: Path) -> None:
-            if how is not None:
-                self._saved[session] = how
-            self.saved.emit(written, session, at)
-
-        self.worker.submit(
-            f"Saving {path.name}",
-            lambda: write(frozen, tile),
-            on_done=done,
-            on_error=self._on_problem,
-        )
+        if self._desk is not None:
+            self._flush_jobs()
+            self._saving.save_training_set(self._desk.session, folder)
 
     def import_labels(
         self,

@@ -16,7 +16,7 @@ from napari_uninuc.core.prompts import Prompt
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.classing import classed
-from napari_uninuc.engine.protocol import Annotator
+from napari_uninuc.engine.protocol import Annotator, FoundNucleus
 from napari_uninuc.engine.settling import settled
 
 __all__ = ["Progress", "alike", "mask_of", "outline_meant", "outline_steps"]
@@ -89,17 +89,17 @@ def outline_steps(
     """
     card, fields = engine.card, engine.fields(tile)
     threshold = card.score_threshold if score_threshold is None else score_threshold
-    masks: list[InstanceMask] = []
+    found: list[FoundNucleus] = []
     for done, field in enumerate(fields):
         steps = engine.segment_steps(tile, field, threshold)
         while True:
             try:
                 next(steps)
             except StopIteration as end:
-                masks += [found.mask for found in end.value]
+                found += end.value
                 break
             yield done, len(fields)
-    nuclei = settled(masks, tile, card.classes, card.mpp, {})
+    nuclei = settled(found, tile, card.classes, card.mpp, {})
     return nuclei if taught is None else classed(engine.describe, tile, nuclei, taught)
 
 

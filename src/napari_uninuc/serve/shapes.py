@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_uninuc.core.instances import InstanceMask
-from napari_uninuc.core.segmentation import Segmentation
+from napari_uninuc.core.segmentation import FOUND_COLUMNS, Segmentation
 from napari_uninuc.io.geojson import ID, features_of
 from napari_uninuc.serve.scale import Scale
 
@@ -59,7 +59,8 @@ def _for_qupath(
     """Take away what only a file needs, and add what samapi answers; never `object_idx`."""
     del feature["id"]
     properties = feature["properties"]
-    del properties["measurements"][ID]
+    for name in (ID, *FOUND_COLUMNS):  # boxes would not move along to where the crop lies
+        properties["measurements"].pop(name, None)
     properties["metadata"] = {PIXEL_SIZE: str(scale)}
     return feature | {
         "properties": properties

@@ -1,13 +1,24 @@
 """Outlines and lines as segments between corners of pixels, in px of the tile."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_uninuc.core.instances import InstanceMask
 
-__all__ = ["NO_SEGMENTS", "Segments", "box_segments", "line_segments", "outline_segments"]
+__all__ = [
+    "NO_SEGMENTS",
+    "Segments",
+    "box_segments",
+    "line_segments",
+    "outline_segments",
+    "simplified",
+]
+
+_FEW = 12
+_TOLERANCE_PX = 0.4
 
 Segments = npt.NDArray[np.float32]
 """(n, 4) x0, y0, x1, y1; the centre of the first pixel of the tile is 0, 0."""
@@ -62,3 +73,54 @@ def box_segments(box_yxyx: tuple[float, float, float, float]) -> Segments:
     """The four sides of a half-open box, along the edges of its pixels."""
     y0, x0, y1, x1 = (edge - 0.5 for edge in box_yxyx)
     return line_segments([(y0, x0), (y0, x1), (y1, x1), (y1, x0)], closed=True)
+
+
+def simplified(segments: Segments) -> Segments:
+    """Outlines in fewer and longer segments, for where a pixel is less than one of the screen.
+
+    Steps are cut through the middle, and what is round stays within half a pixel of that.
+
+    Parameters
+    ----------
+    segments : along edges of pixels, see `outline_segments`
+
+    Returns
+    -------
+    fewer : the same where that are few already, or where they are no closed lines
+    """
+    if len(segments) <= _FEW:
+        return segments
+    follows = _followers(segments)
+    if follows is None:
+        return segments
+    middles = (segments[:, :2] + segments[:, 2:]) / 2
+    left, made = np.ones(len(segments), dtype=bool), []
+    while left.any():
+        at, loop = int(left.argmax()), []
+        while left[at]:
+            left[at] = False
+            loop.append(at)
+            at = int(follows[at])
+        corners = _spread(middles[[*loop, loop[0]]])
+        made.append(np.concatenate([corners[:-1], corners[1:]], axis=1))
+    fewer: Segments = np.concatenate(made).astype(np.float32)
+    return fewer if len(fewer) < len(segments) else segments
+
+
+def _followers(segments: Segments) -> npt.NDArray[np.intp] | None:
+    """Which segment begins where each ends; None where one does not go on."""
+    starts, ends = np.lexsort(segments[:, 1::-1].T), np.lexsort(segments[:, :1:-1].T)
+    if not np.array_equal(segments[starts, :2], segments[ends, 2:]):
+        return None
+    follows = np.empty(len(segments), dtype=np.intp)
+    follows[ends] = starts
+    return follows
+
+
+def _spread(line: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+    """Places at equal distances along a closed line (n, 2), the fewer the rounder it is."""
+    way = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
+    radius = way[-1] / (2 * np.pi)
+    count = max(round(way[-1] / np.sqrt(8 * radius * _TOLERANCE_PX)), 6)
+    places = np.linspace(0.0, way[-1], count + 1)
+    return np.column_stack([np.interp(places, way, line[:, axis]) for axis in (0, 1)])

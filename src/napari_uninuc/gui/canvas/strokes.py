@@ -1,4 +1,4 @@
-"""Outlines by key, each of which can be changed by itself, and the nodes that draw them."""
+"""Outlines by key, each of which can be changed by itself, and the node that draws them."""
 
 from collections.abc import Hashable
 from typing import Any
@@ -8,18 +8,31 @@ import numpy.typing as npt
 from vispy import gloo
 from vispy.scene import Node
 
-from napari_uninuc.gui.canvas.outlines import Segments
-from napari_uninuc.gui.canvas.stroke_visual import VERTEX, StrokeNode, vertices
+from napari_uninuc.gui.canvas.outlines import Segments, simplified
+from napari_uninuc.gui.canvas.stroke_visual import VERTEX, Seen, StrokeNode, triangles, vertices
 
 __all__ = ["Strokes", "packed_colour"]
 
 _FIRST_ROOM = 1024  # segments
-_HALO = "#000000a0"
-"""Dark around light: seen on white glass, on pink and on dark brown."""
+_COARSE_BELOW = 1.25
+"""Screen px per px of the tile below which steps between pixels are too small to be seen."""
+_MARGIN = 0.15
+"""What is drawn beyond each side of the canvas, of its size, to be there when it is moved."""
+
+_SLOT = np.dtype(
+    [
+        ("start", "<i8"),
+        ("room", "<i8"),
+        ("fine", "<i8"),
+        ("coarse", "<i8"),
+        ("box", "<f4", 4),
+    ]
+)
+"""Where the segments of a key lie in the buffer: all of them, then fewer for the far view."""
 
 
 class Strokes:
-    """Lines of one width, with a halo.
+    """Lines of one width, with a halo; what is off the canvas is not drawn.
 
     Parameters
     ----------
@@ -30,20 +43,20 @@ class Strokes:
 
     def __init__(self, parent: Node, width: float, halo_width: float, *, inside: bool = False):
         inner = width / 2 if inside else 0.0
-        self._nodes = [
-            StrokeNode(halo_width, inner, _HALO, parent=parent),
-            StrokeNode(width, inner, parent=parent),
-        ]
-        for order, node in enumerate(self._nodes):
-            node.order = order
-        self._places: dict[Hashable, tuple[int, int]] = {}
+        self._index = gloo.IndexBuffer()
+        self._node = StrokeNode(self._seen, self._index, width, halo_width, inner, parent=parent)
+        self._slots = np.zeros(16, dtype=_SLOT)
+        self._slot_of: dict[Hashable, int] = {}
+        self._free: list[int] = []
         self._colours: dict[Hashable, int] = {}
         self._corners = np.zeros(4 * _FIRST_ROOM, dtype=VERTEX)
         self._end = self._lost = 0
-        self._buffer = gloo.VertexBuffer(self._corners)
+        self._drawn: tuple[bool, npt.NDArray[np.float64]] | None = None
+        self._count = 0
+        self._upload()
 
     def __contains__(self, key: Hashable) -> bool:
-        return key in self._places
+        return key in self._slot_of
 
     def set(self, key: Hashable, segments: Segments, colour: int) -> None:
         """Draw these segments, (n, 4) px of the tile, under a key and no others.
@@ -52,99 +65,143 @@ class Strokes:
         ----------
         colour : see `packed_colour`
         """
-        start, room = self._places.get(key, (0, 0))
-        count = len(segments)
-        if count > room:
-            self._clear(start, room)
-            start, room = self._append(key, count)
-        self._places[key], self._colours[key] = (start, room), colour
-        padded = np.zeros((room, 4), dtype=np.float32)  # a segment without length is not seen
-        padded[:count] = segments
-        self._write(start, vertices(padded, colour))
+        far = simplified(segments)
+        every = segments if len(far) == len(segments) else np.concatenate([segments, far])
+        slot = self._slot_of[key] if key in self._slot_of else self._take_slot(key)
+        if len(every) > self._slots[slot]["room"]:
+            self._find_room(slot, len(every))
+        place, self._colours[key] = self._slots[slot], colour
+        place["fine"], place["coarse"] = len(segments), len(far)
+        ends = np.asarray(segments).reshape(-1, 2, 2)
+        if len(ends):
+            place["box"][:2], place["box"][2:] = ends.min(axis=(0, 1)), ends.max(axis=(0, 1))
+        self._write(int(place["start"]), vertices(every, colour))
+        self._changed()
 
     def recolour(self, key: Hashable, colour: int) -> None:
         """Give another colour to what is there under a key."""
-        if key in self._places and self._colours[key] != colour:
+        if key in self._slot_of and self._colours[key] != colour:
             self._colours[key] = colour
-            start, room = self._places[key]
+            start, room = (int(self._slots[self._slot_of[key]][name]) for name in ("start", "room"))
             corners = self._corners[4 * start : 4 * (start + room)].copy()
             corners["a_colour"] = colour
             self._write(start, corners)
+            self._node.update()
 
     def remove(self, key: Hashable) -> None:
         """Draw nothing under a key."""
-        if key in self._places:
-            self._clear(*self._places.pop(key))
+        if key in self._slot_of:
+            slot = self._slot_of.pop(key)
+            self._lost += int(self._slots[slot]["room"])
+            self._slots[slot] = np.zeros((), dtype=_SLOT)
+            self._free.append(slot)
             del self._colours[key]
+            self._changed()
 
     def clear(self) -> None:
         """Draw nothing."""
-        self._places.clear()
-        self._colours.clear()
-        self._corners[:] = np.zeros((), dtype=VERTEX)
-        self._end = self._lost = 0
-        self._upload()
+        if self._slot_of:
+            self._slot_of.clear()
+            self._free.clear()
+            self._colours.clear()
+            self._slots[:] = np.zeros((), dtype=_SLOT)
+            self._end = self._lost = 0
+            self._changed()
 
     def close(self) -> None:
         """Leave the scene."""
-        for node in self._nodes:
-            node.parent = None
+        self._node.parent = None
 
     def segments_of(self, key: Hashable) -> Segments:
         """What is drawn under a key, (n, 4) px of the tile; empty for none."""
-        start, room = self._places.get(key, (0, 0))
-        corners = self._corners[4 * start : 4 * (start + room) : 4]
-        ends = np.concatenate([corners["a_from"], corners["a_to"]], axis=1)
-        return ends[(ends[:, :2] != ends[:, 2:]).any(axis=1)]
+        slot = self._slot_of.get(key)
+        start, count = (0, 0) if slot is None else self._slots[slot][["start", "fine"]]
+        corners = self._corners[4 * start : 4 * (start + count) : 4]
+        return np.concatenate([corners["a_from"], corners["a_to"]], axis=1)
 
     def colour_of(self, key: Hashable) -> int:
         """The colour drawn under a key; KeyError for none."""
         return self._colours[key]
 
-    def _append(self, key: Hashable, count: int) -> tuple[int, int]:
+    # -- what is drawn ------------------------------------------------------------------------
+
+    def _seen(self, seen: Seen) -> int:
+        """Put what is to be seen into the index, where it is not; returns its segments."""
+        if not self._slot_of:
+            return 0
+        coarse, box = seen.zoom < _COARSE_BELOW, seen.box_xyxy
+        size = box[2:] - box[:2]
+        if self._drawn is not None and self._drawn[0] == coarse:
+            before = self._drawn[1]
+            inside = (before[:2] <= box[:2]).all() and (box[2:] <= before[2:]).all()
+            if inside and (before[2:] - before[:2] <= 2 * size).all():
+                return self._count
+        margin = _MARGIN * size
+        box = np.concatenate([box[:2] - margin, box[2:] + margin])
+        slots = self._slots
+        here = (slots["box"][:, :2] <= box[2:]).all(axis=1)
+        here &= (slots["box"][:, 2:] >= box[:2]).all(axis=1)
+        slots = slots[here]
+        # A few segments are their own far view, which then is not there a second time.
+        apart = coarse & (slots["coarse"] < slots["fine"])
+        starts = slots["start"] + np.where(apart, slots["fine"], 0)
+        counts = slots["coarse" if coarse else "fine"]
+        self._count = int(counts.sum())
+        if self._count:
+            self._index.set_data(triangles(starts, counts))
+        self._drawn = coarse, box
+        return self._count
+
+    # -- where it lies in the buffer ------------------------------------------------------------
+
+    def _take_slot(self, key: Hashable) -> int:
+        slot = self._free.pop() if self._free else len(self._slot_of)
+        if slot == len(self._slots):
+            self._slots = np.concatenate([self._slots, np.zeros_like(self._slots)])
+        self._slot_of[key] = slot
+        return slot
+
+    def _find_room(self, slot: int, count: int) -> None:
         """Find room at the end; what was left behind is taken up when it is more than half."""
-        room = count + count // 4 + 4
+        place = self._slots[slot]
+        self._lost += int(place["room"])
+        place["start"] = place["room"] = 0
+        room = count + count // 8 + 4
         if self._lost > max(self._end // 2, _FIRST_ROOM):
-            self._places.pop(key, None)
             self._pack()
-        start, self._end = self._end, self._end + room
+        place["start"], place["room"], self._end = self._end, room, self._end + room
         if 4 * self._end > len(self._corners):
             grown = np.zeros(max(2 * len(self._corners), 4 * self._end), dtype=VERTEX)
             grown[: len(self._corners)] = self._corners
             self._corners = grown
             self._upload()
-        else:
-            self._show()
-        return start, room
 
     def _pack(self) -> None:
         packed, end = np.zeros_like(self._corners), 0
-        for key, (start, room) in self._places.items():
+        for slot in self._slot_of.values():
+            place = self._slots[slot]
+            start, room = int(place["start"]), int(place["room"])
             packed[4 * end : 4 * (end + room)] = self._corners[4 * start : 4 * (start + room)]
-            self._places[key] = end, room
-            end += room
+            place["start"], end = end, end + room
         self._corners, self._end, self._lost = packed, end, 0
         self._upload()
-
-    def _clear(self, start: int, room: int) -> None:
-        if room:
-            self._lost += room
-            self._write(start, np.zeros(4 * room, dtype=VERTEX))
 
     def _write(self, start: int, corners: npt.NDArray[Any]) -> None:
         if len(corners):
             self._corners[4 * start : 4 * start + len(corners)] = corners
             self._buffer.set_subdata(corners, offset=4 * start, copy=True)
-        for node in self._nodes:
-            node.update()
 
     def _upload(self) -> None:
         self._buffer = gloo.VertexBuffer(self._corners.copy())
-        self._show()
+        self._node.bind(self._buffer)
+        self._changed()
 
-    def _show(self) -> None:
-        for node in self._nodes:
-            node.show(self._buffer, self._end)
+    def _changed(self) -> None:
+        """Draw anew; where there is nothing to draw, the scene passes by."""
+        self._drawn = None
+        if self._node.visible != bool(self._slot_of):
+            self._node.visible = bool(self._slot_of)
+        self._node.update()
 
 
 def packed_colour(colour: str) -> int:

@@ -11,7 +11,7 @@ from napari_uninuc.session import AnnotationSession
 
 __all__ = ["NucleiOutlines"]
 
-_AT_ONCE = 100
+_AT_ONCE = 80
 """Outlines that are found at once; some 8 ms."""
 
 

@@ -3,7 +3,15 @@
 from psygnal import SignalInstance
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap, QResizeEvent
-from qtpy.QtWidgets import QComboBox, QGridLayout, QLineEdit, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QGridLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSizePolicy,
+    QWidget,
+)
 
 from napari_uninuc.core.classes import NucleusClass
 from napari_uninuc.errors import UniNucError
@@ -48,6 +56,10 @@ class ClassesPanel(Panel):
             "score: how sure the model was, from dark to bright"
         )
         self.column.addWidget(self._holder)
+        self.alike = QLabel()
+        self.alike.setWordWrap(True)
+        self.alike.hide()
+        self.column.addWidget(self.alike)
         self.change = button(
             "Change",
             "Rename, recolour, move or remove the class that is down; so does a right-click.",
@@ -73,7 +85,15 @@ class ClassesPanel(Panel):
             self._classes = classes
             self._make_buttons()
             self.refresh_later()
+            self._tell_alike()
         self._show_current()
+
+    def _tell_alike(self) -> None:
+        """Say which classes look like others, for no more colours can be told apart."""
+        alike = () if self.desk is None else self.desk.session.classes.alike()
+        self.alike.setVisible(bool(alike))
+        pairs = ", ".join(f"{one} as {other}" for one, other in alike)
+        self.alike.setText(f"Same colour: {pairs}. Change one.")
 
     def _make_buttons(self) -> None:
         for old in self.buttons:

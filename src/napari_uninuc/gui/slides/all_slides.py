@@ -19,7 +19,7 @@ from napari_uninuc.gui.slides.open_slide import OpenSlide, Region, Survey
 from napari_uninuc.gui.slides.region_marks import RegionMarks
 from napari_uninuc.gui.slides.results import SlideResults
 from napari_uninuc.gui.slides.tour import RegionTour
-from napari_uninuc.gui.window.keymap import Keyboard
+from napari_uninuc.gui.window.keyboard import Keyboard
 from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.slides.opening import require_mpp

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QLabel, QRubberBand, QWidget
 from napari_uninuc.gui.canvas.canvas_watch import CanvasWatch
 from napari_uninuc.gui.canvas.tool_acts import LEFT
 from napari_uninuc.gui.slides.open_slide import OpenSlide
-from napari_uninuc.gui.window.keymap import Keyboard
+from napari_uninuc.gui.window.keyboard import Keyboard
 
 __all__ = ["RegionTool"]
 
