@@ -25,8 +25,9 @@ from napari_uninuc.engine.loading import load_engine
 from napari_uninuc.engine.peaks import PeakSettings, find_basins
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.evaluation.metrics import mean_segmentation_accuracy
-from napari_uninuc.network.card import PROPOSERS
 
+_PROPOSERS = ("detector", "peaks", "both")
+"""Those whose boxes are prompts."""
 _THRESHOLDS = np.arange(0.26, 0.43, 0.02).round(2).tolist()
 _MARGINS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _MIN_AREA_PX = 16
@@ -78,7 +79,7 @@ def sweep(engine: TorchEngine, tiles: list[LabelledTile]) -> Iterator[tuple[str,
         cells, msa = _line(engine, tiles, "detector", False, margin)
         best = max(best, (msa, margin))
         yield cells
-    for flips, proposer in product((False, True), PROPOSERS):
+    for flips, proposer in product((False, True), _PROPOSERS):
         if flips or proposer != "detector":
             yield _line(engine, tiles, proposer, flips, best[1])[0]
     engine.card = card
@@ -103,7 +104,7 @@ def _line(
 def measured(engine: TorchEngine, tiles: list[LabelledTile]) -> Iterator[tuple[str, ...]]:
     """One line for each proposer, for flips with the card's, and for the watershed alone."""
     threshold = engine.card.score_threshold
-    for proposer, flips in (*((name, False) for name in PROPOSERS), (engine.card.proposer, True)):
+    for proposer, flips in (*((name, False) for name in _PROPOSERS), (engine.card.proposer, True)):
         scores = [
             score(one, find(engine, one, threshold, proposer, flips), threshold) for one in tiles
         ]

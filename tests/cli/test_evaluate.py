@@ -51,6 +51,10 @@ def test_two_reports_are_compared(uninuc, refused, recipe, tmp_path):
     assert "discs" in out
     assert "+0.0000" in out
     assert "report.json" in refused("evaluate", "--compare", report, recipe())
+    status, out, err = uninuc("evaluate", "--compare", report, report, report)
+    assert (status, err) == (0, "")
+    assert out.startswith(f"report 1  {report}\nreport 2  {report}\n")
+    assert "draws" in out
 
 
 def test_a_recipe_or_a_comparison(refused, recipe, tmp_path):

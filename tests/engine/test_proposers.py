@@ -27,7 +27,7 @@ def found_and_right(result, picture) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("flips", [False, True])
-@pytest.mark.parametrize("name", ["detector", "peaks", "both"])
+@pytest.mark.parametrize("name", ["detector", "peaks", "both", "ais", "apg"])
 def test_each_proposer_finds_every_disc_once(predictor, discs, name, flips):
     predictor.set_image(discs.rgb)
     result = predictor.segment(proposer=name, flips=flips)
@@ -36,7 +36,7 @@ def test_each_proposer_finds_every_disc_once(predictor, discs, name, flips):
     assert ((ious > 0.3) & (ious <= 1)).all()
 
 
-@pytest.mark.parametrize("name", ["peaks", "both"])
+@pytest.mark.parametrize("name", ["peaks", "both", "ais", "apg"])
 def test_fields_and_mirrors_of_fields_agree_on_where_things_are(small_fields, dense, name):
     small_fields.set_image(dense.rgb)
     assert len(small_fields._pictures[0].fields) > 4
@@ -81,7 +81,7 @@ def test_scaled_scores_keep_boxes(predictor, discs):
 
 def test_unknown_names_are_refused(predictor, discs):
     predictor.set_image(discs.rgb)
-    with pytest.raises(PromptError, match="one of detector, peaks, both, got 'nose'"):
+    with pytest.raises(PromptError, match="one of detector, peaks, both, ais, apg, got 'nose'"):
         predictor.segment(proposer="nose")
 
 
@@ -91,6 +91,8 @@ def test_models_without_maps_have_the_detector_only(predictor, discs):
     (peaks,) = proposers_of(predictor.engine, "peaks")
     with pytest.raises(PromptError, match="no dense maps"):
         peaks.propose(bare)
+    with pytest.raises(PromptError, match="no dense maps"):
+        predictor.engine.dense_maps(bare)
     assert bare.nbytes < embedding.nbytes
 
 
@@ -99,3 +101,22 @@ def test_random_weights_propose_something_finite():
     predictor.set_image(np.full((64, 96, 3), 200, np.uint8))
     result = predictor.segment(0.0, proposer="both", flips=True)
     assert result.labels.shape == (64, 96)
+
+
+def test_outlines_of_the_maps_lie_where_the_picture_is_finer(predictor, discs):
+    twice = np.kron(discs.rgb, np.ones((2, 2, 1), np.uint8))
+    predictor.set_image(discs.rgb, mpp=0.25)
+    plain = predictor.segment(proposer="ais").labels > 0
+    predictor.set_image(twice, mpp=0.125)
+    fine = predictor.segment(proposer="ais").labels > 0
+    small = fine.reshape(plain.shape[0], 2, plain.shape[1], 2).mean((1, 3)) >= 0.5
+    assert (small & plain).sum() / (small | plain).sum() > 0.9
+
+
+def test_no_threshold_goes_with_outlines_unless_asked(predictor, discs, monkeypatch):
+    predictor.set_image(discs.rgb)
+    sure = replace(predictor.card, score_threshold=1.0)
+    monkeypatch.setattr(predictor.engine, "card", sure)
+    assert len(predictor.segment().table) == 0
+    assert len(predictor.segment(proposer="apg").table) == 12
+    assert len(predictor.segment(1.0, proposer="apg").table) == 0

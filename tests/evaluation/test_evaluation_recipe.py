@@ -109,7 +109,7 @@ def test_bundled_model_with_another_proposer_says_its_cost(data):
         ("[interactive]\nrounds = 3", r"'interactive\.rounds'; expected one of: .*corrections"),
         ("[interactive]\nmax_nuclei = 0", r"interactive\.max_nuclei: .*greater than or equal to 1"),
         ("seed = -1", "seed: "),
-        ('proposer = "nose"', "proposer: .*'detector', 'peaks' or 'both'"),
+        ('proposer = "nose"', "proposer: .*'detector', 'peaks', 'both', 'ais' or 'apg'"),
     ],
 )
 def test_mistakes_in_a_recipe_get_one_line(data, text, says):

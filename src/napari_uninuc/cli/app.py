@@ -17,6 +17,7 @@ from napari_uninuc.cli.data import data
 from napari_uninuc.cli.demo import demo
 from napari_uninuc.cli.doctor import doctor
 from napari_uninuc.cli.evaluate import evaluate
+from napari_uninuc.cli.explain import explain
 from napari_uninuc.cli.export import export
 from napari_uninuc.cli.leave_out import leave_out
 from napari_uninuc.cli.messages import one_line, report_error
@@ -73,6 +74,7 @@ for _command in (
     train,
     evaluate,
     leave_out,
+    explain,
     data,
     models,
     doctor,

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     nargs=2,
     metavar="A B",
     type=PathArgument,
-    help="Compare two report.json of the same images instead of evaluating.",
+    help="Compare two report.json of the same images instead of evaluating; of more, named after "
+    "them, say who wins against whom.",
 )
 @click.option(
     "--mean",
@@ -58,13 +59,15 @@ def evaluate(
     Prints the scores and saves report.md and report.json in the recipe's output folder.
 
     With --compare it says instead, image by image, whether B differs from A by more than
-    chance: mean difference, bootstrap interval, Wilcoxon signed-rank test. With --mean it averages
+    chance: mean difference, bootstrap interval, Wilcoxon signed-rank test; of more than two
+    reports, how many of the others each beats and loses to. With --mean it averages
     what several reports say, over their pictures, over tissues, and tissue by tissue.
 
     \b
     Examples:
       UNINUC_DATA=~/nuclei uninuc evaluate recipes/evaluate-automatic.toml
       uninuc evaluate --compare old/report.json new/report.json
+      uninuc evaluate --compare ais/report.json apg/report.json detector/report.json
       uninuc evaluate --mean split1/report.json split2/report.json split3/report.json
     """
     if mean and compare is not None:
@@ -72,11 +75,13 @@ def evaluate(
     if mean:
         _mean(paths)
         return
-    if (len(paths) == 1) == (compare is not None) or len(paths) > 1:
-        raise click.UsageError("Pass a RECIPE or --compare A B, one of both.")
     if compare is not None:
-        _compare(*compare)
+        if any(path.suffix == ".toml" for path in paths):
+            raise click.UsageError("Pass a RECIPE or --compare A B, one of both.")
+        _compare(*compare, *paths)
         return
+    if len(paths) != 1:
+        raise click.UsageError("Pass a RECIPE or --compare A B, one of both.")
     if smoke and calibrate:
         raise click.UsageError("--smoke keeps nothing, and --calibrate writes; pass one of both.")
     (recipe,) = paths
@@ -92,10 +97,16 @@ def _mean(reports: tuple[Path, ...]) -> None:
     click.echo(split_text(mean_of_reports(reports), reports), nl=False)
 
 
-def _compare(first: Path, second: Path) -> None:
+def _compare(*reports: Path) -> None:
     from napari_uninuc.evaluation.compare import compare_reports, comparison_text
+    from napari_uninuc.evaluation.compare_many import compare_many, standings_text
 
-    click.echo(comparison_text(compare_reports(first, second), str(first), str(second)), nl=False)
+    names = [str(report) for report in reports]
+    if len(reports) == 2:
+        text = comparison_text(compare_reports(*reports), *names)
+    else:
+        text = standings_text(compare_many(reports), names)
+    click.echo(text, nl=False)
 
 
 def _calibrate(recipe: Path, device: str | None) -> None:

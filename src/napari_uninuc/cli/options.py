@@ -33,7 +33,7 @@ __all__ = [
 
 DEFAULT_MODEL = "uninuc-n"
 
-PROPOSERS = ("detector", "peaks", "both")
+PROPOSERS = ("detector", "peaks", "both", "ais", "apg")
 """As in `napari_uninuc.network.card`, which takes a moment to import; a test compares them."""
 
 DEVICES = ("auto", "cpu", "cuda", "mps")

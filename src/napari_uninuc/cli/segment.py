@@ -54,8 +54,8 @@ def _known_suffix(context: click.Context, option: click.Parameter, value: str | 
 @click.option(
     "--proposer",
     type=click.Choice(PROPOSERS),
-    help="What finds nuclei: the detector, peaks of the distance map, or both.  "
-    "[default: the model's own]",
+    help="What finds nuclei: the detector, peaks of the distance map, or both; a watershed of the "
+    "maps (ais), or clicks that they suggest (apg).  [default: the model's own]",
 )
 @click.option(
     "--flips/--no-flips",

@@ -10,15 +10,16 @@ import numpy.typing as npt
 
 from napari_uninuc.core.detections import Detections
 from napari_uninuc.core.geometry import Field
-from napari_uninuc.core.instances import InstanceMask, cut_to_picture
-from napari_uninuc.core.outline import tight_crop
 from napari_uninuc.core.steps import result_of
 from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.dense import DenseMaps
 from napari_uninuc.engine.device import side_by_side
 from napari_uninuc.engine.embedding import TileEmbedding
+from napari_uninuc.engine.frame import Frame
 from napari_uninuc.engine.mirror import Mirror, fused, mean_of
+from napari_uninuc.engine.outliners import AisOutliner, Outliner, PointOutliner
 from napari_uninuc.engine.owners import owned_by
-from napari_uninuc.engine.postprocess import instances_of
+from napari_uninuc.engine.postprocess import cut_to_tile, instances_of
 from napari_uninuc.engine.proposers import proposers_of
 from napari_uninuc.engine.protocol import FoundNucleus, Proposer
 from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
@@ -31,7 +32,7 @@ __all__ = ["Steps", "find_in_field", "steps_in_field"]
 Result = TypeVar("Result")
 
 _SAME_NUCLEUS = 0.5
-_BOXES_AT_ONCE = 512
+_PROMPTS_AT_ONCE = 512
 """Answers of both views wait for each other: bounds their memory."""
 Steps = Generator[None, None, Result]
 """Work that can be left between two steps; its value is what it returns."""
@@ -105,7 +106,10 @@ def steps_in_field(
         seen = _look(engine, view, field, mirrored, spent)
         yield
         for source in sources:
-            views.append((yield from _find(engine, seen, source, score_threshold, spent)))
+            if isinstance(source, (AisOutliner, PointOutliner)):
+                views.append((yield from _outline(seen, source, score_threshold, spent)))
+            else:
+                views.append((yield from _find(engine, seen, source, score_threshold, spent)))
     found = views[0] if len(views) == 1 else _without_doubles(views)
     return sorted(found, key=lambda one: -one.mask.score)
 
@@ -114,10 +118,33 @@ def steps_in_field(
 class _Seen:
     """A field of one view of a tile, encoded; and its mirror where that is looked at too."""
 
+    engine: TorchEngine
     shape: tuple[int, int]
     field: Field
     embedding: TileEmbedding
     mirror: tuple[Mirror, TileEmbedding] | None
+
+    @property
+    def frame(self) -> Frame:
+        """Where the field lies."""
+        return self.embedding.frame
+
+    def maps(self) -> DenseMaps:
+        """What the dense head says; with a mirror, the mean of both views."""
+        maps = self.engine.dense_maps(self.embedding)
+        if self.mirror is None:
+            return maps
+        return maps.averaged(self.engine.dense_maps(self.mirror[1]))
+
+    def decode(self, prompts: PromptBatch) -> Iterator[tuple[npt.NDArray[np.int64], DecodedMasks]]:
+        """Answer prompts; with a mirror, the mean of both answers."""
+        if self.mirror is None:
+            yield from self.engine.decode(self.embedding, prompts)
+            return
+        for start in range(0, len(prompts), _PROMPTS_AT_ONCE):
+            some = prompts.take(np.arange(start, min(start + _PROMPTS_AT_ONCE, len(prompts))))
+            for index, answers in _decode_both(self.engine, self.embedding, *self.mirror, some):
+                yield index + start, answers
 
 
 def _look(
@@ -133,7 +160,7 @@ def _look(
         embedding, other = _both_embedded(engine, tile, field, mirror)
         mirrored, fresh = (mirror, other), embedding.seconds + other.seconds > 0
     spent["encode"] = spent.get("encode", 0.0) + (perf_counter() - began if fresh else 0.0)
-    return _Seen(tile.shape, field, embedding, mirrored)
+    return _Seen(engine, tile.shape, field, embedding, mirrored)
 
 
 def _both_embedded(
@@ -168,13 +195,35 @@ def _find(
     if len(boxes):
         # Fitted to the detector's scores: those of peaks mean something else.
         expected = engine.card.expected_iou if proposer is engine else None
-        for index, answers in _decode(engine, seen, boxes.boxes_yxyx):
+        prompts = PromptBatch.of_boxes(_grown(seen, boxes.boxes_yxyx))
+        for index, answers in seen.decode(prompts):
             for one in _outlined(answers, boxes.take(index), seen.shape):
                 found.append(one if expected is None else _judged(one, expected))
             spent["masks"] = spent.get("masks", 0.0) + perf_counter() - began
             yield
             began = perf_counter()
     spent["masks"] = spent.get("masks", 0.0) + perf_counter() - began
+    return found
+
+
+def _outline(
+    seen: _Seen, outliner: Outliner, score_threshold: float, spent: dict[str, float]
+) -> Steps[list[FoundNucleus]]:
+    """Find the nuclei that maps or a grid of points outline in one view of a tile."""
+    found: list[FoundNucleus] = []
+    began = perf_counter()
+    for some in outliner.outline(seen):
+        boxes = np.array([one.box_yxyx for one in some], np.float32).reshape(-1, 4)
+        owned = owned_by(seen.field, boxes, seen.frame.scale_yx).tolist()
+        found += [
+            one
+            for one, ours in zip(some, owned, strict=True)
+            if ours and one.mask.score >= score_threshold
+        ]
+        spent["masks"] = spent.get("masks", 0.0) + perf_counter() - began
+        yield
+        began = perf_counter()
+    spent["detect"] = spent.get("detect", 0.0)
     return found
 
 
@@ -192,19 +241,10 @@ def _propose(engine: TorchEngine, seen: _Seen, proposer: Proposer) -> Detections
     return fused(boxes, Detections(corners, others.scores, others.class_ids))
 
 
-def _decode(
-    engine: TorchEngine, seen: _Seen, boxes_yxyx: npt.NDArray[np.float32]
-) -> Iterator[tuple[npt.NDArray[np.int64], DecodedMasks]]:
-    """Answer boxes grown by the card's margin; with a mirror, the mean of both answers."""
-    margin = np.tile(engine.card.box_margin / seen.embedding.frame.scale_yx, 2)
-    grown = (boxes_yxyx + margin * (-1, -1, 1, 1)).astype(np.float32)
-    if seen.mirror is None:
-        yield from engine.decode(seen.embedding, PromptBatch.of_boxes(grown))
-        return
-    for start in range(0, len(grown), _BOXES_AT_ONCE):
-        some = grown[start : start + _BOXES_AT_ONCE]
-        for index, answers in _decode_both(engine, seen.embedding, *seen.mirror, some):
-            yield index + start, answers
+def _grown(seen: _Seen, boxes_yxyx: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Boxes with the card's margin on each side."""
+    margin = np.tile(seen.engine.card.box_margin / seen.frame.scale_yx, 2)
+    return (boxes_yxyx + margin * (-1, -1, 1, 1)).astype(np.float32)
 
 
 def _decode_both(
@@ -212,16 +252,15 @@ def _decode_both(
     embedding: TileEmbedding,
     mirror: Mirror,
     other: TileEmbedding,
-    boxes_yxyx: npt.NDArray[np.float32],
+    prompts: PromptBatch,
 ) -> Iterator[tuple[npt.NDArray[np.int64], DecodedMasks]]:
-    """Answer boxes in both views at once, and yield the means."""
+    """Answer prompts in both views at once, and yield the means."""
 
-    def decoded(view: TileEmbedding, boxes: npt.NDArray[np.float32]) -> Callable[[], _Answers]:
-        return lambda: list(engine.decode(view, PromptBatch.of_boxes(boxes)))
+    def decoded(view: TileEmbedding, asked: PromptBatch) -> Callable[[], _Answers]:
+        return lambda: list(engine.decode(view, asked))
 
-    turned = mirror.boxes_in(boxes_yxyx)
     here, there = side_by_side(
-        engine.device, decoded(embedding, boxes_yxyx), decoded(other, turned)
+        engine.device, decoded(embedding, prompts), decoded(other, mirror.prompts_in(prompts))
     )
     for index, answers in here:
         for rows, others in _at(there, index):
@@ -280,7 +319,7 @@ def _outlined(
     boxes = boxes.take(filled)
     masks = instances_of(answers.take(filled), boxes.scores, boxes.class_ids)
     for mask, (y0, x0, y1, x1) in zip(masks, boxes.boxes_yxyx.tolist(), strict=True):
-        cut = _cut_to_tile(mask, shape)
+        cut = cut_to_tile(mask, shape)
         if cut.area:
             yield FoundNucleus(cut, (y0, x0, y1, x1))
 
@@ -289,9 +328,3 @@ def _judged(one: FoundNucleus, expected: ExpectedIou) -> FoundNucleus:
     """Say what IoU the mask will have with a nucleus, not what it would have if there is one."""
     iou = expected.of(one.mask.score, one.mask.predicted_iou)
     return one._replace(mask=replace(one.mask, predicted_iou=iou))
-
-
-def _cut_to_tile(mask: InstanceMask, shape: tuple[int, int]) -> InstanceMask:
-    (rows, columns), inside = cut_to_picture(mask, shape)
-    origin, crop = tight_crop(inside, (rows.start, columns.start))
-    return replace(mask, origin_yx=origin, mask=crop)

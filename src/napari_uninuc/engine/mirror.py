@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 from napari_uninuc.core.detections import Detections
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.engine.requests import DecodedMasks
+from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
 
 __all__ = ["Mirror", "fused", "mean_of"]
 
@@ -56,6 +56,13 @@ class Mirror:
         """Boxes (N, 4) of the tile, as they lie in the mirror."""
         y0, x0, y1, x1 = (boxes_yxyx - np.tile(self.origin_yx, 2)).T
         return np.stack([y0, self.width - x1, y1, self.width - x0], axis=1).astype(np.float32)
+
+    def prompts_in(self, prompts: PromptBatch) -> PromptBatch:
+        """Points and boxes of the tile, as they lie in the mirror; mask prompts are left out."""
+        points = prompts.points_yx - np.array(self.origin_yx, np.float32)
+        points[..., 1] = self.width - 1 - points[..., 1]
+        boxes = None if prompts.boxes_yxyx is None else self.boxes_in(prompts.boxes_yxyx)
+        return PromptBatch(points, prompts.labels, boxes)
 
     def boxes_out(self, boxes_yxyx: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Boxes (N, 4) of the mirror, as they lie in the tile."""

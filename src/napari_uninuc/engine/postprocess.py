@@ -10,13 +10,13 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from napari_uninuc.core.instances import InstanceMask, largest_piece
+from napari_uninuc.core.instances import InstanceMask, cut_to_picture, largest_piece
 from napari_uninuc.core.outline import keep_meant, tight_crop
 from napari_uninuc.engine.frame import Frame
 from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
 from napari_uninuc.engine.windows import Window
 
-__all__ = ["instances_of", "logits_at_picture", "without_crumbs"]
+__all__ = ["cut_to_tile", "instances_of", "logits_at_picture", "without_crumbs"]
 
 _BARELY = np.float32(0.1)
 """Logit of what is moved to the other side of the outline."""
@@ -95,3 +95,10 @@ def instances_of(
             iou = float(masks.ious[k, 0])
             instances.append(InstanceMask(origin, crop, float(scores[k]), int(classes[k]), iou))
     return instances
+
+
+def cut_to_tile(mask: InstanceMask, shape: tuple[int, int]) -> InstanceMask:
+    """What of a mask lies inside a tile (H, W) px, in a tight crop; it may be empty."""
+    (rows, columns), inside = cut_to_picture(mask, shape)
+    origin, crop = tight_crop(inside, (rows.start, columns.start))
+    return replace(mask, origin_yx=origin, mask=crop)

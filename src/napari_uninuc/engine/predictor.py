@@ -440,8 +440,9 @@ class Predictor:
         score_threshold : in [0, 1]; None takes the card's
         min_area_um2 : smaller nuclei are dropped; None takes `SegmentSettings`' default
         progress : told after every field
-        proposer : where boxes come from, "detector", "peaks" of the dense maps, or "both"; None
-            takes the card's
+        proposer : where boxes come from, "detector", "peaks" of the dense maps, or "both"; or what
+            outlines without boxes, "ais" or "apg", for which no threshold is the default
+            (`engine.outliners`). None takes the card's
         flips : look at each field in a mirror too and average both: better, and twice the work;
             None takes the card's
 

@@ -1,7 +1,8 @@
 """Where automatic prompts come from: the detector, peaks of the dense maps, or both.
 
 A proposer turns a field's embedding into boxes with scores (`engine.protocol.Proposer`). Whichever
-it is, the boxes go through the same mask decoder as a person's.
+it is, the boxes go through the same mask decoder as a person's. `engine.outliners` come with
+outlines of their own.
 """
 
 import numpy as np
@@ -9,13 +10,18 @@ import torch
 
 from napari_uninuc.core.detections import Detections
 from napari_uninuc.engine.embedding import TileEmbedding
+from napari_uninuc.engine.outliners import AisOutliner, PointOutliner
 from napari_uninuc.engine.peaks import PeakSettings, find_basins
 from napari_uninuc.engine.protocol import Proposer
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.errors import PromptError
-from napari_uninuc.network.card import PROPOSERS
+from napari_uninuc.network.card import PROPOSERS, ModelCard
 
-__all__ = ["PeakProposer", "ScaledProposer", "proposers_of"]
+__all__ = ["OUTLINERS", "PeakProposer", "ScaledProposer", "proposers_of", "threshold_of"]
+
+OUTLINERS = ("ais", "apg")
+"""Proposers that bring outlines instead of boxes. Their papers print no threshold of a score, and
+without one that is asked for none is applied."""
 
 _TRUST = 0.6
 """Peaks beside the detector: a box of theirs is taken where the detector has nothing like it."""
@@ -68,7 +74,9 @@ class ScaledProposer:
         return Detections(found.boxes_yxyx, scores, found.class_ids)
 
 
-def proposers_of(engine: TorchEngine, name: str) -> tuple[Proposer, ...]:
+def proposers_of(
+    engine: TorchEngine, name: str
+) -> tuple[Proposer | AisOutliner | PointOutliner, ...]:
     """The proposers behind a name; what several find is found once by whoever asks them.
 
     Parameters
@@ -86,4 +94,19 @@ def proposers_of(engine: TorchEngine, name: str) -> tuple[Proposer, ...]:
         return (PeakProposer(),)
     if name == "both":
         return engine, ScaledProposer(PeakProposer(), _TRUST)
+    if name == "ais":
+        return (AisOutliner(),)
+    if name == "apg":
+        return (PointOutliner(),)
     raise PromptError(f"proposer must be one of {', '.join(PROPOSERS)}, got {name!r}; correct it")
+
+
+def threshold_of(card: ModelCard, proposer: str | None, asked: float | None) -> float:
+    """The score threshold that was asked for, else what goes with the proposer.
+
+    The card's was chosen for the scores of the detector; see `OUTLINERS`.
+    """
+    if asked is not None:
+        return asked
+    chosen = card.proposer if proposer is None else proposer
+    return 0.0 if chosen in OUTLINERS and chosen != card.proposer else card.score_threshold

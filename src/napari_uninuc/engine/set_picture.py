@@ -17,6 +17,7 @@ from napari_uninuc.engine.full_device import where_it_fits
 from napari_uninuc.engine.owners import owners_of
 from napari_uninuc.engine.postprocess import without_crumbs
 from napari_uninuc.engine.protocol import FoundNucleus
+from napari_uninuc.engine.proposers import threshold_of
 from napari_uninuc.engine.requests import PromptBatch
 from napari_uninuc.engine.settling import settled
 from napari_uninuc.engine.torch_engine import TorchEngine
@@ -103,7 +104,7 @@ class SetPicture:
         find = partial(
             find_in_field,
             tile=self.tile,
-            score_threshold=card.score_threshold if score_threshold is None else score_threshold,
+            score_threshold=threshold_of(card, proposer, score_threshold),
             timings=timings,
             proposer=proposer,
             flips=flips,

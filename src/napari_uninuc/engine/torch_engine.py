@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from napari_uninuc.core.detections import Detections
 from napari_uninuc.core.geometry import Field, plan_fields
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.cache import EmbeddingCache, EmbeddingKey
 from napari_uninuc.engine.decoding import PromptDecoder
+from napari_uninuc.engine.dense import DenseMaps
 from napari_uninuc.engine.device import encoder_dtype
 from napari_uninuc.engine.embedding import TileEmbedding
 from napari_uninuc.engine.embedding_files import read_embedding, write_embedding
@@ -27,8 +29,9 @@ from napari_uninuc.engine.prefetch import interruptible
 from napari_uninuc.engine.preprocess import PREPROCESS_VERSION, make_input
 from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
 from napari_uninuc.engine.restain import StainViews
-from napari_uninuc.errors import ImageError
+from napari_uninuc.errors import ImageError, PromptError
 from napari_uninuc.network.card import DecodingName, ModelCard
+from napari_uninuc.network.dense_head import MAPS
 from napari_uninuc.network.mask_decoder import WindowFeatures
 from napari_uninuc.network.uninuc import Embedding, UniNuc
 
@@ -232,6 +235,28 @@ class TorchEngine:
             scores.cpu().numpy().astype(np.float32),
             classes.cpu().numpy().astype(np.int64),
         )
+
+    @torch.inference_mode()
+    def dense_maps(self, embedding: TileEmbedding) -> DenseMaps:
+        """What the dense head says of a field, px of the input without its padding.
+
+        Raises
+        ------
+        PromptError
+            A model without dense maps.
+        """
+        logits = embedding.embedding.auxiliary
+        if logits is None:
+            raise PromptError(
+                "this model has no dense maps, got proposer 'ais' or 'apg'; use 'detector'"
+            )
+        size = embedding.frame.input_hw
+        full = functional.interpolate(
+            torch.sigmoid(logits.float()), size, mode="bilinear", align_corners=False
+        )
+        height, width = embedding.frame.content_hw
+        maps: npt.NDArray[np.float32] = full[0, :, :height, :width].cpu().numpy()
+        return DenseMaps.named(MAPS, maps)
 
     def _with_detection(self, embedding: TileEmbedding) -> Embedding:
         """The features with what the detector reads; its own backbone runs when first asked."""

@@ -66,7 +66,7 @@ class EvaluationRecipe(BaseModel):
     device : "auto", "cpu", "cuda" or "mps"
     datasets : at least one; `weight` means nothing here
     automatic : segment and score; data sets not labelled exhaustively are passed over
-    proposer : where automatic prompts come from: "detector", "peaks" or "both"; None takes the
+    proposer : where automatic prompts come from: one of `network.card.PROPOSERS`; None takes the
         card's. Baselines have no choice
     classifier : file of classes taught by examples; automatic nuclei are given them
     flips : see each field in a mirror too and average both; None takes the card's

@@ -28,7 +28,7 @@ CARD_NAME = "card.toml"
 WEIGHTS_NAME = "model.safetensors"
 DEFAULT_SCORE_THRESHOLD = 0.4
 """Until ``uninuc evaluate`` on validation images says better; scores are taught to be the IoU."""
-ProposerName = Literal["detector", "peaks", "both"]
+ProposerName = Literal["detector", "peaks", "both", "ais", "apg"]
 DecodingName = Literal["local", "whole"]
 """Masks from a window around the prompt, or from all that was encoded at once."""
 PROPOSERS: tuple[str, ...] = get_args(ProposerName)

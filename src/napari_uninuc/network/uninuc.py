@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from napari_uninuc.network.config import HieraConfig, ModelConfig
 from napari_uninuc.network.correction import Correction, describe_pixels, has_click
+from napari_uninuc.network.dense_head import DenseHead
 from napari_uninuc.network.detector import Detector, DetectorOutput
 from napari_uninuc.network.hints import draw_box, draw_hints
 from napari_uninuc.network.image_encoder import DetectorBackbone, build_encoder
@@ -23,8 +24,8 @@ class Embedding:
     """All that is computed once per image.
 
     ``maps`` feed the mask decoder, ``detection`` the detector (empty when not asked for),
-    ``auxiliary`` are the dense maps of `DenseHead` (None without one), ``size_hw`` is the
-    input's size in input pixels.
+    ``auxiliary`` are logits of the maps that `DenseHead` paints (None without one), ``size_hw`` is
+    the input's size in input pixels.
     """
 
     maps: WindowFeatures
@@ -55,26 +56,6 @@ class WindowPrompts:
     labels: Tensor
     masks: Tensor | None = None
     tight: bool = False
-
-
-class DenseHead(nn.Module):
-    """Foreground, distance to the boundary and contact maps from F0: deep supervision.
-
-    Shapes
-    ------
-    f0       (B, C, H/s, W/s)
-    returns  (B, 3, H/s, W/s) logits: nucleus, distance (normalised per nucleus), contact line
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.head = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(), nn.Conv2d(channels, 3, 1)
-        )
-
-    def forward(self, f0: Tensor) -> Tensor:
-        """Make the three maps of F0; shapes are those of the class."""
-        return self.head(f0)
 
 
 class UniNuc(nn.Module):

@@ -1,0 +1,1 @@
+"""What a classifier of pictures looks at, told in nuclei: see docs/explain.md."""
