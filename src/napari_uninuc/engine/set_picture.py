@@ -16,8 +16,8 @@ from napari_uninuc.engine.automatic import find_in_field
 from napari_uninuc.engine.full_device import where_it_fits
 from napari_uninuc.engine.owners import owners_of
 from napari_uninuc.engine.postprocess import without_crumbs
-from napari_uninuc.engine.protocol import FoundNucleus
 from napari_uninuc.engine.proposers import threshold_of
+from napari_uninuc.engine.protocol import FoundNucleus
 from napari_uninuc.engine.requests import PromptBatch
 from napari_uninuc.engine.settling import settled
 from napari_uninuc.engine.torch_engine import TorchEngine
