@@ -1,6 +1,6 @@
 """Classes told by examples: a shrunken linear discriminant that knows how sure it is."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -118,15 +118,29 @@ class Examples:
         classes = [named.index(self.names[k]) for k in self.classes[kept]]
         return type(self)(self.features[kept], np.array(classes, np.int64), named)
 
+    def renamed(self, called: Mapping[str, str]) -> Self:
+        """Those of classes that are called otherwise now; classes of one name become one."""
+        every = [called.get(name, name) for name in self.names]
+        names = tuple(dict.fromkeys(every))
+        places = np.array([names.index(name) for name in every], dtype=np.int64)
+        return type(self)(self.features, places[self.classes], names)
+
     def joined(self, other: Self) -> Self:
-        """Both, classes told apart by their names."""
+        """Both, classes told apart by their names; what is in both counts once."""
         names = tuple(dict.fromkeys((*self.names, *other.names)))
         places = np.array([names.index(name) for name in other.names], dtype=np.int64)
+        classes = places[other.classes]
+        known = set(zip(self._keys(), self.classes.tolist(), strict=True))
+        keys = zip(other._keys(), classes.tolist(), strict=True)
+        new = np.array([key not in known for key in keys], np.bool_)
         return type(self)(
-            np.concatenate([self.features, other.features]),
-            np.concatenate([self.classes, places[other.classes]]),
+            np.concatenate([self.features, other.features[new]]),
+            np.concatenate([self.classes, classes[new]]),
             names,
         )
+
+    def _keys(self) -> list[bytes]:
+        return [row.tobytes() for row in self.features]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

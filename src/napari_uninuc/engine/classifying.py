@@ -9,7 +9,7 @@ import numpy.typing as npt
 from napari_uninuc.core.classifier import Taught
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.instances import InstanceMask
-from napari_uninuc.core.segmentation import CLASS_PROBABILITY, Segmentation
+from napari_uninuc.core.segmentation import CLASS_BY, CLASS_PROBABILITY, Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.annotator import TorchAnnotator
 from napari_uninuc.engine.describing import describe_nuclei
@@ -37,7 +37,7 @@ def classified(
 
     Returns
     -------
-    nuclei : with the column `CLASS_PROBABILITY`, how likely the class is that stands there
+    nuclei : with the columns `CLASS_PROBABILITY`, how likely the class is, and `CLASS_BY`
     """
     table = nuclei.table.reset_index(drop=True)
     boxes = table[["y0", "x0", "y1", "x1"]].to_numpy().tolist()
@@ -48,6 +48,7 @@ def classified(
     ids, likely = classes_of(engine, tile, masks, taught)
     names = np.array(taught.palette.names, dtype=object)[ids]
     table["class"], table[CLASS_PROBABILITY] = names.astype(str), likely
+    table[CLASS_BY] = "examples"
     return replace(nuclei, table=table, classes=taught.palette)
 
 

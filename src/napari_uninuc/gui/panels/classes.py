@@ -45,7 +45,7 @@ class ClassesPanel(Panel):
         self.colour_by.addItems([f"Colour by {by.value}" for by in ColourBy])
         self.colour_by.setToolTip(
             "class: its colour above; status: yellow automatic, red edited, green reviewed; "
-            "score: how sure the model was, from dark to bright"
+            "score: how sure the model was, from dark to bright; staining: how brown, once measured"
         )
         self.column.addWidget(self._holder)
         self.change = button(
@@ -59,8 +59,8 @@ class ClassesPanel(Panel):
         self.colour_by.currentIndexChanged.connect(self._on_colour)
 
     def signals(self, desk: Desk) -> list[SignalInstance]:
-        """The list of classes."""
-        return [desk.session.classes_changed]
+        """The list of classes, and what colours tell."""
+        return [desk.session.classes_changed, desk.bridge.colour_by_changed]
 
     def slow_signals(self, desk: Desk) -> list[SignalInstance]:
         """Every edit."""
@@ -69,6 +69,8 @@ class ClassesPanel(Panel):
     def refresh(self) -> None:
         """Make the buttons anew where classes changed."""
         classes = () if self.desk is None else self.desk.session.classes.classes
+        if self.desk is not None:
+            self.colour_by.setCurrentIndex(list(ColourBy).index(self.desk.bridge.colour_by))
         if classes != self._classes:
             self._classes = classes
             self._make_buttons()
