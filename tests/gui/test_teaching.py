@@ -176,15 +176,15 @@ def test_what_was_taught_on_the_picture_before_is_gone_on_with_under_any_name(ro
     panel.before.click()
     room.until(lambda: bool(room.session.derived))
     teaching = room.bench.desk.teaching
-    assert teaching.outcome.own.tolist() == [0, 0]
+    assert teaching.outcome.own.tolist() == [0, 0, 0]
     room.session.rename_class(1, "tiny")
     room.until(lambda: bool(room.session.derived))
-    assert teaching.outcome.taught.examples.names == ("tiny", "large")
+    assert teaching.outcome.taught.examples.names == ("nucleus", "tiny", "large")
     room.session.remove_class(1, 2)  # merged: one class is left, and teaches nothing
     room.until(lambda: teaching.outcome is None)
     room.session.undo()
     room.until(lambda: bool(room.session.derived))
-    assert teaching.outcome.taught.examples.names == ("tiny", "large")
+    assert teaching.outcome.taught.examples.names == ("nucleus", "tiny", "large")
     room.session.undo()
     room.until(lambda: bool(room.session.derived))
-    assert teaching.outcome.taught.examples.names == ("small", "large")
+    assert teaching.outcome.taught.examples.names == ("nucleus", "small", "large")

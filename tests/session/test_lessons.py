@@ -245,7 +245,7 @@ def test_nuclei_like_three_are_found_and_counter_examples_take_others_away(sessi
 @pytest.mark.parametrize("change", ["rename", "merge", "delete"])
 def test_examples_brought_along_follow_what_becomes_of_their_class(session, change):
     brought = taught(session).taught
-    assert brought.examples.renamed({"small": "large"}).names == ("large",)
+    assert brought.examples.renamed({"small": "large"}).names == ("nucleus", "large")
     called, into = {
         "rename": ({"small": "tiny"}, "tiny"),
         "merge": ({"small": "large"}, "large"),

@@ -141,7 +141,7 @@ class _Nuclei:
 
     def of(self, picture: Path, class_name: str | None) -> "tuple[Tile, Segmentation]":
         """Picture and nuclei, outlined or as a person left them."""
-        if picture.is_dir():
+        if picture.is_dir() and picture.suffix != ".zarr":
             return self._of_session(picture)
         from napari_uninuc.io.images import read_image_with_notice
 

@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from napari_uninuc.core.instances import InstanceMask, cut_to_picture
 
 __all__ = [
+    "N_MEASURED",
     "N_NEIGHBOURS",
     "N_SHAPES",
     "N_TEXTURES",
@@ -33,6 +34,8 @@ N_TEXTURES = 3 * (3 * len(_GRAIN_UM) + len(_QUANTILES)) + 2
 """Columns of `measure_texture`."""
 N_NEIGHBOURS = len(_NEIGHBOURS) + len(_WITHIN_UM)
 """Columns of `measure_neighbours`."""
+N_MEASURED = N_TEXTURES + N_SHAPES + N_NEIGHBOURS
+"""Columns of what is measured without a model, at the end of every description."""
 
 _LONELY_UM = 250.0
 """Distance that stands for a neighbour that is not there."""
