@@ -9,7 +9,6 @@ import numpy.typing as npt
 from scipy.special import expit, logsumexp, softmax
 
 from napari_uninuc.core.classes import ClassPalette
-from napari_uninuc.core.shapes import N_MEASURED
 from napari_uninuc.errors import LabelsError
 
 __all__ = [
@@ -28,8 +27,6 @@ Ids = npt.NDArray[np.int64]
 _SHRINKAGE = 0.8
 """Towards equal variances: best of five at 100 examples a class on CoNSeP's training
 tiles, and level with the best at 20."""
-_EMPHASIS = 3.0
-"""Of what was measured (`core.shapes`): 1 to 4 were tried on CoNSeP's training tiles."""
 _FOLDS = 5
 _TEMPERATURES = np.geomspace(0.5, 500.0, 80)
 
@@ -64,20 +61,15 @@ class Scale:
         return type(self)(count, self.mean + share * step, spread)
 
     def apply(self, features: Rows) -> npt.NDArray[np.float64]:
-        """Spreads from the mean, weighed, (N, D); 0 where a feature never differs."""
+        """Spreads from the mean, (N, D); 0 where a feature never differs."""
         measured: npt.NDArray[np.float64] = (features - self.mean) * self.steps
         return measured
 
     @property
     def steps(self) -> npt.NDArray[np.float64]:
-        """What `apply` multiplies by, (D,): what was measured of nuclei weighs more than what a
-        model says of them, for it is little beside a thousand columns.
-        """
-        weights = np.ones_like(self.spread)
-        if len(weights) > N_MEASURED:
-            weights[-N_MEASURED:] = _EMPHASIS
+        """Spreads in a unit of each feature, (D,); 0 where it never differs."""
         steps: npt.NDArray[np.float64] = np.divide(
-            weights, self.spread, out=np.zeros_like(weights), where=self.spread > 1e-9
+            1.0, self.spread, out=np.zeros_like(self.spread), where=self.spread > 1e-9
         )
         return steps
 
