@@ -152,7 +152,7 @@ class Describing:
         if self._by == (lesson.outlines, teacher):
             return self._rows
         masks = lesson.masks()
-        keys = {
+        keys: dict[int, tuple[object, ...]] = {
             id_: (mask.origin_yx, mask.mask.shape, mask.mask.tobytes())
             for id_, mask in zip(lesson.ids.tolist(), masks, strict=True)
         }
