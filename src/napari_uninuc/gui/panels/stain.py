@@ -104,8 +104,8 @@ class StainPanel(Panel):
         self.colour.toggled.connect(self._on_colour)
         for slider in self.sliders:
             slider.valueChanged.connect(partial(self._on_slider, slider))
-        for level, each in self.say.items():
-            each.clicked.connect(partial(self._on_say, level))
+        for level, pressed in self.say.items():
+            pressed.clicked.connect(partial(self._on_say, level))
         self.unsay.clicked.connect(partial(self._on_say, None))
 
     @property
@@ -242,7 +242,7 @@ class StainPanel(Panel):
         for label, value in zip(self.shown, self._thresholds(), strict=True):
             label.setText(f"{value:.2f}")
         score = self.score
-        ids, density, _ = self._now()
+        ids, density, _said = self._now()
         self.histogram.show_density(density, self.levels)
         if score is None or self.desk is None or self._measured is None:
             self.scores.setText("")

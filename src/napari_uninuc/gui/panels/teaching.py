@@ -27,6 +27,8 @@ from napari_uninuc.session.lessons import Outcome
 
 __all__ = ["TeachingPanel"]
 
+_FRAME_PX = 22
+"""Of the table of examples: its frame, and the bar to scroll it sideways."""
 _FILES = "Classifiers (*.safetensors)"
 
 
@@ -131,11 +133,13 @@ class TeachingPanel(Panel):
         self.known.setVerticalHeaderLabels(list(names))
         self.known.setHorizontalHeaderLabels(["here", "others", *(f"-> {each}" for each in names)])
         cells = np.column_stack([outcome.own, counts - outcome.own, outcome.confusion])
-        for place, number in np.ndenumerate(cells):
-            self.known.setItem(*place, QTableWidgetItem(str(number)))
+        for (down, right), number in np.ndenumerate(cells):
+            self.known.setItem(down, right, QTableWidgetItem(str(number)))
         self.known.resizeColumnsToContents()
-        height = sum(self.known.rowHeight(k) for k in range(len(names)))
-        self.known.setFixedHeight(height + self.known.horizontalHeader().sizeHint().height() + 22)
+        header = self.known.horizontalHeader()
+        height = _FRAME_PX + (0 if header is None else header.sizeHint().height())
+        height += sum(self.known.rowHeight(k) for k in range(len(names)))
+        self.known.setFixedHeight(height)
 
     def _show_alike(self, alike: Alike | None) -> None:
         for part in (self.count, self.take, self.drop, self.proposed, self.not_alike):
