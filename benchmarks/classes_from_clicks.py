@@ -28,7 +28,7 @@ from napari_uninuc.core.classifier import (
 )
 from napari_uninuc.core.geometry import label_boxes
 from napari_uninuc.core.instances import InstanceMask
-from napari_uninuc.core.shapes import N_SHAPES
+from napari_uninuc.core.shapes import N_MEASURED
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.describing import describe_nuclei
 from napari_uninuc.engine.loading import load_engine
@@ -124,7 +124,7 @@ class Draw:
         for each in (5, 20, 100):
             chosen = at_random(truth, len(self.names), each, rng)
             yield ("random", each), self.score(chosen)
-            alone = slice(-N_SHAPES, None)
+            alone = slice(-N_MEASURED, None)
             yield ("random, shape and stain alone", each), self.score(chosen, alone)
             yield ("queue", each), self.score(by_queue(rows, truth, self.names, each, rng))
         most = np.full(len(self.other[1]), np.bincount(truth).argmax())

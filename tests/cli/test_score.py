@@ -6,7 +6,12 @@ from PIL import Image
 from skimage import data
 
 from napari_uninuc.cli.app import run
+from napari_uninuc.core.classes import ClassPalette
+from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.stain import Levels
+from napari_uninuc.session import AnnotationSession
+from napari_uninuc.session.autosave import Autosave
+from napari_uninuc.testing import make_tile
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +82,30 @@ def test_where_no_picture_can_be_read_an_earlier_table_stays(uninuc, tmp_path, m
     status, out, err = uninuc("score", *broken, "--output", table)
     assert (status, out, err.count("\n")) == (2, "", 2)
     assert table.read_text() == "precious"
+
+
+def test_a_session_is_counted_as_it_was_corrected_and_by_class(tmp_path, capsys):
+    tissue = make_tile((200, 200), n_nuclei=12)
+    session = AnnotationSession(tissue.tile, ClassPalette.of_names(["tumour", "other"]))
+    autosave = Autosave(session, root=tmp_path / "sessions", on_problem=print)
+    session.adopt(Segmentation.from_labels(tissue.labels, "tumour"))
+    session.set_class([1, 2, 3], 1)
+    session.set_stains({1: 3, 2: 1, 5: 2})
+    autosave.close()
+    target = tmp_path / "scores.csv"
+    asked = ["score", str(autosave.folder), "--output", str(target)]
+    assert run([*asked, "--each-class", "--threshold", "3"]) == 0
+    rows = {row["class"]: row for row in rows_of(target)}
+    assert {
+        name: (row["nuclei"], row["positive"], row["overruled"]) for name, row in rows.items()
+    } == {
+        "all": ("12", "3", "3"),
+        "tumour": ("9", "1", "1"),
+        "other": ("3", "2", "2"),
+    }
+    assert "other: 66.7 % positive" in capsys.readouterr().out
+    assert run([*asked, "--class", "tumour", "--threshold", "3"]) == 0
+    (row,) = rows_of(target)
+    assert (row["class"], row["nuclei"]) == ("tumour", "9")
+    assert run([*asked, "--class", "stroma"]) == 2
+    assert run(["score", str(tmp_path), "--output", str(target)]) == 2

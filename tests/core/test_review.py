@@ -40,7 +40,14 @@ class TestTerms:
     def test_each_term_is_its_doubt(self):
         found = self.terms(row_of(3, 0.7, 0.4, box=(10, 10, 20, 20)))
         assert found.terms() == pytest.approx(
-            {"score": 0.3, "predicted_iou": 0.6, "disagreement": 0.5, "border": 0, "size": 0}
+            {
+                "score": 0.3,
+                "predicted_iou": 0.6,
+                "disagreement": 0.5,
+                "border": 0,
+                "size": 0,
+                "class_doubt": 0,
+            }
         )
 
     def test_what_is_unknown_is_no_reason(self):
@@ -84,18 +91,18 @@ class TestTerms:
 
 class TestTotal:
     def test_it_is_the_weighted_mean(self):
-        weights = ReviewWeights(3, 1, 0, 0, 0)
-        found = Uncertainty(0.2, 0.6, 1, 1, 1)
+        weights = ReviewWeights(3, 1, 0, 0, 0, 0)
+        found = Uncertainty(0.2, 0.6, 1, 1, 1, 1)
         assert found.total(weights) == pytest.approx(0.3)
         assert found.main_reason(weights) in ("score", "predicted_iou")
-        assert found.main_reason(ReviewWeights(1, 0, 0, 2, 0)) == "border"
+        assert found.main_reason(ReviewWeights(1, 0, 0, 2, 0, 0)) == "border"
 
-    @pytest.mark.parametrize("bad", [(-1, 1, 1, 1, 1), (0, 0, 0, 0, 0), (math.nan, 1, 1, 1, 1)])
+    @pytest.mark.parametrize("bad", [(-1, 1, 1, 1, 1), (0, 0, 0, 0, 0, 0), (math.nan, 1, 1, 1, 1)])
     def test_weights_must_weigh(self, bad):
         with pytest.raises(RecipeError, match="review weights"):
             ReviewWeights(*bad)
 
-    @given(st.lists(st.floats(0, 1), min_size=5, max_size=5))
+    @given(st.lists(st.floats(0, 1), min_size=6, max_size=6))
     def test_it_lies_between_0_and_1(self, values):
         assert -1e-9 <= Uncertainty(*values).total(ReviewWeights()) <= 1 + 1e-9
 

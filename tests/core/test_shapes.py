@@ -3,7 +3,16 @@ from scipy import ndimage
 
 from napari_uninuc.core.geometry import label_boxes
 from napari_uninuc.core.instances import InstanceMask
-from napari_uninuc.core.shapes import N_SHAPES, Places, measure_shapes
+from napari_uninuc.core.shapes import (
+    N_NEIGHBOURS,
+    N_SHAPES,
+    N_TEXTURES,
+    Places,
+    measure_neighbours,
+    measure_shapes,
+    measure_texture,
+    middles_of,
+)
 from napari_uninuc.testing import make_tile
 
 
@@ -57,4 +66,36 @@ def test_the_scale_is_in_micrometres():
     rgb = np.full((120, 120, 3), 180, np.uint8)
     fine, coarse = measured(labels, rgb, 0.25), measured(labels, rgb, 0.5)
     assert np.allclose(coarse[:, 0] - fine[:, 0], np.log(4), atol=1e-5)
-    assert np.allclose(coarse[:, 14] - fine[:, 14], np.log(2), atol=1e-5)  # the nearest neighbour
+
+
+def test_neighbours_are_counted_and_those_that_are_not_there_are_far():
+    assert measure_neighbours(np.zeros((0, 2))).shape == (0, N_NEIGHBOURS)
+    alone = measure_neighbours(np.array([[5.0, 5.0]]))
+    assert np.allclose(alone, [[np.log(250)] * 4 + [0] * 3], atol=1e-5)
+    labels = np.zeros((120, 120), np.int32)
+    labels[20:30, 20:40], labels[80:90, 80:91] = 1, 2
+    middles = middles_of(masks_of(labels))
+    assert middles.tolist() == [[24.5, 29.5], [84.5, 85.0]]
+    near, far = measure_neighbours(middles * 0.25), measure_neighbours(middles * 0.5)
+    assert np.allclose(far[:, 0] - near[:, 0], np.log(2), atol=1e-5)
+    assert np.allclose(near[:, 4:], [[0, np.log(2), np.log(2)]] * 2, atol=1e-5)
+
+
+def test_grain_is_that_of_each_nucleus_alone_and_a_flat_one_has_none():
+    rng = np.random.default_rng(0)
+    labels, rgb = np.zeros((60, 120), np.int32), np.full((60, 120, 3), 230, np.uint8)
+    labels[10:50, 10:50], labels[10:50, 70:110] = 1, 2
+    rgb[10:50, 10:50] = 120
+    rgb[10:50, 70:110] = rng.integers(60, 180, (40, 40, 1))
+    masks = masks_of(labels)
+    flat, grained = measure_texture(rgb, Places.inside(masks, labels.shape), 0.25)
+    assert grained[2] > 3 * flat[2]  # the size of the curvature of red
+    quantiles = slice(6, 11)
+    assert np.allclose(flat[quantiles], -np.log10(120 / 255), atol=1e-5)
+    density = -np.log10(rgb[10:50, 70:110, 0] / 255)
+    expected = np.quantile(density, [0.05, 0.25, 0.5, 0.75, 0.95], method="lower")
+    assert np.allclose(grained[quantiles], expected, atol=1e-5)
+    assert flat[-2:].tolist() == [0, 120]
+    alone = measure_texture(rgb, Places.inside(masks[1:], labels.shape), 0.25)
+    assert np.allclose(alone[0], grained, atol=1e-5)
+    assert measure_texture(rgb, Places.inside([], labels.shape), 0.25).shape == (0, N_TEXTURES)

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_uninuc.core.segmentation import Segmentation
-from napari_uninuc.core.stain import Levels, StainScore, StainVectors, dab_density, score_nuclei
+from napari_uninuc.core.stain import (
+    Levels,
+    StainScore,
+    StainVectors,
+    background_dab,
+    dab_density,
+    score_classes,
+    score_nuclei,
+)
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import ImageError
 from napari_uninuc.io.table import measure_nuclei
@@ -41,6 +49,41 @@ def test_density_is_what_was_painted_and_what_the_table_has():
     assert score.allred == 5 + 2
     assert score.area_mm2 == pytest.approx(40 * 160 * 0.25**2 / 1e6)
     assert score.density_per_mm2 == pytest.approx(4 / score.area_mm2)
+
+
+def test_what_a_person_said_stands_at_every_threshold_and_is_counted():
+    tile, nuclei = tissue()
+    told = nuclei.table.assign(stain_said=[3, np.nan, 0, np.nan])
+    nuclei = Segmentation(nuclei.labels, told, {})
+    for weak, counts in ((0.2, (1, 1, 0, 2)), (0.35, (2, 0, 0, 2)), (1.0, (3, 0, 0, 1))):
+        score = score_nuclei(tile, nuclei, Levels.from_weak(weak))
+        assert (score.counts, score.overruled) == (counts, 2)
+        assert "2 overruled" in str(score)
+        assert score.cells()[-1] == "2"
+
+
+def test_classes_are_scored_beside_all():
+    tile, nuclei = tissue()
+    table = nuclei.table.assign(**{"class": ["a", "b", "b", "a"]})
+    scored = dict(
+        score_classes(tile, Segmentation(nuclei.labels, table, {}), Levels(), ["a", "b", "c"])
+    )
+    assert {name: score.counts for name, score in scored.items()} == {
+        "all": (1, 1, 1, 1),
+        "a": (1, 0, 0, 1),
+        "b": (0, 1, 1, 0),
+        "c": (0, 0, 0, 0),
+    }
+    assert scored["c"].cells()[:3] == ["0", "0", "undefined"]
+    assert len(scored["a"].cells()) == len(StainScore.HEADINGS)
+
+
+def test_the_background_is_that_of_tissue_beside_nuclei():
+    amounts, labels = np.full((60, 60, 2), [0.3, 0.12]), np.zeros((60, 60), np.int32)
+    amounts[:, 40:] = 0  # glass
+    amounts[5:25, 5:25], labels[5:25, 5:25] = [0.3, 0.9], 1
+    assert background_dab(painted(amounts), labels) == pytest.approx(0.12, abs=0.02)
+    assert math.isnan(background_dab(painted(np.zeros((30, 30, 2))), np.zeros((30, 30), np.int32)))
 
 
 def test_a_brown_ring_is_seen_around_a_nucleus_that_is_not_brown():

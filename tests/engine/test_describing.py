@@ -3,7 +3,9 @@ import pytest
 
 from napari_uninuc.core.geometry import label_boxes
 from napari_uninuc.core.instances import InstanceMask
+from napari_uninuc.core.shapes import N_NEIGHBOURS, N_SHAPES
 from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine import describing
 from napari_uninuc.engine.describing import describe_nuclei
 from napari_uninuc.engine.loading import load_engine
 from napari_uninuc.testing import make_tile
@@ -42,7 +44,29 @@ def test_a_picture_of_several_fields_is_described_as_its_parts_are(engine):
     kept = np.where(np.isin(tissue.labels[:, :640], ids), tissue.labels[:, :640], 0)
     alone = describe_nuclei(engine, part, masks_of(kept))
     whole = rows[np.isin(np.unique(tissue.labels)[1:], ids)]
-    shapes = slice(-21, -7)  # neighbours differ
+    shapes = slice(-N_SHAPES - N_NEIGHBOURS, -N_NEIGHBOURS)
     assert np.allclose(alone[:, shapes], whole[:, shapes], atol=1e-3)
     near = np.abs(alone[:, :300] - whole[:, :300]).mean()
     assert near < 0.1 * np.abs(whole[:, :300]).mean()
+
+
+def test_only_what_is_new_is_looked_at_and_the_rows_are_those_of_all(engine, monkeypatch):
+    tissue = make_tile((256, 256), n_nuclei=24)
+    masks = masks_of(tissue.labels)
+    whole = describe_nuclei(engine, tissue.tile, masks)
+    moved = masks[3]
+    masks[3] = InstanceMask(moved.origin_yx, moved.mask[:-2], 1.0, 0, 1.0)
+    earlier = whole.copy()
+    earlier[3] = np.nan
+    looked_at = []
+    own = describing._by_themselves
+
+    def seen(engine, tile, chosen, middles):
+        looked_at.append(len(chosen))
+        return own(engine, tile, chosen, middles)
+
+    monkeypatch.setattr(describing, "_by_themselves", seen)
+    rows = describe_nuclei(engine, tissue.tile, masks, earlier)
+    assert looked_at == [1]
+    assert np.allclose(rows, describe_nuclei(engine, tissue.tile, masks), atol=1e-4)
+    assert not np.allclose(rows[3], whole[3], atol=1e-2)

@@ -3,10 +3,14 @@
 import math
 
 import numpy as np
+from driving import centre_of
+from qtpy.QtCore import Qt
 from skimage import data
 
 from napari_uninuc.core.classes import ClassPalette
-from napari_uninuc.core.stain import Levels, score_nuclei
+from napari_uninuc.core.stain import Levels, StainVectors, score_nuclei
+from napari_uninuc.gui.layers.colours import STAIN_COLOURS
+from napari_uninuc.io.colours import rgb_of
 
 
 def open_brown(room):
@@ -94,3 +98,53 @@ def test_nuclei_that_went_are_told_and_a_grey_picture_is_refused(room, said):
     room.until(lambda: bool(said))
     assert "grey" in str(said[-1])
     assert panel.score is None
+
+
+def test_thresholds_stay_in_order_and_a_persons_word_stands_at_all_of_them(room):
+    panel = open_brown(room)
+    panel.measure.click()
+    room.until(lambda: panel.score is not None)
+    session = room.session
+    some = sorted(session.labels.nuclei)[0]
+    room.canvas.move(centre_of(session.labels, some), room.bench.desk.bridge.image)
+    room.canvas.key(Qt.Key.Key_D, Qt.KeyboardModifier.ShiftModifier)
+    assert session.labels.nuclei[some].stain_said == 0
+    before = session.labels.nuclei[some]
+    panel.threshold.setValue(1)
+    room.until(lambda: "1 overruled" in panel.scores.text())
+    assert panel.score.counts[0] >= 1
+    panel.threshold.setValue(120)
+    assert [each.value() for each in panel.sliders] == [120] * 3
+    panel.strong.setValue(30)
+    assert [each.value() for each in panel.sliders] == [30] * 3
+    assert session.labels.nuclei[some] == before
+    room.canvas.key(Qt.Key.Key_D, Qt.KeyboardModifier.ShiftModifier)
+    assert session.labels.nuclei[some].stain_said is None
+    session.select([some])
+    panel.say[2].click()
+    assert session.labels.nuclei[some].stain_said == 2
+    panel.colour.click()
+    colours = room.bench.desk.bridge.nuclei.colormap
+    assert np.allclose(colours.map(some)[:3], np.array(rgb_of(STAIN_COLOURS[2])) / 255, atol=0.01)
+    room.canvas.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert session.labels.nuclei[some].stain_said is None
+
+
+def test_stain_vectors_are_shown_estimated_and_entered(room, said):
+    panel = open_brown(room)
+    fields = panel.vectors
+    assert fields.brown.text() == "0.27 0.57 0.78"
+    fields.estimate.click()
+    room.until(lambda: fields.brown.text() != "0.27 0.57 0.78")
+    assert fields.value == StainVectors.estimated(room.session.tile.rgb)
+    panel.measure.click()
+    room.until(lambda: panel.score is not None)
+    fields.brown.setText("0.3 0.6")
+    fields.brown.editingFinished.emit()
+    assert panel.score is None
+    panel.measure.click()
+    assert "three numbers" in str(said[-1])
+    fields.usual.click()
+    panel.measure.click()
+    room.until(lambda: panel.score is not None)
+    assert "Beside nuclei: 0." in panel.scores.text()

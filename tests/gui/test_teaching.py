@@ -154,3 +154,73 @@ def test_a_classifier_is_not_written_over_another_without_a_question(room, tmp_p
     room.widget.teaching.save.click()
     assert there.read_bytes() != b"precious"
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [there.name]
+
+
+def test_all_like_three_are_proposed_and_taken_as_a_group_with_one_undo(room):
+    begin(room)
+    order = by_size(room.session)
+    for id_ in order[-3:]:
+        say(room, id_, 3)
+    before = dict(room.session.labels.nuclei)
+    room.canvas.move(centre_of(room.session.labels, order[-1]), room.bench.desk.bridge.image)
+    room.canvas.key(Qt.Key.Key_K)
+    teaching, panel = room.bench.desk.teaching, room.widget.teaching
+    room.until(lambda: teaching.alike is not None)
+    ranked = teaching.alike.ranked
+    assert set(ranked) == set(order[:-3])
+    panel.title.setChecked(True)
+    panel.count.setValue(6)
+    assert room.session.selection == set(ranked[:6])
+    assert "6 of 21 nuclei are proposed as large" in panel.proposed.text()
+
+    unwanted = ranked[0]
+    room.canvas.move(centre_of(room.session.labels, unwanted), room.bench.desk.bridge.image)
+    room.canvas.key(Qt.Key.Key_K, Qt.KeyboardModifier.ShiftModifier)
+    room.until(lambda: teaching.alike is not None and unwanted in teaching.alike.unlike)
+    assert unwanted not in teaching.alike.ranked
+    panel.count.setValue(5)
+    chosen = room.session.selection
+    assert len(chosen) == 5
+    panel.take.click()
+    assert all(room.session.labels.nuclei[i].class_id == 2 for i in chosen)
+    assert teaching.alike is None
+    assert not room.session.selection
+    room.canvas.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert dict(room.session.labels.nuclei) == before
+
+
+def test_without_an_example_nothing_is_like_it_and_dropping_changes_nothing(room, said):
+    begin(room)
+    room.canvas.move((2, 2), room.bench.desk.bridge.image)
+    room.canvas.key(Qt.Key.Key_K)
+    assert "give a few nuclei this class first" in str(said[-1])
+    say(room, by_size(room.session)[0], 2)
+    before = dict(room.session.labels.nuclei)
+    room.canvas.key(Qt.Key.Key_K)
+    room.until(lambda: room.bench.desk.teaching.alike is not None)
+    room.widget.teaching.drop.click()
+    assert room.bench.desk.teaching.alike is None
+    assert dict(room.session.labels.nuclei) == before
+
+
+def test_what_was_taught_on_the_picture_before_is_gone_on_with_under_any_name(room):
+    begin(room)
+    teach(room)
+    panel = room.widget.teaching
+    assert panel.known.item(1, 0).text() == "2"
+    begin(room, seed=7)
+    panel.before.click()
+    room.until(lambda: bool(room.session.derived))
+    teaching = room.bench.desk.teaching
+    assert teaching.outcome.own.tolist() == [0, 0, 0]
+    room.session.rename_class(1, "tiny")
+    room.until(lambda: bool(room.session.derived))
+    assert teaching.outcome.taught.examples.names == ("nucleus", "tiny", "large")
+    room.session.remove_class(1, 2)  # merged: one class is left, and teaches nothing
+    room.until(lambda: teaching.outcome is None)
+    room.session.undo()
+    room.until(lambda: bool(room.session.derived))
+    assert teaching.outcome.taught.examples.names == ("nucleus", "tiny", "large")
+    room.session.undo()
+    room.until(lambda: bool(room.session.derived))
+    assert teaching.outcome.taught.examples.names == ("nucleus", "small", "large")

@@ -24,7 +24,7 @@ def test_the_page_is_what_the_code_says():
 def test_every_column_is_explained_in_its_order(two_nuclei, tile_40x60):
     listed = [name for each in MEASURES for name in each.columns]
     assert len(set(listed)) == len(listed)
-    told = two_nuclei.table.assign(class_probability=0.5)
+    told = two_nuclei.table.assign(class_probability=0.5, class_by="examples", stain_said=2.0)
     told[[*FOUND_COLUMNS]] = told[["y0", "x0", "y1", "x1"]].to_numpy(float)
     nuclei = replace(two_nuclei, table=told)
     found = list(measure_nuclei(nuclei, 0.25, tile_40x60).columns)

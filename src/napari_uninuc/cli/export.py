@@ -161,16 +161,14 @@ def _write_report(session: Path, restored: "Restored", report: Path) -> None:
     write_report(session, read_heading(session), tile, report, _stain_rows(restored))
 
 
-def _stain_rows(restored: "Restored") -> list[tuple[str, str]]:
+def _stain_rows(restored: "Restored") -> list[list[str]]:
     """Scores of all nuclei and of each class; nothing for a picture without DAB."""
-    from napari_uninuc.core.stain import Levels, score_nuclei
+    from napari_uninuc.core.stain import Levels, score_classes
     from napari_uninuc.engine.restain import is_immunohistochemistry
 
     tile, nuclei = restored.session.tile, restored.session.segmentation()
     if not is_immunohistochemistry(tile):
         return []
-    rows = [("all", str(score_nuclei(tile, nuclei, Levels())))]
-    names = nuclei.table["class"].unique().tolist()
-    for name in names if len(names) > 1 else ():
-        rows.append((str(name), str(score_nuclei(tile, nuclei.only(class_name=name), Levels()))))
-    return rows
+    names = [str(name) for name in nuclei.table["class"].unique()]
+    scored = score_classes(tile, nuclei, Levels(), names if len(names) > 1 else [])
+    return [[name, *score.cells()] for name, score in scored]

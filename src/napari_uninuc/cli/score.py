@@ -2,6 +2,8 @@
 
 import csv
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +21,12 @@ from napari_uninuc.cli.options import (
     score_threshold_option,
 )
 from napari_uninuc.cli.outputs import require_place
-from napari_uninuc.errors import ImageError, LabelsError, OutputError
+from napari_uninuc.errors import ImageError, LabelsError, OutputError, SessionError
 
 if TYPE_CHECKING:
+    from napari_uninuc.core.segmentation import Segmentation
     from napari_uninuc.core.stain import Levels, StainScore
+    from napari_uninuc.core.tile import Tile
     from napari_uninuc.engine.predictor import Predictor
 
 __all__ = ["COLUMNS", "score"]
@@ -39,6 +43,8 @@ COLUMNS = (
     "area_mm2",
     "density_per_mm2",
     "threshold",
+    "overruled",
+    "class",
 )
 
 
@@ -49,7 +55,7 @@ COLUMNS = (
     required=True,
     metavar="PATH.csv",
     type=PathArgument,
-    help="One row a picture. An earlier table is replaced.",
+    help="One row a picture and class. An earlier table is replaced.",
 )
 @model_option
 @device_option
@@ -64,6 +70,9 @@ COLUMNS = (
     "above.  [default: 0.2]",
 )
 @click.option("--class", "class_name", metavar="NAME", help="Count nuclei of this class alone.")
+@click.option(
+    "--each-class", is_flag=True, help="Besides the row of all nuclei, one for each class."
+)
 def score(
     pictures: tuple[Path, ...],
     output: Path,
@@ -74,8 +83,12 @@ def score(
     classifier: Path | None,
     threshold: float | None,
     class_name: str | None,
+    each_class: bool,
 ) -> int:
     """Count brown (DAB) nuclei: labelling index with its 95 % interval, H-score, Allred.
+
+    A PICTURE may be a saved session (a folder): its nuclei are counted as they were corrected, and
+    those whose staining a person has overruled as that person said.
 
     The index is in percent; it and the scores are empty where no nucleus was found, area and
     density where the scale is unknown. docs/stain.md says what each number is.
@@ -84,6 +97,7 @@ def score(
     Examples:
       uninuc score ki67.png --output ki67.csv --mpp 0.25
       uninuc score *.tif --output all.csv --classifier mine.safetensors --class tumour
+      uninuc score SESSION --output corrected.csv --each-class
     """
     if output.suffix.lower() != ".csv":
         raise OutputError(f"{output}: scores are written as .csv, got another ending; change it")
@@ -91,64 +105,117 @@ def score(
     from napari_uninuc.core.stain import Levels
 
     levels = Levels() if threshold is None else Levels.from_weak(threshold)
-    predictor = load_taught_predictor(model, device, classifier)
-    if class_name is not None and class_name not in predictor.card.classes:
-        raise LabelsError(
-            f"expected one of the classes {', '.join(predictor.card.classes)}, got "
-            f"{class_name!r}; name one, and give the --classifier that tells it apart"
-        )
-    found, failed = [], 0
+    source = _Nuclei(model, device, classifier, mpp, score_threshold)
+    found: list[tuple[Path, str, StainScore]] = []
+    failed = 0
     for picture in pictures:
         try:
-            row = _scored(picture, predictor, mpp, score_threshold, levels, class_name)
-        except ImageError as problem:
+            rows = _scored(picture, source, levels, class_name, each_class)
+        except (ImageError, SessionError) as problem:
             if len(pictures) == 1:
                 raise
             report_error(str(problem))
             failed += 1
             continue
-        click.echo(f"{picture}: {row}")
-        found.append((picture, row))
+        for name, row in rows:
+            click.echo(f"{picture}{'' if name == 'all' else f', {name}'}: {row}")
+            found.append((picture, name, row))
     if found:  # else an earlier table is worth more than an empty one
         _write(output, found)
     return 2 if failed else 0
 
 
-def _scored(
-    picture: Path,
-    predictor: "Predictor",
-    mpp: float | None,
-    score_threshold: float | None,
-    levels: "Levels",
-    class_name: str | None,
-) -> "StainScore":
-    from napari_uninuc.core.stain import require_colour, score_nuclei
-    from napari_uninuc.engine.restain import is_brown
-    from napari_uninuc.io.images import read_image_with_notice
+class _Nuclei:
+    """Finds the nuclei of pictures; the model is loaded when one must be outlined."""
 
-    tile, notice = read_image_with_notice(picture, mpp)
-    if notice:
-        report_warning(notice)
+    def __init__(
+        self,
+        model: str,
+        device: str,
+        classifier: Path | None,
+        mpp: float | None,
+        score_threshold: float | None,
+    ) -> None:
+        self._how = model, device, classifier
+        self._mpp, self._score_threshold = mpp, score_threshold
+        self._predictor: Predictor | None = None
+
+    def of(self, picture: Path, class_name: str | None) -> "tuple[Tile, Segmentation]":
+        """Picture and nuclei, outlined or as a person left them."""
+        if picture.is_dir() and picture.suffix != ".zarr":
+            return self._of_session(picture)
+        from napari_uninuc.io.images import read_image_with_notice
+
+        if self._predictor is None:
+            self._predictor = load_taught_predictor(*self._how)
+        _require_class(class_name, self._predictor.card.classes)
+        tile, notice = read_image_with_notice(picture, self._mpp)
+        if notice:
+            report_warning(notice)
+        _require_brown(picture, tile)
+        with progress_bar(picture.name, "field") as progress:
+            self._predictor.set_image(tile)
+            return tile, self._predictor.segment(self._score_threshold, progress=progress)
+
+    def _of_session(self, folder: Path) -> "tuple[Tile, Segmentation]":
+        from napari_uninuc.session.autosave import restore
+
+        restored = restore(folder)
+        if restored.problem is not None:
+            report_warning(restored.problem)
+        tile = restored.session.tile
+        if self._mpp is not None:
+            tile = replace(tile, mpp=self._mpp)
+        _require_brown(folder, tile)
+        return tile, restored.session.segmentation()
+
+
+def _require_class(name: str | None, known: Sequence[str]) -> None:
+    if name is not None and name not in known:
+        raise LabelsError(
+            f"expected one of the classes {', '.join(known)}, got {name!r}; name one, and give "
+            "the --classifier that tells it apart"
+        )
+
+
+def _require_brown(picture: Path, tile: "Tile") -> None:
+    from napari_uninuc.core.stain import require_colour
+    from napari_uninuc.engine.restain import is_brown
+
     try:
         require_colour(tile.rgb)
     except ImageError as problem:
         raise ImageError(f"{picture}: {problem}") from None
     if not is_brown(tile.rgb.reshape(-1, 3)):
         report_warning(f"{picture}: hardly any DAB (brown) is seen; is it immunohistochemistry?")
-    with progress_bar(picture.name, "field") as progress:
-        predictor.set_image(tile)
-        nuclei = predictor.segment(score_threshold, progress=progress)
-    return score_nuclei(tile, nuclei.only(class_name=class_name), levels)
 
 
-def _write(output: Path, found: list[tuple[Path, "StainScore"]]) -> None:
+def _scored(
+    picture: Path,
+    source: _Nuclei,
+    levels: "Levels",
+    class_name: str | None,
+    each_class: bool,
+) -> "list[tuple[str, StainScore]]":
+    from napari_uninuc.core.stain import score_classes
+
+    tile, nuclei = source.of(picture, class_name)
+    names = nuclei.palette.names
+    if class_name is not None:
+        _require_class(class_name, names)
+        return score_classes(tile, nuclei, levels, [class_name])[1:]
+    return score_classes(tile, nuclei, levels, names if each_class else [])
+
+
+def _write(output: Path, found: "list[tuple[Path, str, StainScore]]") -> None:
     from napari_uninuc.io.targets import replacing
 
     with replacing(output) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for picture, row in found:
-            writer.writerow([str(picture), *(_cell(getattr(row, name)) for name in COLUMNS[1:])])
+        for picture, name, row in found:
+            cells = (_cell(getattr(row, column)) for column in COLUMNS[1:-1])
+            writer.writerow([str(picture), *cells, name])
 
 
 def _cell(value: float) -> str:

@@ -163,8 +163,13 @@ class RemoteAnnotator:
         """What the embedding holds under each mask; see `engine.protocol.Describer`."""
         return self._rows(tile, masks, "features")
 
-    def describe(self, tile: Tile, masks: Sequence[InstanceMask]) -> npt.NDArray[np.float32]:
-        """What nuclei look like; see `engine.protocol.Describer`.
+    def describe(
+        self,
+        tile: Tile,
+        masks: Sequence[InstanceMask],
+        earlier: npt.NDArray[np.float32] | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """What nuclei look like, all of them anew; see `engine.protocol.Describer`.
 
         Raises
         ------

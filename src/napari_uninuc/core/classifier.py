@@ -1,6 +1,6 @@
 """Classes told by examples: a shrunken linear discriminant that knows how sure it is."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -62,11 +62,16 @@ class Scale:
 
     def apply(self, features: Rows) -> npt.NDArray[np.float64]:
         """Spreads from the mean, (N, D); 0 where a feature never differs."""
-        away = features - self.mean
-        measured: npt.NDArray[np.float64] = np.divide(
-            away, self.spread, out=np.zeros_like(away), where=self.spread > 1e-9
-        )
+        measured: npt.NDArray[np.float64] = (features - self.mean) * self.steps
         return measured
+
+    @property
+    def steps(self) -> npt.NDArray[np.float64]:
+        """Spreads in a unit of each feature, (D,); 0 where it never differs."""
+        steps: npt.NDArray[np.float64] = np.divide(
+            1.0, self.spread, out=np.zeros_like(self.spread), where=self.spread > 1e-9
+        )
+        return steps
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,15 +123,29 @@ class Examples:
         classes = [named.index(self.names[k]) for k in self.classes[kept]]
         return type(self)(self.features[kept], np.array(classes, np.int64), named)
 
+    def renamed(self, called: Mapping[str, str]) -> Self:
+        """Those of classes that are called otherwise now; classes of one name become one."""
+        every = [called.get(name, name) for name in self.names]
+        names = tuple(dict.fromkeys(every))
+        places = np.array([names.index(name) for name in every], dtype=np.int64)
+        return type(self)(self.features, places[self.classes], names)
+
     def joined(self, other: Self) -> Self:
-        """Both, classes told apart by their names."""
+        """Both, classes told apart by their names; what is in both counts once."""
         names = tuple(dict.fromkeys((*self.names, *other.names)))
         places = np.array([names.index(name) for name in other.names], dtype=np.int64)
+        classes = places[other.classes]
+        known = set(zip(self._keys(), self.classes.tolist(), strict=True))
+        keys = zip(other._keys(), classes.tolist(), strict=True)
+        new = np.array([key not in known for key in keys], np.bool_)
         return type(self)(
-            np.concatenate([self.features, other.features]),
-            np.concatenate([self.classes, places[other.classes]]),
+            np.concatenate([self.features, other.features[new]]),
+            np.concatenate([self.classes, classes[new]]),
             names,
         )
+
+    def _keys(self) -> list[bytes]:
+        return [row.tobytes() for row in self.features]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,13 +202,7 @@ class Classifier:
         weights, bias = _discriminants(rows, place, len(present), width)
         logits, truth = _folded(rows, place, len(present), width)
         heat = _temperature(logits, truth) if len(truth) else _guessed(rows @ weights + bias)
-        weights, bias = basis @ weights / heat, bias / heat
-        weights = np.divide(
-            weights,
-            scale.spread[:, None],
-            out=np.zeros_like(weights),
-            where=scale.spread[:, None] > 1e-9,
-        )
+        weights, bias = scale.steps[:, None] * (basis @ weights) / heat, bias / heat
         names = tuple(examples.names[k] for k in present)
         return cls(names, weights, bias - scale.mean @ weights)
 

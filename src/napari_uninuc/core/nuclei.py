@@ -34,11 +34,12 @@ class Nucleus:
     detected_box_yxyx : the detector's box, half-open px of the tile, kept so that a review
         can compare it with the mask; None where no detector was asked
     class_said : a person has said the class; examples teach others, and nothing overrules them
+    stain_said : how brown a person has called it, 0 to 3, whatever is measured; None where nobody
 
     Raises
     ------
     LabelsError
-        An id or class out of range, or a box that is not four numbers.
+        An id, class or level of staining out of range, or a box that is not four numbers.
     """
 
     id: int
@@ -48,6 +49,7 @@ class Nucleus:
     status: Status
     detected_box_yxyx: tuple[float, float, float, float] | None = None
     class_said: bool = False
+    stain_said: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.id <= MAX_ID:
@@ -59,6 +61,9 @@ class Nucleus:
                 f"a detected box must be y0, x0, y1, x1, got {self.detected_box_yxyx}; "
                 "pass four numbers or None"
             )
+
+        if self.stain_said is not None and not 0 <= self.stain_said <= 3:
+            raise LabelsError(f"staining must be 0, 1, 2 or 3, got {self.stain_said}; choose one")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Nucleus) and self._key() == other._key()
@@ -76,6 +81,7 @@ class Nucleus:
             self.status,
             self.detected_box_yxyx,
             self.class_said,
+            self.stain_said,
         )
 
     @property

@@ -61,6 +61,8 @@ class ReviewQueue:
         self._labels = labels
         self._urgency = {} if urgency is None else urgency
         self._weights = ReviewWeights() if weights is None else weights
+        self._class_doubt: Mapping[int, float] = {}
+        self._doubt_is_new = False
         self._terms: dict[int, Uncertainty] = {}
         self._places: dict[int, Key] = {}
         self._waiting: list[Key] = []
@@ -131,23 +133,48 @@ class ReviewQueue:
                 self._reviewed.discard(id_)
             self._changed.add(id_)
 
+    def take_class_doubt(self, doubt: Mapping[int, float]) -> None:
+        """Take how doubtful classes are, by id, in [0, 1]; those not named are in no doubt.
+
+        What waits is sorted anew when the order is next asked for.
+        """
+        self._class_doubt = doubt
+        self._doubt_is_new = True
+
     def _settle(self) -> None:
         """Put every nucleus that has changed where it belongs."""
-        if not self._changed:
+        resort, self._doubt_is_new = self._doubt_is_new, False
+        if not self._changed and not resort:
             return
         changed, self._changed = sorted(self._changed), set()
         self._changes += len(changed) if len(changed) > _AT_ONCE else self._automatic(changed)
         for id_ in changed:
             row = self._labels.nuclei.get(id_)
             if row is not None and row.visible:
-                self._terms[id_] = uncertainty(self._labels, id_, self._sizes)
+                terms = uncertainty(self._labels, id_, self._sizes)
+                self._terms[id_] = replace(terms, class_doubt=self._class_doubt_of(id_))
             else:
                 self._terms.pop(id_, None)
         if self._changes > _STALE * len(self._terms) or math.isinf(self._sizes.spread):
             self._rescale()
-        else:
+        elif not resort:
             for id_ in changed:
                 self._move(id_)
+        if resort:
+            self._take_doubt()
+
+    def _class_doubt_of(self, id_: int) -> float:
+        said = self._labels.nuclei[id_].class_said
+        return 0.0 if said else self._class_doubt.get(id_, 0.0)
+
+    def _take_doubt(self) -> None:
+        """Look at what is in doubt of every class, and sort."""
+        for id_, terms in self._terms.items():
+            doubt = self._class_doubt_of(id_)
+            if doubt != terms.class_doubt:
+                self._terms[id_] = terms = replace(terms, class_doubt=doubt)
+            self._places[id_] = self._key(id_, terms)
+        self._sort()
 
     def _automatic(self, ids: Iterable[int]) -> int:
         """Count those that the model or the filter has changed."""
@@ -174,6 +201,9 @@ class ReviewQueue:
             if size != terms.size:
                 self._terms[id_] = terms = replace(terms, size=size)
             self._places[id_] = self._key(id_, terms)
+        self._sort()
+
+    def _sort(self) -> None:
         self._waiting = sorted(self._places[i] for i in self._terms if i not in self._reviewed)
 
     def _key(self, id_: int, terms: Uncertainty) -> Key:

@@ -13,7 +13,14 @@ from napari_uninuc.core.geometry import label_boxes
 from napari_uninuc.core.instances import InstanceMask, paint_masks
 from napari_uninuc.errors import LabelsError
 
-__all__ = ["CLASS_PROBABILITY", "FOUND_COLUMNS", "TABLE_COLUMNS", "Segmentation"]
+__all__ = [
+    "CLASS_BY",
+    "CLASS_PROBABILITY",
+    "FOUND_COLUMNS",
+    "STAIN_SAID",
+    "TABLE_COLUMNS",
+    "Segmentation",
+]
 
 TABLE_COLUMNS = ("id", "score", "class", "y0", "x0", "y1", "x1")
 FOUND_COLUMNS = ("found_y0", "found_x0", "found_y1", "found_x1")
@@ -22,6 +29,13 @@ FOUND_COLUMNS = ("found_y0", "found_x0", "found_y1", "found_x1")
 CLASS_PROBABILITY = "class_probability"
 """Column of classes that were derived from examples: how likely each is, in [0, 1]; NaN where a
 person or the model has said the class."""
+
+CLASS_BY = "class_by"
+"""Column that comes with `CLASS_PROBABILITY`: who gave the class, ``person``, ``examples`` or
+``model``."""
+
+STAIN_SAID = "stain_said"
+"""Column of how brown a person has called nuclei, 0 to 3; NaN where nobody did."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +48,7 @@ class Segmentation:
     table : one row a nucleus, ids ascending; columns `TABLE_COLUMNS`: id int64 as in `labels`,
         score float64 in [0, 1] (NaN where unknown), class str, tight half-open box int64 px.
         It may have a column status (`core.nuclei.Status` as str, empty where unknown),
-        `CLASS_PROBABILITY` and others
+        `CLASS_PROBABILITY` with `CLASS_BY`, `STAIN_SAID` and others
     timings : seconds by step: encode, detect, masks; empty where nothing was run
     classes : names and colours of what a nucleus can be; None where nobody said
 

@@ -11,12 +11,31 @@ from scipy.spatial import cKDTree
 
 from napari_uninuc.core.instances import InstanceMask, cut_to_picture
 
-__all__ = ["N_SHAPES", "Places", "measure_shapes"]
+__all__ = [
+    "N_MEASURED",
+    "N_NEIGHBOURS",
+    "N_SHAPES",
+    "N_TEXTURES",
+    "Places",
+    "measure_neighbours",
+    "measure_shapes",
+    "measure_texture",
+    "middles_of",
+]
 
 _NEIGHBOURS = (1, 2, 4, 8)
 _WITHIN_UM = (12.5, 25.0, 50.0)
-N_SHAPES = 5 + 3 * 3 + len(_NEIGHBOURS) + len(_WITHIN_UM)
+N_SHAPES = 5 + 3 * 3
 """Columns of `measure_shapes`."""
+_GRAIN_UM = (0.25, 0.5)
+_WIDE_SIGMAS = 4.0
+_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+N_TEXTURES = 3 * (3 * len(_GRAIN_UM) + len(_QUANTILES)) + 2
+"""Columns of `measure_texture`."""
+N_NEIGHBOURS = len(_NEIGHBOURS) + len(_WITHIN_UM)
+"""Columns of `measure_neighbours`."""
+N_MEASURED = N_TEXTURES + N_SHAPES + N_NEIGHBOURS
+"""Columns of what is measured without a model, at the end of every description."""
 
 _LONELY_UM = 250.0
 """Distance that stands for a neighbour that is not there."""
@@ -81,7 +100,7 @@ class Places:
 def measure_shapes(
     rgb: npt.NDArray[np.uint8], inside: Places, around: Places, mpp: float
 ) -> npt.NDArray[np.float32]:
-    """Measure nuclei of one tile, all that are there, for neighbours count.
+    """Measure nuclei of one tile, each by itself.
 
     Parameters
     ----------
@@ -94,8 +113,7 @@ def measure_shapes(
     rows : (N, `N_SHAPES`) float32
         log area in um2, log of both axes of the ellipse with the same moments in um, how much of
         that ellipse it fills, log of the pixels on its border; mean and spread inside and mean
-        around of the optical density of red, green and blue; log distance in um to the 1st, 2nd,
-        4th and 8th neighbour; log of neighbours within 12.5, 25 and 50 um
+        around of the optical density of red, green and blue
     """
     if inside.count == 0:
         return np.zeros((0, N_SHAPES), np.float32)
@@ -116,7 +134,6 @@ def measure_shapes(
         mean = inside.mean(own)
         rim = _DENSITY[rgb[around.yx[:, 0], around.yx[:, 1], channel]]
         columns += [mean, np.sqrt(np.maximum(inside.mean(own**2) - mean**2, 0)), around.mean(rim)]
-    columns += _beside(centre * mpp)
     return np.stack(columns, axis=1).astype(np.float32)
 
 
@@ -136,13 +153,78 @@ def _border(inside: Places) -> npt.NDArray[np.int64]:
     return np.bincount(owner[~surrounded], minlength=inside.count)
 
 
-def _beside(centre_um: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float64]]:
-    """Columns of `measure_shapes` that tell of neighbours; of (N, 2) centres."""
-    tree = cKDTree(centre_um)
-    far, _ = tree.query(centre_um, k=max(_NEIGHBOURS) + 1)
+def measure_texture(
+    rgb: npt.NDArray[np.uint8], inside: Places, mpp: float
+) -> npt.NDArray[np.float32]:
+    """Measure how nuclei are grained, each by itself.
+
+    Parameters
+    ----------
+    rgb : (H, W, 3) of the tile
+    inside : of N nuclei
+    mpp : micrometres per px
+
+    Returns
+    -------
+    rows : (N, `N_TEXTURES`) float32
+        of the optical density of red, green and blue: means of the slope, of the curvature and of
+        its size, at 0.25 and 0.5 um, and five quantiles; then mean saturation and value
+    """
+    if inside.count == 0:
+        return np.zeros((0, N_TEXTURES), np.float32)
+    margin = int(np.ceil(_WIDE_SIGMAS * max(_GRAIN_UM) / mpp)) + 1
+    low = np.maximum(inside.yx.min(axis=0) - margin, 0)
+    high = inside.yx.max(axis=0) + margin + 1
+    part = rgb[low[0] : high[0], low[1] : high[1]]
+    y, x = (inside.yx - low).T
+    ends = np.concatenate([[0], np.cumsum(inside.sizes)])
+    places = [
+        (ends[:-1] + share * np.maximum(inside.sizes - 1, 0)).astype(np.int64).clip(max=len(y) - 1)
+        for share in _QUANTILES
+    ]
+    columns = []
+    for channel in range(3):
+        density = _DENSITY[part[..., channel]].astype(np.float32)
+        for sigma_um in _GRAIN_UM:
+            slope = ndimage.gaussian_gradient_magnitude(density, sigma_um / mpp)[y, x]
+            bend = ndimage.gaussian_laplace(density, sigma_um / mpp)[y, x]
+            columns += [inside.mean(each) for each in (slope, bend, np.abs(bend))]
+        own = density[y, x]
+        ranked = own[np.lexsort((own, inside.owner))]
+        columns += [ranked[place] for place in places]
+    pixels = part[y, x].astype(np.float64)
+    most, least = pixels.max(axis=1), pixels.min(axis=1)
+    columns += [inside.mean(255 * (most - least) / np.maximum(most, 1)), inside.mean(most)]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def middles_of(masks: Sequence[InstanceMask]) -> npt.NDArray[np.float64]:
+    """Middles of the boxes of masks, (N, 2) px."""
+    boxes = np.array([mask.box_yxyx for mask in masks], np.float64).reshape(-1, 4)
+    middles: npt.NDArray[np.float64] = (boxes[:, :2] + boxes[:, 2:] - 1) / 2
+    return middles
+
+
+def measure_neighbours(middles_um: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Measure who lies beside whom, of all nuclei of a tile.
+
+    Parameters
+    ----------
+    middles_um : (N, 2)
+
+    Returns
+    -------
+    rows : (N, `N_NEIGHBOURS`) float32
+        log distance in um to the 1st, 2nd, 4th and 8th neighbour; log of nuclei within 12.5, 25
+        and 50 um, itself included
+    """
+    if len(middles_um) == 0:
+        return np.zeros((0, N_NEIGHBOURS), np.float32)
+    tree = cKDTree(middles_um)
+    far, _ = tree.query(middles_um, k=max(_NEIGHBOURS) + 1)
     far = np.minimum(far, _LONELY_UM)  # infinite where there are fewer
     columns = [np.log(np.maximum(far[:, k], 0.1)) for k in _NEIGHBOURS]
     for reach in _WITHIN_UM:
-        number = tree.query_ball_point(centre_um, reach, return_length=True)
+        number = tree.query_ball_point(middles_um, reach, return_length=True)
         columns.append(np.log(number.astype(np.float64)))
-    return columns
+    return np.stack(columns, axis=1).astype(np.float32)

@@ -6,14 +6,14 @@ Definitions and their sources are in docs/stain.md.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
 from napari_uninuc.core.instances import InstanceMask
-from napari_uninuc.core.segmentation import Segmentation
+from napari_uninuc.core.segmentation import STAIN_SAID, Segmentation
 from napari_uninuc.core.shapes import Places
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import ImageError
@@ -24,8 +24,11 @@ __all__ = [
     "Levels",
     "StainScore",
     "StainVectors",
+    "background_dab",
     "dab_density",
+    "graded",
     "require_colour",
+    "score_classes",
     "score_nuclei",
 ]
 
@@ -40,6 +43,8 @@ _BLACK = 1 / 255
 _TISSUE = 0.15
 """Optical density above which a pixel is no glass (Macenko et al. 2009)."""
 _EDGE_PERCENT = 1.0
+_LOOKED_AT = 250_000
+"""Pixels that tell the background; more do not change a median."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +207,38 @@ def dab_density(
     return most
 
 
+def background_dab(
+    rgb: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.int32],
+    vectors: StainVectors | None = None,
+) -> float:
+    """Median optical density of DAB of tissue (H, W, 3) outside nuclei (H, W); NaN without any.
+
+    What is glass is left out. Where it is high, brown is everywhere and no threshold is right.
+
+    Raises
+    ------
+    ImageError
+        Vectors that cannot be told apart.
+    """
+    step = max(1, math.isqrt(rgb.shape[0] * rgb.shape[1] // _LOOKED_AT))
+    density = _density(rgb[::step, ::step])[labels[::step, ::step] == 0]
+    tissue = density[(density > _TISSUE).any(axis=1)]
+    brown = np.maximum(tissue @ (vectors or StainVectors()).unmixing()[:, 1], 0)
+    return float(np.median(brown)) if len(brown) else math.nan
+
+
+def graded(
+    density: npt.NDArray[np.float64], said: npt.NDArray[np.float64], thresholds: Levels
+) -> npt.NDArray[np.int64]:
+    """Level of each nucleus, 0 to 3: what a person ``said`` (N,), else by its density (N,)."""
+    known = np.isfinite(said)
+    levels: npt.NDArray[np.int64] = np.where(
+        known, np.where(known, said, 0).astype(np.int64), thresholds.of(density)
+    )
+    return levels
+
+
 @dataclass(frozen=True, slots=True)
 class StainScore:
     """What a report says; NaN where no nucleus is there to say it of.
@@ -215,7 +252,22 @@ class StainScore:
     allred : 0, or 2 to 8; proportion and intensity score together (Allred et al. 1998)
     area_mm2, density_per_mm2 : of the picture, and all nuclei in it; NaN without a scale
     threshold : optical density from which a nucleus is positive
+    overruled : nuclei that a person has given a level, whatever was measured
     """
+
+    HEADINGS: ClassVar[tuple[str, ...]] = (
+        "counted",
+        "positive",
+        "index (95 % interval)",
+        "0 / 1+ / 2+ / 3+",
+        "H-score",
+        "Allred",
+        "area, mm2",
+        "per mm2",
+        "positive from OD",
+        "overruled",
+    )
+    """Of `cells`."""
 
     nuclei: int
     positive: int
@@ -228,6 +280,7 @@ class StainScore:
     area_mm2: float
     density_per_mm2: float
     threshold: float
+    overruled: int = 0
 
     @classmethod
     def of(
@@ -235,6 +288,7 @@ class StainScore:
         levels: npt.NDArray[np.int64],
         thresholds: Levels,
         area_mm2: float = math.nan,
+        overruled: int = 0,
     ) -> Self:
         """Count levels (N,) of 0 to 3."""
         counts = np.bincount(levels, minlength=4)
@@ -253,7 +307,37 @@ class StainScore:
             area_mm2=area_mm2,
             density_per_mm2=nuclei / area_mm2 if area_mm2 > 0 else math.nan,
             threshold=thresholds.weak,
+            overruled=overruled,
         )
+
+    @classmethod
+    def measured(
+        cls,
+        density: npt.NDArray[np.float64],
+        said: npt.NDArray[np.float64],
+        thresholds: Levels,
+        area_mm2: float = math.nan,
+    ) -> Self:
+        """Count nuclei by optical density (N,), or by what a person ``said``; NaN is nothing."""
+        overruled = int(np.isfinite(said).sum())
+        return cls.of(graded(density, said, thresholds), thresholds, area_mm2, overruled)
+
+    def cells(self) -> list[str]:
+        """What a report has in a row, see `HEADINGS`; what is undefined is said to be."""
+        index = f"{self.index:.1f} % ({self.index_low:.1f} to {self.index_high:.1f})"
+        area = math.isfinite(self.area_mm2)
+        return [
+            str(self.nuclei),
+            str(self.positive),
+            index if self.nuclei else "undefined",
+            " / ".join(map(str, self.counts)),
+            f"{self.h_score:.0f}" if self.nuclei else "undefined",
+            f"{self.allred:.0f}" if self.nuclei else "undefined",
+            f"{self.area_mm2:.4g}" if area else "unknown",
+            f"{self.density_per_mm2:.0f}" if area else "unknown",
+            f"{self.threshold:g}",
+            str(self.overruled),
+        ]
 
     def __str__(self) -> str:
         """One line for people."""
@@ -264,6 +348,7 @@ class StainScore:
             f"{self.index_high:.1f}; {self.positive} of {self.nuclei} nuclei, from optical density "
             f"{self.threshold:g}), H-score {self.h_score:.0f}, "
             f"Allred {self.allred:.0f}"
+            + (f"; {self.overruled} overruled by a person" if self.overruled else "")
         )
 
 
@@ -294,19 +379,48 @@ def score_nuclei(
     where: Compartment = "nucleus",
     vectors: StainVectors | None = None,
 ) -> StainScore:
-    """Score the nuclei of one picture.
+    """Score the nuclei of one picture; what a person said of one (`STAIN_SAID`) stands.
 
     Raises
     ------
     ImageError
         A grey picture, or vectors that cannot be told apart.
     """
-    boxes = nuclei.table[["y0", "x0", "y1", "x1"]].to_numpy().tolist()
+    ((_, score),) = score_classes(tile, nuclei, thresholds, (), where=where, vectors=vectors)
+    return score
+
+
+def score_classes(
+    tile: Tile,
+    nuclei: Segmentation,
+    thresholds: Levels,
+    names: Sequence[str],
+    *,
+    where: Compartment = "nucleus",
+    vectors: StainVectors | None = None,
+) -> list[tuple[str, StainScore]]:
+    """Score all nuclei of one picture, under the name ``all``, and those of each class named.
+
+    Raises
+    ------
+    ImageError
+        A grey picture, or vectors that cannot be told apart.
+    """
+    table = nuclei.table
+    boxes = table[["y0", "x0", "y1", "x1"]].to_numpy().tolist()
     masks = [
         InstanceMask((y0, x0), nuclei.labels[y0:y1, x0:x1] == id_, 1.0, 0, 1.0)
-        for id_, (y0, x0, y1, x1) in zip(nuclei.table["id"].tolist(), boxes, strict=True)
+        for id_, (y0, x0, y1, x1) in zip(table["id"].tolist(), boxes, strict=True)
     ]
     density = dab_density(tile.rgb, masks, where=where, vectors=vectors, mpp=tile.mpp)
+    said = np.full(len(table), math.nan)
+    if STAIN_SAID in table.columns:
+        said = table[STAIN_SAID].to_numpy(np.float64)
     height, width = tile.shape
     area = math.nan if tile.mpp is None else height * width * (tile.mpp / 1000) ** 2
-    return StainScore.of(thresholds.of(density), thresholds, area)
+    chosen = {"all": np.ones(len(table), np.bool_)}
+    chosen |= {name: (table["class"] == name).to_numpy() for name in names}
+    return [
+        (name, StainScore.measured(density[each], said[each], thresholds, area))
+        for name, each in chosen.items()
+    ]

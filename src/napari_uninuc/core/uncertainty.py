@@ -33,6 +33,7 @@ class Uncertainty:
     disagreement : 1 - IoU of the detector's box and the mask's tight box
     border : 1 where it touches the tile's border, and so may be cut
     size : robust z of log area among the nuclei of the tile, over 4, at most 1
+    class_doubt : 1 - how likely its class is, where examples have told it
     """
 
     score: float
@@ -40,6 +41,7 @@ class Uncertainty:
     disagreement: float
     border: float
     size: float
+    class_doubt: float = 0.0
 
     def terms(self) -> Mapping[str, float]:
         """The reasons by name."""
@@ -53,6 +55,7 @@ class Uncertainty:
             + weights.disagreement * self.disagreement
             + weights.border * self.border
             + weights.size * self.size
+            + weights.class_doubt * self.class_doubt
         )
         return weighted / weights.sum
 
@@ -70,7 +73,8 @@ class ReviewWeights:
 
     The defaults suit models whose card turns the predicted IoU of automatic outlines into the one
     to be expected, which knows the score already. Chosen on four validation tiles of MoNuSeg and
-    eight training tiles of CoNSeP, measured on others (docs/review.md).
+    eight training tiles of CoNSeP, measured on others (docs/review.md). There no classes were
+    taught: how much their doubt counts is a judgement.
 
     Raises
     ------
@@ -83,6 +87,7 @@ class ReviewWeights:
     disagreement: float = 0.1
     border: float = 0.1
     size: float = 0.1
+    class_doubt: float = 0.5
 
     def __post_init__(self) -> None:
         values = [getattr(self, name) for name in _TERMS]
@@ -92,7 +97,8 @@ class ReviewWeights:
     @property
     def sum(self) -> float:
         """All weights together."""
-        return self.score + self.predicted_iou + self.disagreement + self.border + self.size
+        outline = self.score + self.predicted_iou + self.disagreement
+        return outline + self.border + self.size + self.class_doubt
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,9 +212,14 @@ class TorchAnnotator:
         """What the embedding holds under each mask; see `engine.protocol.Describer`."""
         return self._where_it_fits(lambda engine: pooled_features(engine, tile, masks))
 
-    def describe(self, tile: Tile, masks: Sequence[InstanceMask]) -> npt.NDArray[np.float32]:
+    def describe(
+        self,
+        tile: Tile,
+        masks: Sequence[InstanceMask],
+        earlier: npt.NDArray[np.float32] | None = None,
+    ) -> npt.NDArray[np.float32]:
         """What nuclei look like, for telling classes apart; see `engine.protocol.Describer`."""
-        return self._where_it_fits(lambda engine: describe_nuclei(engine, tile, masks))
+        return self._where_it_fits(lambda engine: describe_nuclei(engine, tile, masks, earlier))
 
     @property
     def description(self) -> int:

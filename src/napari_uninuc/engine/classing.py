@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from napari_uninuc.core.classifier import Taught
 from napari_uninuc.core.instances import InstanceMask
-from napari_uninuc.core.segmentation import CLASS_PROBABILITY, Segmentation
+from napari_uninuc.core.segmentation import CLASS_BY, CLASS_PROBABILITY, Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.protocol import FoundNucleus
 
@@ -23,7 +23,7 @@ def classed(describe: Describe, tile: Tile, nuclei: Segmentation, taught: Taught
 
     Returns
     -------
-    nuclei : with the column `CLASS_PROBABILITY`, how likely the class is that stands there
+    nuclei : with the columns `CLASS_PROBABILITY`, how likely the class is, and `CLASS_BY`
     """
     table = nuclei.table.reset_index(drop=True)
     boxes = table[["y0", "x0", "y1", "x1"]].to_numpy().tolist()
@@ -34,6 +34,7 @@ def classed(describe: Describe, tile: Tile, nuclei: Segmentation, taught: Taught
     ids, likely = _classes_of(describe, tile, masks, taught)
     names = np.array(taught.palette.names, dtype=object)[ids]
     table["class"], table[CLASS_PROBABILITY] = names.astype(str), likely
+    table[CLASS_BY] = "examples"
     return replace(nuclei, table=table, classes=taught.palette)
 
 

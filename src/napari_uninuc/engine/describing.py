@@ -10,7 +10,14 @@ from scipy import sparse
 from torch import Tensor
 
 from napari_uninuc.core.instances import InstanceMask
-from napari_uninuc.core.shapes import Places, measure_shapes
+from napari_uninuc.core.shapes import (
+    N_NEIGHBOURS,
+    Places,
+    measure_neighbours,
+    measure_shapes,
+    measure_texture,
+    middles_of,
+)
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.embedding import TileEmbedding
 from napari_uninuc.engine.owners import field_of
@@ -18,7 +25,7 @@ from napari_uninuc.engine.torch_engine import TorchEngine
 
 __all__ = ["DESCRIPTION_VERSION", "describe_nuclei"]
 
-DESCRIPTION_VERSION = 1
+DESCRIPTION_VERSION = 2
 """Counts changes of what columns mean: classifiers of another one are refused."""
 
 _RIM_PX = 5
@@ -29,17 +36,23 @@ _UNKNOWN_MPP = 0.25
 
 @torch.inference_mode()
 def describe_nuclei(
-    engine: TorchEngine, tile: Tile, masks: Sequence[InstanceMask]
+    engine: TorchEngine,
+    tile: Tile,
+    masks: Sequence[InstanceMask],
+    earlier: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Describe all nuclei of a tile.
 
     Means of every level of the embedding inside, of those that are not the finest in a ring around,
-    and of coarse ones in windows of 12, 24 and 48 um; then `measure_shapes`. Each nucleus is looked
-    up in the field that owns its middle; of immunohistochemistry in the view that is not restained.
+    and of coarse ones in windows of 12, 24 and 48 um; then `measure_texture`, `measure_shapes` and
+    `measure_neighbours`. Each nucleus is looked up in the field that owns its middle; of
+    immunohistochemistry in the view that is not restained.
 
     Parameters
     ----------
     masks : px of the tile, with at least one pixel inside it each
+    earlier : (N, D) what was found of the same masks before; NaN in rows of those that are new.
+        Only these are looked at, but neighbours are measured of all
 
     Returns
     -------
@@ -47,25 +60,44 @@ def describe_nuclei(
     """
     if not masks:
         return np.zeros((0, 0), np.float32)
-    scale = engine.scale_of(tile)
-    inside = Places.inside(masks, tile.shape)
-    around = Places.around(masks, tile.shape, max(1, round(_RIM_PX / scale)))
+    middles = middles_of(masks)
     mpp = tile.mpp or engine.card.mpp or _UNKNOWN_MPP
+    beside = measure_neighbours(middles * mpp)
+    if earlier is None:
+        return np.concatenate([_by_themselves(engine, tile, masks, middles), beside], axis=1)
+    rows, new = earlier.copy(), np.isnan(earlier).any(axis=1)
+    rows[:, -N_NEIGHBOURS:] = beside
+    if new.any():
+        chosen = [masks[k] for k in np.flatnonzero(new).tolist()]
+        rows[new, :-N_NEIGHBOURS] = _by_themselves(engine, tile, chosen, middles[new])
+    return rows
+
+
+def _by_themselves(
+    engine: TorchEngine,
+    tile: Tile,
+    masks: Sequence[InstanceMask],
+    middles: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float32]:
+    """Columns that do not depend on who else is there, (N, D'); N of 1 or more."""
+    inside = Places.inside(masks, tile.shape)
+    around = Places.around(masks, tile.shape, max(1, round(_RIM_PX / engine.scale_of(tile))))
+    mpp = tile.mpp or engine.card.mpp or _UNKNOWN_MPP
+    texture = measure_texture(tile.rgb, inside, mpp)
     shapes = measure_shapes(tile.rgb, inside, around, mpp)
     centres = np.stack([inside.mean(inside.yx[:, 0]), inside.mean(inside.yx[:, 1])], axis=1)
     fields = engine.fields(tile)
     owned: dict[int, list[int]] = defaultdict(list)
-    for index, (y, x) in enumerate(centres.tolist()):
+    for index, (y, x) in enumerate(middles.tolist()):
         owned[field_of(fields, (y, x)).index].append(index)
-    seen: npt.NDArray[np.float32] | None = None
+    seen: dict[int, npt.NDArray[np.float32]] = {}
     for field in fields:
         if field.index in owned:
             chosen = np.array(owned[field.index])
-            rows = _seen(engine.embed(tile, field), inside, around, centres, chosen)
-            if seen is None:
-                seen = np.zeros((len(masks), rows.shape[1]), np.float32)
-            seen[chosen] = rows
-    return shapes if seen is None else np.concatenate([seen, shapes], axis=1)
+            found = _seen(engine.embed(tile, field), inside, around, centres, chosen)
+            seen |= dict(zip(chosen.tolist(), found, strict=True))
+    pooled = np.stack([seen[k] for k in range(len(masks))])
+    return np.concatenate([pooled, texture, shapes], axis=1)
 
 
 def _levels(embedding: TileEmbedding) -> list[Tensor]:

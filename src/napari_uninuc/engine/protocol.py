@@ -102,12 +102,18 @@ class Describer(Protocol):
         """
         ...
 
-    def describe(self, tile: Tile, masks: Sequence[InstanceMask]) -> npt.NDArray[np.float32]:
+    def describe(
+        self,
+        tile: Tile,
+        masks: Sequence[InstanceMask],
+        earlier: npt.NDArray[np.float32] | None = None,
+    ) -> npt.NDArray[np.float32]:
         """What nuclei look like, for telling classes apart; encodes the fields it must.
 
         Parameters
         ----------
         masks : all nuclei of the tile, for neighbours count; px of it, with a pixel inside each
+        earlier : (N, D) what was found of the same masks before, NaN in rows of new ones
 
         Returns
         -------

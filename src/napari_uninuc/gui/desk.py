@@ -8,6 +8,7 @@ from napari.layers import Image
 from qtpy.QtWidgets import QWidget
 
 from napari_uninuc.engine.protocol import Annotator
+from napari_uninuc.errors import UniNucError
 from napari_uninuc.gui.canvas.actions import Actions
 from napari_uninuc.gui.canvas.tools import Tools
 from napari_uninuc.gui.layers.bridge import LayerBridge
@@ -92,6 +93,8 @@ class Desk:
             "next": self.reviewing.go_next,
             "previous": self.reviewing.go_previous,
             "ask": self._ask,
+            "alike": self._find_alike,
+            "not_alike": self._refuse,
             "brush": partial(self.take_brush, "paint"),
             "erase": partial(self.take_brush, "erase"),
             "hide": partial(setattr, self.bridge, "blanked", True),
@@ -103,6 +106,21 @@ class Desk:
     def _ask(self) -> None:
         """Go to the nucleus whose class would teach most."""
         self.reviewing.go_to(self.teaching.next())
+
+    def _find_alike(self) -> None:
+        """Find nuclei like the one meant, or else like examples of the class last given."""
+        session = self.session
+        rows = [session.labels.nuclei[id_] for id_ in session.targets(self.tools.hovered)]
+        said = [row.class_id for row in rows if row.class_said]
+        try:
+            self.teaching.propose(said[0] if said else self.teaching.last_class)
+        except UniNucError as problem:
+            self._on_problem(problem)
+
+    def _refuse(self) -> None:
+        """Propose no nuclei like the one under the cursor."""
+        if self.tools.hovered:
+            self.teaching.refuse([self.tools.hovered])
 
     def activate(self) -> None:
         """Make this the picture worked at: nuclei are shown, the tool is armed, the keys are on."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,29 @@ class SavedClassifier:
     colours: tuple[str, ...]
     examples: Examples
     scale: Scale
+
+    def joined(self, other: Self) -> Self:
+        """Learn from the examples of both.
+
+        Raises
+        ------
+        CheckpointError
+            They were taught with different weights.
+        """
+        other.ready_for(self.teacher)
+        colours = dict(zip(other.examples.names, other.colours, strict=True))
+        colours |= dict(zip(self.examples.names, self.colours, strict=True))
+        examples = self.examples.joined(other.examples)
+        if len(examples) == len(self.examples):
+            return self
+        scale = self.scale.joined(other.scale)
+        return type(self)(
+            self.teacher,
+            Classifier.learnt(examples, scale),
+            tuple(colours[name] for name in examples.names),
+            examples,
+            scale,
+        )
 
     def ready_for(self, other: Teacher) -> Taught:
         """Make it ready for features that ``other`` makes.

@@ -12,12 +12,15 @@ from napari_uninuc.errors import SessionError
 from napari_uninuc.io.sources import MAX_SIDE
 
 __all__ = [
+    "DERIVED",
     "MASK",
     "ROW",
+    "derived_of",
     "mask_bits",
     "mask_bytes_limit",
     "masks_of",
     "rows_of",
+    "table_of_derived",
     "table_of_masks",
     "table_of_rows",
     "to_bytes",
@@ -31,7 +34,7 @@ ROW = np.dtype(
         ("score", "<f8"),
         ("iou", "<f8"),
         ("status", "u1"),  # place in _STATUSES + 1; 0 where there is no such nucleus
-        ("boxed", "u1"),  # 1 with a box, plus 2 where a person has said the class
+        ("boxed", "u1"),  # 1 with a box, plus 2 where a person said the class, plus 4 x (stain + 1)
         ("box_yxyx", "<f8", (4,)),
     ]
 )
@@ -47,6 +50,9 @@ MASK = np.dtype(
         ("iou", "<f8"),
     ]
 )
+
+DERIVED = np.dtype([("id", "<i4"), ("class", "<u2"), ("probability", "<u2")])
+_SURE = 10_000  # parts of a probability that are kept
 
 _STATUSES = (Status.AUTOMATIC, Status.EDITED, Status.REVIEWED, Status.HIDDEN)
 _CODES = {status: code for code, status in enumerate(_STATUSES, start=1)}
@@ -75,7 +81,8 @@ def _cells(id_: int, row: Nucleus | None) -> tuple[Any, ...]:
         return id_, 0, 0.0, 0.0, 0, 0, _NO_BOX
     box = row.detected_box_yxyx
     code = _CODES[row.status]
-    flags = (box is not None) + 2 * row.class_said
+    stain = 0 if row.stain_said is None else row.stain_said + 1
+    flags = (box is not None) + 2 * row.class_said + 4 * stain
     return id_, row.class_id, row.score, row.predicted_iou, code, flags, box or _NO_BOX
 
 
@@ -103,7 +110,30 @@ def _row(cells: tuple[Any, ...]) -> Nucleus | None:
         return None
     box_yxyx = tuple(float(side) for side in box) if flags & 1 else None
     status, said = _STATUSES[code - 1], bool(flags & 2)
-    return Nucleus(id_, class_id, score, iou, status, box_yxyx, said)  # type: ignore[arg-type]
+    stain = flags // 4 - 1 if flags >= 4 else None
+    return Nucleus(id_, class_id, score, iou, status, box_yxyx, said, stain)  # type: ignore[arg-type]
+
+
+def table_of_derived(derived: Mapping[int, tuple[int, float]]) -> npt.NDArray[Any]:
+    """Put N classes that were derived into a table, (N,) of `DERIVED`; four digits are kept."""
+    cells = [(id_, class_id, round(sure * _SURE)) for id_, (class_id, sure) in derived.items()]
+    return np.array(cells, dtype=DERIVED)
+
+
+def derived_of(table: npt.NDArray[Any], n_classes: int) -> dict[int, tuple[int, float]]:
+    """Read a table, (N,) of `DERIVED`.
+
+    Raises
+    ------
+    SessionError
+        An id twice, a class or a probability that there is not.
+    """
+    found = {id_: (class_id, sure / _SURE) for id_, class_id, sure in table.tolist()}
+    if len(found) != len(table) or any(
+        class_id >= n_classes or sure > 1 for class_id, sure in found.values()
+    ):
+        raise SessionError("classes that were derived are out of range")
+    return found
 
 
 def table_of_masks(masks: Mapping[int, InstanceMask]) -> npt.NDArray[Any]:

@@ -93,6 +93,14 @@ MEASURES: tuple[Measure, ...] = (
         "Only where classes were learnt from examples",
     ),
     Measure(
+        ("class_by",),
+        "Who gave the class: person, examples (derived from them) or model. With class_probability",
+    ),
+    Measure(
+        ("stain_said",),
+        "How brown a person has called it, 0 to 3, whatever is measured; empty where nobody did",
+    ),
+    Measure(
         ("slide_y_px", "slide_x_px", "slide_y_um", "slide_x_um"),
         "Centroid on the slide at full resolution; the centre of its first pixel is 0. Only of a "
         "picture that was cut from a slide",

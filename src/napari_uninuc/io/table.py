@@ -12,7 +12,13 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import ndimage
 
-from napari_uninuc.core.segmentation import CLASS_PROBABILITY, FOUND_COLUMNS, Segmentation
+from napari_uninuc.core.segmentation import (
+    CLASS_BY,
+    CLASS_PROBABILITY,
+    FOUND_COLUMNS,
+    STAIN_SAID,
+    Segmentation,
+)
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.hulls import hull_measures, pixel_hulls
@@ -58,7 +64,8 @@ def measure_nuclei(
     -------
     table : one row for each of the table's, in its order; what each column is, `MEASURES` says.
         Colours are there with a tile, places on the slide with one that was cut from a slide;
-        class_probability where classes were derived, `FOUND_COLUMNS` where the detector's boxes
+        class_probability and class_by where classes were derived, stain_said where a person has
+        overruled what is measured, `FOUND_COLUMNS` where the detector's boxes
         are known
 
     Examples
@@ -105,10 +112,10 @@ def measure_nuclei(
     }
     colours = {} if tile is None else {name: shapes[name].to_numpy() for name in _COLOURS}
     on_slide = {} if tile is None or tile.place is None else _on_slide(y, x, scale, tile)
-    derived = {CLASS_PROBABILITY: source[CLASS_PROBABILITY]} if CLASS_PROBABILITY in source else {}
+    told = {n: source[n] for n in (CLASS_PROBABILITY, CLASS_BY, STAIN_SAID) if n in source}
     present = [name for name in FOUND_COLUMNS if name in source.columns]
     boxes = {name: source[name] for name in ("y0", "x0", "y1", "x1", *present)}
-    return pd.DataFrame({**measured, **derived, **on_slide, **colours, **boxes})
+    return pd.DataFrame({**measured, **told, **on_slide, **colours, **boxes})
 
 
 def _on_slide(

@@ -1,10 +1,11 @@
 """What the journal of a session says: who did what, when, and what it was before."""
 
+import base64
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +15,13 @@ from napari_uninuc.core.classes import ClassPalette, NucleusClass
 from napari_uninuc.core.edits import Edit
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.errors import SessionError
+from napari_uninuc.io.columns import DERIVED, derived_of, table_of_derived, to_bytes, to_table
 from napari_uninuc.journal.edit_records import EditSizes, read_edit, write_edit
 
 __all__ = [
     "Actor",
     "ClassesChanged",
+    "ClassesDerived",
     "Closed",
     "ComparisonBegun",
     "EditDone",
@@ -123,6 +126,42 @@ class ClassesChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassesDerived:
+    """Classes of nuclei were derived from examples, or are derived no more.
+
+    Attributes
+    ----------
+    nuclei : how many have one
+    table : of them, see `io.columns.table_of_derived`, packed, in base64
+    examples : what they were learnt from; 0 where that is not known
+    """
+
+    at: AwareDatetime
+    nuclei: _Count
+    table: str
+    examples: _Count = 0
+    what: Literal["derived"] = "derived"
+
+    @classmethod
+    def of(cls, derived: Mapping[int, tuple[int, float]], examples: int, at: datetime) -> Self:
+        """Note classes and probabilities by id; see `AnnotationSession.derived`."""
+        raw = zlib.compress(to_bytes(table_of_derived(derived)), _LEVEL)
+        return cls(at, len(derived), base64.b64encode(raw).decode(), examples)
+
+    def derived(self, n_classes: int) -> dict[int, tuple[int, float]]:
+        """Classes and probabilities by id; SessionError where they cannot be read."""
+        if not self.nuclei:
+            return {}
+        size = self.nuclei * DERIVED.itemsize
+        try:
+            packed = base64.b64decode(self.table, validate=True)
+        except ValueError:
+            raise SessionError("classes that were derived cannot be read") from None
+        raw = _take(zlib.decompressobj(), packed, size)
+        return derived_of(to_table(raw, DERIVED), n_classes)
+
+
+@dataclass(frozen=True, slots=True)
 class FilterChanged:
     """The filter was moved, and no nucleus came or went; see `session.steps.Filter`."""
 
@@ -180,7 +219,16 @@ class Closed:
     what: Literal["closed"] = "closed"
 
 
-Note = RunStarted | ClassesChanged | FilterChanged | ScaleChanged | ComparisonBegun | Gap | Closed
+Note = (
+    RunStarted
+    | ClassesChanged
+    | ClassesDerived
+    | FilterChanged
+    | ScaleChanged
+    | ComparisonBegun
+    | Gap
+    | Closed
+)
 
 _HEADS: TypeAdapter[EditDone | Note] = TypeAdapter(
     Annotated[EditDone | Note, Field(discriminator="what")]

@@ -1,6 +1,6 @@
 """Playing a session again from its folder: to its end, or change by change."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,11 +11,13 @@ from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.edits import Edit
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.labels import LabelMap
+from napari_uninuc.core.nuclei import Nucleus
 from napari_uninuc.errors import LabelsError, SessionError
 from napari_uninuc.journal.folder import SessionHeading, journals_in, snapshots_in
 from napari_uninuc.journal.framing import NO_CHECK, JournalReader
 from napari_uninuc.journal.records import (
     ClassesChanged,
+    ClassesDerived,
     EditDone,
     FilterChanged,
     Note,
@@ -45,7 +47,7 @@ class Replay:
 
     Attributes
     ----------
-    labels, classes, candidates, threshold, min_area_px, mpp : the state reached, see
+    labels, classes, candidates, threshold, min_area_px, mpp, derived : the state reached, see
         `SessionState`
     troubles : what could not be played, a line each, in order
     kept : changes known up to the state reached, those before its snapshot included
@@ -99,6 +101,7 @@ class Replay:
         self.candidates: dict[int, InstanceMask] = dict(state.candidates)
         self.threshold, self.min_area_px = state.threshold, state.min_area_px
         self.mpp = state.mpp
+        self.derived: Mapping[int, tuple[int, float]] = state.derived
 
     def to_end(self) -> None:
         """Go to the last state that is certain, from the newest snapshot that can be read.
@@ -222,7 +225,8 @@ class Replay:
             edit, candidates = record.edit(self.labels.pixels)
             palette = head.palette
             self.labels.apply(edit)
-            self.classes = self.classes if palette is None else palette
+            if palette is not None:
+                self.classes, self.derived = palette, {}
             self.candidates |= candidates
             self.threshold, self.min_area_px = head.threshold, head.min_area_px
             self.kept += 1
@@ -230,10 +234,18 @@ class Replay:
         elif isinstance(head, FilterChanged):
             self.threshold, self.min_area_px = head.threshold, head.min_area_px
         elif isinstance(head, ClassesChanged):
-            self.classes = head.palette
+            self.classes, self.derived = head.palette, {}
+        elif isinstance(head, ClassesDerived):
+            self.derived = head.derived(len(self.classes))
         elif isinstance(head, ScaleChanged):
             self.mpp = head.mpp
         return Step(head, edit)
+
+    def class_of(self, row: Nucleus) -> int:
+        """Class id of a nucleus in the state reached, derived or not."""
+        if row.class_said or row.id not in self.derived:
+            return row.class_id
+        return self.derived[row.id][0]
 
     def _outcome(self) -> str:
         until = f" until {self.last:%Y-%m-%d %H:%M:%S} UTC" if self.last else ""

@@ -4,6 +4,7 @@ import html
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from napari_uninuc.core.stain import StainScore
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.html_pages import html_page, html_picture, html_table
@@ -38,7 +39,7 @@ def write_report(
     folder, heading : of the session, plain files only
     tile : its picture
     path : ends in one of `REPORT_SUFFIXES`
-    stain : what is said of its immunohistochemistry, as rows of name and value
+    stain : what is said of its immunohistochemistry: rows of name and `StainScore.cells`
 
     Returns
     -------
@@ -77,6 +78,11 @@ def _facts(story: Story) -> Rows:
         ["Digest of its pixels", heading.digest],
         ["Session begun", f"{heading.created:%Y-%m-%d %H:%M:%S} UTC by {heading.made_by}"],
         ["Nuclei", str(story.total)],
+        *(
+            [["Classes derived from examples", f"of {story.derived} nuclei"]]
+            if story.derived
+            else []
+        ),
         ["Reviewed", f"{story.reviewed} of {story.total} ({share})"],
         *(["Two readers", _settled(begun)] for begun in story.comparisons),
         *(["Cannot be told", problem] for problem in story.problems),
@@ -108,7 +114,7 @@ def _tables(story: Story, stain: Rows) -> Iterable[tuple[str, Sequence[str], Row
     counted = [[name, status, str(n)] for name, status, n in story.counts]
     kinds = [[kind, by, str(n)] for kind, by, n in story.kinds]
     hours = [[hour, str(n)] for hour, n in story.hours]
-    yield "Immunohistochemistry (DAB)", ("Nuclei", "Score"), stain
+    yield "Immunohistochemistry (DAB)", ("nuclei", *StainScore.HEADINGS), stain
     yield "Nuclei by class and status", ("Class", "Status", "Nuclei"), counted
     yield "Automatic runs", ("When (UTC)", "Model", "Weights (sha256)", "Settings"), _runs(story)
     yield "Changes by kind", ("Kind", "By", "Changes"), kinds

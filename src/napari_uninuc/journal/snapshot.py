@@ -2,7 +2,8 @@
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -17,12 +18,15 @@ from napari_uninuc.core.nuclei import Nucleus
 from napari_uninuc.core.packing import pack_ids, unpack_ids
 from napari_uninuc.errors import LabelsError, SessionError
 from napari_uninuc.io.columns import (
+    DERIVED,
     MASK,
     ROW,
+    derived_of,
     mask_bits,
     mask_bytes_limit,
     masks_of,
     rows_of,
+    table_of_derived,
     table_of_masks,
     table_of_rows,
     to_bytes,
@@ -52,6 +56,7 @@ class SessionState:
     classes : what a nucleus can be
     threshold, min_area_px : of the filter
     mpp : micrometres per px, None where unknown
+    derived : classes derived from examples, see `AnnotationSession.derived`
     """
 
     pixels: npt.NDArray[np.int32]
@@ -62,6 +67,7 @@ class SessionState:
     threshold: float
     min_area_px: int
     mpp: float | None
+    derived: Mapping[int, tuple[int, float]] = field(default_factory=dict)
 
     def label_map(self) -> LabelMap:
         """Make the label map; LabelsError where pixels and rows contradict each other."""
@@ -120,6 +126,9 @@ def write_snapshot(state: SessionState, path: Path) -> None:
             journal.append(_HEADS.dump_json(head))
             journal.append(pack_ids(pixels))
             journal.append(zlib.compress(tables + bits, _LEVEL))
+            if state.derived:
+                derived = to_bytes(table_of_derived(state.derived))
+                journal.append(zlib.compress(derived, _LEVEL))
             journal.sync()
         finally:
             journal.close()
@@ -133,12 +142,12 @@ def read_snapshot(path: Path, shape: tuple[int, int]) -> SessionState:
     SessionError
         Not there, damaged, or of a picture of another size.
     """
-    records = _records(path, 3)
+    records = _records(path, 3, and_more=1)
     head = _head(path, records[0])
     if head.shape != shape:
         raise SessionError(f"{path}: expected a snapshot of {shape} px, got {head.shape}")
     try:
-        return _state(head, records[1], records[2])
+        return _state(head, *records[1:])
     except (LabelsError, SessionError) as problem:
         raise SessionError(f"{path}: {problem}") from None
 
@@ -148,9 +157,9 @@ def nuclei_in_snapshot(path: Path) -> int:
     return _head(path, _records(path, 1)[0]).nuclei
 
 
-def _records(path: Path, count: int) -> list[bytes]:
+def _records(path: Path, count: int, and_more: int = 0) -> list[bytes]:
     reader = JournalReader(path)
-    records = [payload for _, payload in zip(range(count), reader.records(), strict=False)]
+    records = list(islice(reader.records(), count + and_more))
     if len(records) < count:
         raise SessionError(f"{path}: the snapshot is damaged; an older one is needed")
     return records
@@ -163,7 +172,9 @@ def _head(path: Path, raw: bytes) -> _Head:
         raise SessionError(f"{path}: the snapshot says what cannot be") from None
 
 
-def _state(head: _Head, packed_ids: bytes, packed_tables: bytes) -> SessionState:
+def _state(
+    head: _Head, packed_ids: bytes, packed_tables: bytes, packed_derived: bytes | None = None
+) -> SessionState:
     if head.mask_bytes > mask_bytes_limit(head.masks, head.shape):
         raise SessionError("masks are larger than the picture they were found in")
     ends = head.rows * ROW.itemsize, head.rows * ROW.itemsize + head.masks * MASK.itemsize
@@ -176,6 +187,7 @@ def _state(head: _Head, packed_ids: bytes, packed_tables: bytes) -> SessionState
     if len(raw) != size:
         raise SessionError(f"its rows take {len(raw)} bytes where it announces {size}")
     rows = rows_of(to_table(raw[: ends[0]], ROW))
+    derived = {} if packed_derived is None else _derived(packed_derived, head)
     return SessionState(
         unpack_ids(packed_ids, head.shape),
         {id_: row for id_, row in rows.items() if row is not None},
@@ -185,4 +197,16 @@ def _state(head: _Head, packed_ids: bytes, packed_tables: bytes) -> SessionState
         head.threshold,
         head.min_area_px,
         head.mpp,
+        derived,
     )
+
+
+def _derived(packed: bytes, head: _Head) -> dict[int, tuple[int, float]]:
+    limit = head.rows * DERIVED.itemsize
+    try:
+        raw = zlib.decompressobj().decompress(packed, limit + 1)
+    except zlib.error as problem:
+        raise SessionError(f"classes that were derived cannot be unpacked ({problem})") from None
+    if len(raw) > limit or len(raw) % DERIVED.itemsize:
+        raise SessionError("more classes were derived than there are nuclei")
+    return derived_of(to_table(raw, DERIVED), len(head.classes))

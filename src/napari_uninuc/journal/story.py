@@ -48,7 +48,8 @@ class Story:
     mpp : micrometres per px at the end
     runs : automatic runs
     comparisons : of two readers, whose disagreements were settled here
-    counts : class name, status, nuclei at the end
+    counts : class name, status, nuclei at the end; derived classes count
+    derived : nuclei whose class was derived from examples
     reviewed, total : visible nuclei
     kinds : what was done, by whom, how often
     hours : hour (UTC) and changes by a person in it
@@ -62,6 +63,7 @@ class Story:
     runs: tuple[RunStarted, ...]
     comparisons: tuple[ComparisonBegun, ...]
     counts: tuple[tuple[str, str, int], ...]
+    derived: int
     reviewed: int
     total: int
     kinds: tuple[tuple[str, str, int], ...]
@@ -90,7 +92,7 @@ def tell_story(folder: Path, heading: SessionHeading, tile: Tile) -> Story:
     for step in replay.steps():
         listener.hear(step, replay.labels)
     counts = Counter(
-        (end.classes.name_of(row.class_id), str(row.status))
+        (end.classes.name_of(end.class_of(row)), str(row.status))
         for row in end.labels.nuclei.values()
         if row.visible
     )
@@ -101,6 +103,7 @@ def tell_story(folder: Path, heading: SessionHeading, tile: Tile) -> Story:
         tuple(listener.runs),
         tuple(listener.comparisons),
         tuple((name, status, n) for (name, status), n in sorted(counts.items())),
+        sum(i in end.derived and not r.class_said for i, r in end.labels.nuclei.items()),
         reviewed,
         len(end.labels),
         tuple((kind, by, n) for (kind, by), n in listener.kinds.most_common()),

@@ -15,7 +15,13 @@ from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.labels import LabelMap
 from napari_uninuc.core.nuclei import Nucleus, Status
 from napari_uninuc.core.review import ReviewQueue
-from napari_uninuc.core.segmentation import CLASS_PROBABILITY, FOUND_COLUMNS, Segmentation
+from napari_uninuc.core.segmentation import (
+    CLASS_BY,
+    CLASS_PROBABILITY,
+    FOUND_COLUMNS,
+    STAIN_SAID,
+    Segmentation,
+)
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import LabelsError
 from napari_uninuc.session.adopting import Adoption, make_adoption
@@ -45,6 +51,7 @@ class AnnotationSession:
     steps : undo, redo, and which automatic nuclei are shown
     queue : order of review
     candidates : id -> mask of every automatic nucleus as it was found
+    became : name before -> name after, while classes are renamed, moved or merged; else empty
 
     Examples
     --------
@@ -84,6 +91,7 @@ class AnnotationSession:
     classes_changed = Signal(ClassPalette)
     current_class_changed = Signal(int)
     derived_changed = Signal()
+    staining_changed = Signal()
 
     def __init__(self, tile: Tile, classes: ClassPalette, labels: LabelMap | None = None) -> None:
         self.tile = tile
@@ -93,7 +101,9 @@ class AnnotationSession:
         self.queue = ReviewQueue(self.labels)
         self.candidates: dict[int, InstanceMask] = {}
         self._current_class, self._current_name = 0, classes.name_of(0)
+        self.became: Mapping[str, str] = {}
         self._derived: Mapping[int, tuple[int, float]] = {}
+        self._staining: Mapping[int, int] = {}
         self._selection: frozenset[int] = frozenset()
         self._accepted: set[int] = set()
         self.labels.changed.connect(self._follow)
@@ -136,6 +146,7 @@ class AnnotationSession:
     def derived(self, found: Mapping[int, tuple[int, float]]) -> None:
         if found or self._derived:
             self._derived = found
+            self.queue.take_class_doubt({id_: 1 - sure for id_, (_, sure) in found.items()})
             self.derived_changed.emit()
 
     def class_of(self, row: Nucleus) -> tuple[int, float]:
@@ -143,6 +154,26 @@ class AnnotationSession:
         if row.class_said or row.id not in self._derived:
             return row.class_id, math.nan
         return self._derived[row.id]
+
+    @property
+    def staining(self) -> Mapping[int, int]:
+        """How brown nuclei were measured to be: id -> level, 0 to 3; empty before.
+
+        What a person has said of a nucleus stands in its row and is not touched by this.
+        """
+        return self._staining
+
+    @staining.setter
+    def staining(self, measured: Mapping[int, int]) -> None:
+        if measured or self._staining:
+            self._staining = measured
+            self.staining_changed.emit()
+
+    def class_by(self, row: Nucleus) -> str:
+        """Who gave a nucleus its class: ``person``, ``examples`` or ``model``."""
+        if row.class_said:
+            return "person"
+        return "examples" if row.id in self._derived else "model"
 
     @property
     def selection(self) -> frozenset[int]:
@@ -170,7 +201,8 @@ class AnnotationSession:
         """Freeze what is visible now, for files: labels, classes, a table with class and status.
 
         Where the detector found any, also with its boxes, `FOUND_COLUMNS`; where classes are
-        derived, with `CLASS_PROBABILITY`.
+        derived, with `CLASS_PROBABILITY` and `CLASS_BY`; where a person has said how brown a
+        nucleus is, with `STAIN_SAID`.
         """
         bare = Segmentation.from_labels(self.labels.pixels.copy())
         rows = [self.labels.nuclei[int(id_)] for id_ in bare.table["id"]]
@@ -180,6 +212,9 @@ class AnnotationSession:
         table["class"] = pd.Series([self.classes.name_of(each) for each, _ in said], dtype=str)
         if self._derived:
             table[CLASS_PROBABILITY] = np.array([sure for _, sure in said], dtype=np.float64)
+            table[CLASS_BY] = pd.Series([self.class_by(row) for row in rows], dtype=str)
+        if any(row.stain_said is not None for row in rows):
+            table[STAIN_SAID] = np.array([row.stain_said for row in rows], dtype=np.float64)
         table["status"] = pd.Series([str(row.status) for row in rows], dtype=str)
         if any(row.detected_box_yxyx is not None for row in rows):
             nowhere = (np.nan,) * len(FOUND_COLUMNS)
@@ -217,6 +252,17 @@ class AnnotationSession:
     def set_class(self, ids: Iterable[int], class_id: int) -> bool:
         """Give nuclei a class."""
         return self._on(ids, lambda labels, chosen: verbs.set_class(labels, chosen, class_id))
+
+    def set_stain(self, ids: Iterable[int], level: int | None) -> bool:
+        """Say how brown nuclei are, 0 to 3, whatever is measured; None takes the word back."""
+        return self.set_stains(dict.fromkeys(ids, level))
+
+    def set_stains(self, levels: Mapping[int, int | None]) -> bool:
+        """Say how brown each of some nuclei is, one step of undo; see `set_stain`."""
+        return self._on(
+            levels,
+            lambda labels, chosen: verbs.set_stain(labels, {id_: levels[id_] for id_ in chosen}),
+        )
 
     def review(self, ids: Iterable[int], verb: str = "review") -> bool:
         """Accept nuclei as looked at; 0 is a new one in hand.
@@ -382,7 +428,12 @@ class AnnotationSession:
     ) -> None:
         self.hand.keep()
         if palette != self.classes:
-            self.steps.do_classes(palette, verbs.reclass(self.labels, became or {}, verb))
+            ids = {k: (became or {}).get(k, k) for k in range(len(self.classes))}
+            self.became = {self.classes.name_of(k): palette.name_of(ids[k]) for k in ids}
+            try:
+                self.steps.do_classes(palette, verbs.reclass(self.labels, became or {}, verb))
+            finally:
+                self.became = {}
 
     def _on_classes(self, palette: ClassPalette) -> None:
         self.derived = {}  # their class ids may be other classes now

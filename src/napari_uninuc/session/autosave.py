@@ -18,6 +18,7 @@ from napari_uninuc.journal.places import sessions_root
 from napari_uninuc.journal.records import (
     Actor,
     ClassesChanged,
+    ClassesDerived,
     ComparisonBegun,
     FilterChanged,
     Note,
@@ -113,6 +114,7 @@ class Autosave:
         session.labels.changed.connect(self._on_edit, priority=_FIRST)
         session.steps.filter_changed.connect(self._on_filter, priority=_FIRST)
         session.classes_changed.connect(self._on_classes, priority=_FIRST)
+        session.derived_changed.connect(self._on_derived, priority=_FIRST)
 
     @property
     def folder(self) -> Path | None:
@@ -162,6 +164,7 @@ class Autosave:
         session.labels.changed.disconnect(self._on_edit)
         session.steps.filter_changed.disconnect(self._on_filter)
         session.classes_changed.disconnect(self._on_classes)
+        session.derived_changed.disconnect(self._on_derived)
         return background.close(timeout_s, self._state() if background.is_broken else None)
 
     def _on_edit(self, edit: Edit) -> None:
@@ -204,6 +207,13 @@ class Autosave:
         classes = tuple((each.name, each.colour) for each in palette.classes)
         self._note(ClassesChanged(now(), classes))
 
+    def _on_derived(self) -> None:
+        session = self._session
+        derived = {i: found for i, found in session.derived.items() if i in session.labels.nuclei}
+        said = sum(row.class_said for row in session.labels.nuclei.values())
+        at = now()
+        self._write(lambda: pack_note(ClassesDerived.of(derived, said, at)))
+
     def _note(self, note: Note) -> None:
         self._note_scale()
         self._write(partial(pack_note, note))
@@ -231,6 +241,7 @@ class Autosave:
             session.steps.filter.threshold,
             session.steps.filter.min_area_px,
             session.tile.mpp,
+            {i: found for i, found in session.derived.items() if i in session.labels.nuclei},
         )
 
 
@@ -304,4 +315,5 @@ def restore(folder: Path, tile: Tile | None = None) -> Restored:
         session = retrace(replay, tile, replay.to_newest())
     session.tile = replace(tile, mpp=replay.mpp)
     session.candidates = dict(replay.candidates)
+    session.derived = replay.derived
     return Restored(session, replay.kept, replay.last, "; ".join(replay.troubles) or None)

@@ -17,7 +17,14 @@ from napari_uninuc.core.geometry import Field, label_boxes, plan_fields
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.outline import common_part, keep_meant, tight_crop
 from napari_uninuc.core.prompts import Answer, MaskLogits, Prompt
-from napari_uninuc.core.shapes import Places, measure_shapes
+from napari_uninuc.core.shapes import (
+    N_NEIGHBOURS,
+    N_SHAPES,
+    Places,
+    measure_neighbours,
+    measure_shapes,
+    middles_of,
+)
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.owners import field_of, owned_by, place_of
 from napari_uninuc.engine.protocol import FoundNucleus
@@ -69,6 +76,7 @@ class FakeAnnotator:
     ----------
     calls : steps in the order they began; ``encode`` only where something was computed
     closed : `close` was called
+    described : nuclei that `describe` has looked at
     notice : as in `Annotator`; `fail_next` does not call it
     """
 
@@ -86,6 +94,7 @@ class FakeAnnotator:
         self.notice: Callable[[str], None] | None = None
         self.calls: list[Step] = []
         self.closed = False
+        self.described = 0
         self.delays: dict[Step, float] = dict(delays or {})
         self._field_size, self._halo, self._radius = field_size, halo, click_radius_px
         self._failures: dict[Step, deque[BaseException]] = {}
@@ -175,11 +184,27 @@ class FakeAnnotator:
             rows.append([*colour, math.sqrt(mask.area)])
         return np.array(rows, np.float32).reshape(len(masks), 4)
 
-    def describe(self, tile: Tile, masks: Sequence[InstanceMask]) -> npt.NDArray[np.float32]:
-        """What `measure_shapes` measures, and nothing else."""
-        inside = Places.inside(masks, tile.shape)
-        around = Places.around(masks, tile.shape, 5)
-        return measure_shapes(tile.rgb, inside, around, tile.mpp or 0.25)
+    def describe(
+        self,
+        tile: Tile,
+        masks: Sequence[InstanceMask],
+        earlier: npt.NDArray[np.float32] | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """What `measure_shapes` and `measure_neighbours` measure, and nothing else.
+
+        `described` counts the nuclei that were looked at.
+        """
+        mpp = tile.mpp or 0.25
+        wide = np.full((len(masks), N_SHAPES + N_NEIGHBOURS), np.nan, np.float32)
+        rows = wide if earlier is None else earlier.copy()
+        new = np.isnan(rows).any(axis=1)
+        chosen = [masks[k] for k in np.flatnonzero(new).tolist()]
+        self.described += len(chosen)
+        inside = Places.inside(chosen, tile.shape)
+        around = Places.around(chosen, tile.shape, 5)
+        rows[new, :N_SHAPES] = measure_shapes(tile.rgb, inside, around, mpp)
+        rows[:, N_SHAPES:] = measure_neighbours(middles_of(masks) * mpp)
+        return rows
 
     @property
     def description(self) -> int:

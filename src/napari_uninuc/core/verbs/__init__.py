@@ -13,6 +13,7 @@ from napari_uninuc.core.verbs.nucleus import (
     reclass,
     refine,
     set_class,
+    set_stain,
     set_status,
 )
 from napari_uninuc.core.verbs.shape import (
@@ -36,6 +37,7 @@ __all__ = [
     "refine",
     "set_class",
     "set_filter",
+    "set_stain",
     "set_status",
     "smooth",
     "split_by_line",

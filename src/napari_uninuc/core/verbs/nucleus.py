@@ -15,7 +15,16 @@ from napari_uninuc.core.nuclei import MAX_ID, Nucleus, Status
 from napari_uninuc.core.verbs.working_crop import WorkingCrop, unique_ids, visible_row
 from napari_uninuc.errors import LabelsError
 
-__all__ = ["add_nucleus", "delete", "paint", "reclass", "refine", "set_class", "set_status"]
+__all__ = [
+    "add_nucleus",
+    "delete",
+    "paint",
+    "reclass",
+    "refine",
+    "set_class",
+    "set_stain",
+    "set_status",
+]
 
 # Tables that are looked up by id, such as a layer's colours, are as long as the largest one.
 _MAX_ID_LEAP = 1_000_000
@@ -174,6 +183,22 @@ def set_status(
         id_: replace(row, status=status) for id_, row in changing.items()
     }
     return Edit.of_rows(verb, changing, after) if changing else None
+
+
+def set_stain(labels: LabelMap, levels: Mapping[int, int | None]) -> Edit | None:
+    """Say how brown nuclei are, by id, whatever is measured; None takes back what was said.
+
+    Raises
+    ------
+    LabelsError
+        An id that does not exist or is hidden, or a level that is not 0 to 3.
+    """
+    before = {id_: visible_row(labels, id_) for id_ in unique_ids(levels)}
+    changing = {id_: row for id_, row in before.items() if row.stain_said != levels[id_]}
+    after: dict[int, Nucleus | None] = {
+        id_: replace(row, stain_said=levels[id_]) for id_, row in changing.items()
+    }
+    return Edit.of_rows("staining", changing, after) if changing else None
 
 
 def paint(

@@ -36,6 +36,8 @@ class Actions:
         plain: dict[str, Callable[[], object]] = {
             **{tool.value: partial(self._tools.arm, tool) for tool in Tool},
             **{f"class_{digit}": partial(self.give_class, digit - 1) for digit in range(1, 10)},
+            "positive": partial(self.give_stain, positive=True),
+            "negative": partial(self.give_stain, positive=False),
             "keep": self._session.hand.keep,
             "drop": self.drop,
             "delete": self.delete,
@@ -73,6 +75,20 @@ class Actions:
             self._session.current_class = class_id
         if draft is not None and draft.nucleus_id in targets:
             self._session.hand.pick(draft.nucleus_id)  # a class is no reason to let go of it
+
+    def give_stain(self, *, positive: bool) -> None:
+        """Say that nuclei are brown, or that they are not; said again, it is taken back.
+
+        One that was measured to be 2+ or 3+ stays so where it is called brown, else it is 1+.
+        """
+        session, targets = self._session, sorted(self._targets())
+        nuclei = session.labels.nuclei
+        said = [nuclei[id_].stain_said for id_ in targets]
+        if said and all(each is not None and (each > 0) == positive for each in said):
+            session.set_stain(targets, None)
+            return
+        levels = {id_: max(session.staining.get(id_, 1), 1) if positive else 0 for id_ in targets}
+        session.set_stains(levels)
 
     def fill_holes(self) -> None:
         """Fill what each nucleus encloses."""

@@ -57,10 +57,12 @@ class LayerBridge:
     image_lost : the image layer was deleted, or given other pixels. The bridge goes on with the
         place it had; whether to close it is for the receiver
     label_chosen : napari's drawing tools paint another nucleus now
+    colour_by_changed : colours tell something else now
     """
 
     image_lost = Signal()
     label_chosen = Signal()
+    colour_by_changed = Signal()
 
     def __init__(
         self,
@@ -95,6 +97,7 @@ class LayerBridge:
         self._session.labels.changed.connect(self._on_edit)
         self._session.classes_changed.connect(self._on_classes)
         self._session.derived_changed.connect(self._on_derived)
+        self._session.staining_changed.connect(self._on_staining)
         for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
             event.connect(self._place_overlay)  # the unit of the world may be another now
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -109,6 +112,7 @@ class LayerBridge:
         self._session.labels.changed.disconnect(self._on_edit, missing_ok=True)
         self._session.classes_changed.disconnect(self._on_classes, missing_ok=True)
         self._session.derived_changed.disconnect(self._on_derived, missing_ok=True)
+        self._session.staining_changed.disconnect(self._on_staining, missing_ok=True)
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
         for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
             event.disconnect(self._place_overlay)
@@ -257,6 +261,7 @@ class LayerBridge:
         if by is not self._colours.by:
             self._colours.by = by
             self._recolour_all()
+            self.colour_by_changed.emit()
 
     def _recolour_all(self) -> None:
         if self._nuclei is not None:
@@ -288,6 +293,11 @@ class LayerBridge:
         self._colours.take_derived(self._session.derived)
         self._recolour_all()
         self._features.touch(())
+
+    def _on_staining(self) -> None:
+        self._colours.take_staining(self._session.staining)
+        if self.colour_by is ColourBy.STAINING:
+            self._recolour_all()
 
     def _publish_classes(self) -> None:
         """Leave names and colours with the layer, so that napari's own saving keeps them."""

@@ -1,4 +1,4 @@
-"""Colours of nuclei by class, status or score, cheap at any number of nuclei.
+"""Colours of nuclei by class, status, score or staining, cheap at any number of nuclei.
 
 napari's own direct colormap is a dictionary of all ids. Changing one colour means building the
 dictionary and drawing the whole picture anew, and without numba it refuses ids above 65,536.
@@ -20,7 +20,14 @@ from napari_uninuc.core.edits import Edit
 from napari_uninuc.core.labels import LabelMap
 from napari_uninuc.core.nuclei import Nucleus, Status
 
-__all__ = ["STATUS_COLOURS", "ColourBy", "NucleusColormap", "NucleusColours", "class_colormap"]
+__all__ = [
+    "STAIN_COLOURS",
+    "STATUS_COLOURS",
+    "ColourBy",
+    "NucleusColormap",
+    "NucleusColours",
+    "class_colormap",
+]
 
 
 class ColourBy(StrEnum):
@@ -29,6 +36,7 @@ class ColourBy(StrEnum):
     CLASS = "class"
     STATUS = "status"
     SCORE = "score"
+    STAINING = "staining"
 
 
 STATUS_COLOURS = {
@@ -44,6 +52,9 @@ _FIRST_STATUS = 1 + _CLASSES
 _UNKNOWN_SCORE = _FIRST_STATUS + len(STATUS_COLOURS)
 _FIRST_SCORE = _UNKNOWN_SCORE + 1
 _UNKNOWN_SCORE_COLOUR = "#b0b0b0"
+STAIN_COLOURS = ("#7d9fd1", "#e8c27a", "#c98b3c", "#7a4a1e")
+"""Of nuclei that are not brown, 1+, 2+ and 3+."""
+_FIRST_STAIN = _FIRST_SCORE + _STEPS
 _FEW = 16  # nuclei coloured one by one: quicker than arrays
 _NEAR = 2**22
 """Ids below have a place each in the array of slots, 4 MB at most; those above are looked up."""
@@ -57,6 +68,8 @@ def _slot(row: Nucleus, by: ColourBy) -> int:
         return _FIRST_STATUS + list(STATUS_COLOURS).index(
             Status.AUTOMATIC if row.status is Status.HIDDEN else row.status
         )
+    if by is ColourBy.STAINING:
+        return _UNKNOWN_SCORE if row.stain_said is None else _FIRST_STAIN + row.stain_said
     if math.isnan(row.score):
         return _UNKNOWN_SCORE
     return _FIRST_SCORE + min(max(int(row.score * _STEPS), 0), _STEPS - 1)
@@ -169,7 +182,7 @@ def class_colormap(
 
 
 def _make_colormap(palette: ClassPalette) -> NucleusColormap:
-    """Make the table of all colours: classes, statuses and scores.
+    """Make the table of all colours: classes, statuses, scores and staining.
 
     Parameters
     ----------
@@ -184,6 +197,8 @@ def _make_colormap(palette: ClassPalette) -> NucleusColormap:
     ramp = ensure_colormap("viridis").map(np.linspace(0.15, 1, _STEPS))
     for step in range(_STEPS):
         colours[_FIRST_SCORE + step] = ramp[step]
+    for level, colour in enumerate(STAIN_COLOURS):
+        colours[_FIRST_STAIN + level] = colour
     return NucleusColormap(color_dict={**colours, None: colours[1]})
 
 
@@ -204,6 +219,7 @@ class NucleusColours:
         self._labels = labels
         self._by = ColourBy.CLASS
         self._derived: Mapping[int, tuple[int, float]] = {}
+        self._staining: Mapping[int, int] = {}
         self.colormap = _make_colormap(palette)
         self._packed = self.colormap.packed()
         self.by = ColourBy.CLASS
@@ -226,7 +242,14 @@ class NucleusColours:
         self._derived = derived
         self.by = self._by
 
+    def take_staining(self, staining: Mapping[int, int]) -> None:
+        """Take how brown nuclei were measured to be, see `AnnotationSession.staining`."""
+        self._staining = staining
+        self.by = self._by
+
     def _slot(self, row: Nucleus) -> int:
+        if self._by is ColourBy.STAINING and row.stain_said is None and row.id in self._staining:
+            return _FIRST_STAIN + self._staining[row.id]
         if self._by is ColourBy.CLASS and not row.class_said and row.id in self._derived:
             return 1 + self._derived[row.id][0] % _CLASSES
         return _slot(row, self._by)

@@ -7,7 +7,7 @@ import pandas as pd
 from qtpy.QtCore import QTimer
 
 from napari_uninuc.core.nuclei import Nucleus
-from napari_uninuc.core.segmentation import CLASS_PROBABILITY, FOUND_COLUMNS
+from napari_uninuc.core.segmentation import CLASS_BY, CLASS_PROBABILITY, FOUND_COLUMNS
 from napari_uninuc.session import AnnotationSession
 
 __all__ = ["FeatureTable"]
@@ -58,7 +58,10 @@ class FeatureTable:
         names = self._session.classes
         classes = [self._session.class_of(row) for row in rows]
         sure = np.array([likely for _, likely in classes], dtype=np.float64)
-        derived = {CLASS_PROBABILITY: sure} if self._session.derived else {}
+        derived = {}
+        if self._session.derived:
+            by = pd.Series([self._session.class_by(row) for row in rows], dtype=object)
+            derived = {CLASS_PROBABILITY: sure, CLASS_BY: by}
         nowhere = (np.nan,) * len(FOUND_COLUMNS)
         boxes = np.array([row.detected_box_yxyx or nowhere for row in rows], dtype=np.float64)
         found = dict(zip(FOUND_COLUMNS, boxes.reshape(-1, len(nowhere)).T, strict=True))

@@ -53,7 +53,7 @@ class ClassesPanel(Panel):
         self.colour_by.addItems([f"Colour by {by.value}" for by in ColourBy])
         self.colour_by.setToolTip(
             "class: its colour above; status: yellow automatic, red edited, green reviewed; "
-            "score: how sure the model was, from dark to bright"
+            "score: how sure the model was, from dark to bright; staining: how brown, once measured"
         )
         self.column.addWidget(self._holder)
         self.alike = QLabel()
@@ -71,8 +71,13 @@ class ClassesPanel(Panel):
         self.colour_by.currentIndexChanged.connect(self._on_colour)
 
     def signals(self, desk: Desk) -> list[SignalInstance]:
-        """The list of classes, and which of them new nuclei get."""
-        return [desk.session.classes_changed, desk.session.current_class_changed]
+        """The list of classes, which of them new nuclei get, and what colours tell."""
+        session = desk.session
+        return [
+            session.classes_changed,
+            session.current_class_changed,
+            desk.bridge.colour_by_changed,
+        ]
 
     def slow_signals(self, desk: Desk) -> list[SignalInstance]:
         """Every edit, and classes derived from examples."""
@@ -81,6 +86,8 @@ class ClassesPanel(Panel):
     def refresh(self) -> None:
         """Make the buttons anew where classes changed."""
         classes = () if self.desk is None else self.desk.session.classes.classes
+        if self.desk is not None:
+            self.colour_by.setCurrentIndex(list(ColourBy).index(self.desk.bridge.colour_by))
         if classes != self._classes:
             self._classes = classes
             self._make_buttons()

@@ -17,6 +17,7 @@ _REASONS = {
     "disagreement": "Look here because the outline and the box first found do not agree.",
     "border": "Look here because it touches the edge of the picture.",
     "size": "Look here because it is unusually large or small.",
+    "class_doubt": "Look here because its class is in doubt.",
 }
 
 

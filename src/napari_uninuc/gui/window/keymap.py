@@ -136,6 +136,32 @@ KEYS: tuple[Key, ...] = (
         "Ask",
         "Go to the nucleus whose class would teach most; then press the digit of its class.",
     ),
+    Key(
+        "alike",
+        ("K",),
+        "All like this",
+        "Find all nuclei like the examples of one class: point at one of them. They are selected; "
+        "its digit gives them the class.",
+    ),
+    Key(
+        "not_alike",
+        ("Shift+K",),
+        "None like that",
+        "Point at a nucleus that is not meant: it and those like it are proposed no more.",
+    ),
+    Key(
+        "positive",
+        ("D",),
+        "Brown",
+        "Say that the nucleus is brown (positive), whatever is measured; again takes it back.",
+        "direct selection of a shapes layer; its button still works",
+    ),
+    Key(
+        "negative",
+        ("Shift+D",),
+        "Not brown",
+        "Say that the nucleus is not brown (negative), whatever is measured; again takes it back.",
+    ),
     Key("previous", ("Shift+N",), "Previous", "Go back to the nucleus before.", repeats=True),
     Key(
         "take_first",
