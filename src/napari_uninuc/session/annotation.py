@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,9 @@ from napari_uninuc.session.adopting import Adoption, make_adoption
 from napari_uninuc.session.draft import NEW, Draft
 from napari_uninuc.session.hand import Box, Hand
 from napari_uninuc.session.steps import Filter, Steps
+
+if TYPE_CHECKING:
+    from napari_uninuc.session.settling import Settling
 
 __all__ = ["AnnotationSession"]
 
@@ -46,6 +50,7 @@ class AnnotationSession:
     queue : order of review
     candidates : id -> mask of every automatic nucleus as it was found
     current_class : class id that a new nucleus gets
+    settling : what two readers disagree about, where this is settled here; else None
 
     Examples
     --------
@@ -93,6 +98,7 @@ class AnnotationSession:
         self.queue = ReviewQueue(self.labels)
         self.candidates: dict[int, InstanceMask] = {}
         self.current_class = 0
+        self.settling: Settling | None = None
         self._derived: Mapping[int, tuple[int, float]] = {}
         self._selection: frozenset[int] = frozenset()
         self._accepted: set[int] = set()
