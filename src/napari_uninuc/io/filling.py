@@ -131,8 +131,12 @@ def _filled_at_once(
         for extreme in (np.minimum, np.maximum)
     )
     sides = (high - low)[:, ::-1]
-    there = (sides > 0).all(axis=1)
-    fits = there & (sides.prod(axis=1) <= _SMALL_PX) & (points * sides[:, 0] <= _FEW_CROSSINGS)
+    there = (sides > 0).all(axis=1).tolist()
+    fits = (
+        np.array(there)
+        & (sides.prod(axis=1) <= _SMALL_PX)
+        & (points * sides[:, 0] <= _FEW_CROSSINGS)
+    )
     cells = np.where(fits, sides[:, 0] * (sides[:, 1] + 1), 0)
     corners, used = np.cumsum(cells) - cells, fits[owner]
     mine = owner[used]

@@ -168,6 +168,7 @@ def _filled(
             if each.left_out or not each.polygons_xy
         )
         polygons = [rings for each in kept for rings in each.polygons_xy]
+        crops: Iterator[Crop | None]
         if through == "centres":
             crops = (fill_traced(rings[0], size, first_yx) for rings in polygons)
         else:
