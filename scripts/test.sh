@@ -12,6 +12,7 @@ lint-imports
 npe2 validate src/napari_uninuc/napari.yaml
 check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 zizmor --offline --quiet --no-progress .github
+bash scripts/test_spatialdata.sh --quiet
 # A process a core, each with a screen of its own; threads of torch would only get in their way.
 export OMP_NUM_THREADS=1
 exec pytest -n auto --dist loadfile "$@"

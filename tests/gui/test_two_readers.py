@@ -164,6 +164,34 @@ def test_nobody_is_told_whose_outline_it_is(room, other):
     assert "Second: " in text
     assert "other.tif" not in text
     assert "this window" not in text
+    for _ in range(3):
+        room.canvas.key(SECOND)
+    room.session.hand.drop()
+    room.widget.tools.refresh_later()
+    assert "Undo would take back: the decision." in room.widget.tools.state.text()
+
+
+def test_what_is_open_is_there_again_when_the_session_is_brought_back(compared):
+    room = compared
+    room.canvas.key(NEXT)
+    room.canvas.key(SECOND)
+    first = room.session
+    folder = room.bench.sessions.folder_of(first)
+    room.bench.sessions.end(first)
+    [found] = [each for each in find_sessions(first.tile.digest) if each.path == folder]
+    room.bench.go_on_with(found)
+    room.until(lambda: room.session is not first)
+    room.canvas.settle()
+    assert "2 of 3 disagreements are open." in words(room)
+    room.canvas.key(NEXT)
+    assert "other.tif" in words(room)
+    room.canvas.key(FIRST)
+    room.canvas.key(FIRST)
+    assert "All 3 disagreements are settled." in words(room)
+    room.canvas.key(UNDO, CTRL)
+    room.canvas.key(UNDO, CTRL)
+    room.canvas.key(UNDO, CTRL)
+    assert disputes(room).settling.open == 3
 
 
 def test_readers_who_agree_leave_everything_as_it_is(room, other, said):

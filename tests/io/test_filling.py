@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from napari_uninuc.errors import LabelsError
 from napari_uninuc.io import filling
-from napari_uninuc.io.filling import fill_polygon
+from napari_uninuc.io.filling import fill_polygon, fill_polygons
 
 SHAPE = (9, 11)
 POINT = st.tuples(st.floats(-4, 15), st.floats(-4, 13))
@@ -35,6 +35,35 @@ def test_centres_inside_are_inside(rings):
     for y in range(SHAPE[0]):
         for x in range(SHAPE[1]):
             assert picture[y, x] == inside(x + 0.5, y + 0.5, rings)
+
+
+@given(
+    st.lists(st.lists(st.lists(POINT, min_size=3, max_size=7), min_size=1, max_size=3), max_size=6),
+    st.tuples(st.integers(-3, 3), st.integers(-3, 3)),
+    st.sampled_from([0, 9, 2**16]),
+    st.sampled_from([0, 20, 2**14]),
+)
+def test_many_are_filled_as_each_alone(polygons, origin, small_px, few_crossings):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(filling, "_SMALL_PX", small_px)
+        patched.setattr(filling, "_FEW_CROSSINGS", few_crossings)
+        together = list(fill_polygons(polygons, SHAPE, origin))
+    assert len(together) == len(polygons)
+    for crop, rings in zip(together, polygons, strict=True):
+        alone = fill_polygon(rings, SHAPE, origin)
+        assert (crop is None) == (alone is None)
+        np.testing.assert_array_equal(whole(crop), whole(alone))
+
+
+def test_what_is_wrong_with_one_of_many_is_told_when_it_is_its_turn():
+    good, heights = [[(0, 0), (4, 0), (4, 9)]], [[(0, 0), (4, 0, 7), (4, 9)]]
+    assert list(fill_polygons([], SHAPE)) == []
+    for bad in ([], 7, "abc", [[(0, 0), (1, 1)]], [[(0, 0), (1, 1), (np.nan, 2)]]):
+        crops = fill_polygons([good, heights, bad, good], SHAPE)
+        assert whole(next(crops)).any()
+        assert whole(next(crops)).any()
+        with pytest.raises(LabelsError):
+            next(crops)
 
 
 def test_polygons_that_share_a_side_share_no_pixel():

@@ -1,7 +1,9 @@
 """Files of other programs give the pixels that were meant."""
 
+import gzip
 import sqlite3
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -94,6 +96,20 @@ def test_damage_is_one_clear_line(files, form, tmp_path):
             read_segmentation(path, SHAPE)
         assert "\n" not in str(caught.value)
         assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.geojson.gz", "a.json.gz"])
+def test_damage_within_a_gzip_is_one_clear_line(name, two_nuclei, tmp_path):
+    whole = bytearray(
+        gzip.compress(write_segmentation(two_nuclei, tmp_path / "a.geojson").read_bytes())
+    )
+    whole[20:30] = bytes(range(200, 210))
+    (tmp_path / name).write_bytes(whole)
+    with pytest.raises(zlib.error):
+        gzip.decompress(whole)
+    with pytest.raises(LabelsError) as caught:
+        read_segmentation(tmp_path / name, SHAPE)
+    assert "\n" not in str(caught.value)
 
 
 def test_what_is_left_out_is_told(files):

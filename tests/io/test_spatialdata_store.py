@@ -1,5 +1,6 @@
-"""Run where spatialdata is installed; what needs no library is tested everywhere."""
+"""Run by scripts/test_spatialdata.sh; what needs no library is tested everywhere."""
 
+import json
 from importlib.util import find_spec
 
 import numpy as np
@@ -41,6 +42,27 @@ def test_spatialdata_reads_what_is_written(two_nuclei, tile_40x60, tmp_path):
     for name, y, x in (("global", 110, 205), ("um", 27.5, 51.25)):
         extent = spatialdata.get_extent(store["outlines"], coordinate_system=name)
         assert (extent["y"][0], extent["x"][0]) == (y, x)
+
+
+@WITH
+@pytest.mark.filterwarnings("ignore")
+def test_labels_carry_what_napari_needs_and_every_row_its_nucleus(two_nuclei, tmp_path):
+    import spatialdata
+
+    path = write_segmentation(two_nuclei, tmp_path / "a.sd.zarr", mpp=0.25)
+    said = json.loads((path / "labels" / "nuclei" / "zarr.json").read_text(encoding="utf-8"))
+    label = said["attributes"]["ome"]["image-label"]
+    assert [each["label-value"] for each in label["colors"]] == [2, 7]
+    assert [each["class"] for each in label["properties"]] == ["epithelial", "inflammatory"]
+    store = spatialdata.read_zarr(path)
+    middles = spatialdata.get_centroids(store["outlines"], coordinate_system="um").compute()
+    np.testing.assert_allclose(
+        middles[["x", "y"]].to_numpy()[0], store["measurements"].obsm["spatial"][0] * 0.25
+    )
+    _, table = spatialdata.join_spatialelement_table(
+        sdata=store, spatial_element_names=["nuclei"], table_name="measurements", how="left"
+    )
+    assert table.obs["instance_id"].tolist() == [2, 7]
 
 
 @WITH

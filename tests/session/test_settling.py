@@ -2,6 +2,7 @@
 
 import random
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import LabelsError
 from napari_uninuc.journal.folder import read_heading
-from napari_uninuc.journal.records import ComparisonBegun, EditDone, now
+from napari_uninuc.journal.records import EditDone
 from napari_uninuc.journal.replay import Replay
 from napari_uninuc.journal.report import write_report
 from napari_uninuc.session.autosave import Autosave, restore
+from napari_uninuc.session.resumed import restore_all
 from napari_uninuc.session.settling import Choice, Settling
 
 
@@ -141,9 +143,10 @@ def test_lots_decide_what_is_shown_only_where_nobody_is_told_whose_it_is():
 def test_the_journal_says_who_decided_what(tmp_path):
     _, _, settling = settling_of(PLANTS)
     session = settling.session
-    begun = ComparisonBegun(now(), "Dr Third", settling.names, len(settling.disputes), blinded=True)
+    begun = settling.begun("Dr Third")
+    assert (begun.readers, begun.disagreements, begun.blinded) == (("a", "b"), 5, False)
     with closing(Autosave(session, root=tmp_path, on_problem=print)) as autosave:
-        autosave.begin_comparison(begun)
+        autosave.begin_comparison(begun, settling.states())
         for k, dispute in enumerate(settling.disputes):
             settling.settle(dispute, [Choice.A, Choice.B][k % 2])
         session.undo()
@@ -168,6 +171,60 @@ def test_the_journal_says_who_decided_what(tmp_path):
     assert "5 disagreements of A: a and B: b, settled by Dr Third" in page
     assert "settle for B" in page
     assert open_reading(folder).classes is not None
+
+
+@given(
+    st.lists(st.sampled_from(PLANTS), min_size=1, max_size=8),
+    st.integers(0, 9),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 8),
+)
+@settings(max_examples=40, deadline=None)
+def test_what_is_open_is_open_again_after_reopening(
+    tmp_path_factory, plants, seed, blinded, unnamed, done
+):
+    a, b, _ = plant(plants, 5, seed)
+    a = replace(a, classes=None) if unnamed else a
+    # Readings of slides list nuclei that no pixel here is of.
+    spare = {"ids": np.append(a.ids, 5000), "boxes_yxyx": np.vstack([a.boxes_yxyx, [[0, 0, 1, 1]]])}
+    spare["classes"] = None if a.classes is None else np.append(a.classes, "elsewhere")
+    comparison = compare(replace(a, **spare), b)
+    begun = Settling(tile_of(a), comparison, blinded=blinded, lots=random.Random(seed))
+    root = tmp_path_factory.mktemp("sessions")
+    with closing(Autosave(begun.session, root=root, on_problem=print)) as autosave:
+        autosave.begin_comparison(begun.begun("Dr Third"), begun.states())
+        for dispute in begun.disputes[:done]:
+            begun.settle(dispute, Choice.B)
+    back = restore_all(autosave.folder, begun.session.tile)
+    assert back.problem is None
+    settling = back.session.settling
+    assert settling.session is back.session
+    assert (settling.names, settling.blinded) == (begun.names, begun.blinded)
+    assert [(d.ids, d.first, d.found.kind) for d in settling.disputes] == [
+        (d.ids, d.first, d.found.kind) for d in begun.disputes
+    ]
+    assert settling.open == begun.open == max(0, len(begun.disputes) - done)
+    assert back.session.queue.order() == begun.session.queue.order()
+    for one, other in zip(settling.disputes[done:], begun.disputes[done:], strict=True):
+        assert settling.settle(one, Choice.B)
+        assert begun.settle(other, Choice.B)
+    assert seen(settling) == seen(begun)
+    while back.session.undo():  # those of before the reopening, too
+        pass
+    assert settling.open == len(settling.disputes)
+
+
+def test_without_what_the_readers_outlined_the_nuclei_are_there(tmp_path):
+    _, _, settling = settling_of(PLANTS)
+    with closing(Autosave(settling.session, root=tmp_path, on_problem=print)) as autosave:
+        autosave.begin_comparison(settling.begun("Dr Third"), settling.states())
+        settling.settle(settling.disputes[0], Choice.B)
+    (autosave.folder / "reader-b").write_bytes(b"damaged")
+    back = restore_all(autosave.folder, settling.session.tile)
+    assert "compare them again" in back.problem
+    assert back.session.settling is None
+    assert np.array_equal(back.session.labels.pixels, settling.session.labels.pixels)
 
 
 def test_a_comparison_of_another_picture_is_refused():

@@ -22,7 +22,6 @@ from napari_uninuc.gui.work.jobs import Worker
 from napari_uninuc.gui.work.reviewing import Reviewing
 from napari_uninuc.gui.work.teaching import Teaching
 from napari_uninuc.session import AnnotationSession
-from napari_uninuc.session.settling import Settling
 
 __all__ = ["Desk"]
 
@@ -40,7 +39,6 @@ class Desk:
     more_handlers : actions of the table of keys that panels do
     stays_visible : its nuclei are seen while another picture is worked at, for they lie beside
         each other
-    settling : what two readers disagree about, where the session is about that
     on_problem : told when something could not be done
 
     Attributes
@@ -61,7 +59,6 @@ class Desk:
         *,
         more_handlers: Mapping[str, Callable[[], object]],
         stays_visible: bool = False,
-        settling: Settling | None = None,
         on_problem: Callable[[Exception], None],
     ) -> None:
         self._viewer, self._window, self._on_problem = viewer, window, on_problem
@@ -74,7 +71,7 @@ class Desk:
         self.tools = Tools(viewer, window, session, self.bridge, on_problem=on_problem)
         self.reviewing = Reviewing(viewer, session, self.bridge)
         self.disputes: Disputes | None = None
-        if settling is not None:
+        if (settling := session.settling) is not None:
             outlines = ReaderOutlines(viewer, session.tile.shape, placement)
             self.disputes = Disputes(settling, self.reviewing, outlines)
         self._actions = Actions(session, self.tools, on_problem=on_problem)

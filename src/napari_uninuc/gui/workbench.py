@@ -30,7 +30,6 @@ from napari_uninuc.gui.work.saved_sessions import SavedSessions
 from napari_uninuc.gui.work.saving import SavedAs, Saving
 from napari_uninuc.gui.work.taking_over import TakingOver
 from napari_uninuc.journal.listing import FoundSession
-from napari_uninuc.journal.records import ComparisonBegun, now
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.session.autosave import Restored
 from napari_uninuc.session.settling import Settling
@@ -294,10 +293,8 @@ class Workbench:
     def _compared(
         self, desk: Desk, order: Order, settling: Settling, on_done: Callable[[Settling], None]
     ) -> None:
-        count = len(settling.disputes)
-        if count and self._replace(desk, settling.session, settling=settling):
-            begun = ComparisonBegun(now(), order.by, settling.names, count, order.blinded)
-            self.sessions.begin_comparison(settling.session, begun)
+        if settling.disputes and self._replace(desk, settling.session):
+            self.sessions.begin_comparison(settling, order.by)
         on_done(settling)
 
     def _replace(
@@ -305,17 +302,16 @@ class Workbench:
         desk: Desk,
         session: AnnotationSession,
         folder: Path | None = None,
-        settling: Settling | None = None,
     ) -> bool:
         """Work on another session in the place of a desk's; False where its picture is gone."""
         place = next((place for place, each in self._desks.items() if each is desk), None)
         if place is None:
             return False
         # What is kept nowhere else stays in the window, as a layer.
-        kept = self.sessions.folder_of(desk.session) is not None or settling is None
+        kept = self.sessions.folder_of(desk.session) is not None or folder is not None
         self._put_away(self._desks.pop(place), remove_layers=kept)
         self.sessions.begin(session, folder)
-        self._set_up(place, session, desk.placement, settling)
+        self._set_up(place, session, desk.placement)
         return True
 
     def _set_up(
@@ -323,7 +319,6 @@ class Workbench:
         place: _Place,
         session: AnnotationSession,
         placement: Placement,
-        settling: Settling | None = None,
     ) -> None:
         desk = Desk(
             self._viewer,
@@ -335,7 +330,6 @@ class Workbench:
             placement,
             more_handlers=self._handlers,
             stays_visible=session.tile.place is not None,
-            settling=settling,
             on_problem=self._on_problem,
         )
         self._desks[place] = desk

@@ -1,6 +1,6 @@
 """Polygons into pixels: a pixel is inside where its centre is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ __all__ = [
     "Crop",
     "OversizedError",
     "fill_polygon",
+    "fill_polygons",
     "fill_traced",
 ]
 
@@ -26,6 +27,9 @@ MAX_CROSSINGS = 2**24
 
 MAX_COORDINATE = 1e9
 """Furthest point of an outline, px; slides end at about 3e5."""
+
+_SMALL_PX, _FEW_CROSSINGS = 2**16, 2**14
+"""Of a polygon that is filled together with others; 256 of them take 200 MB at the very most."""
 
 _SPARE_PX = 1e-6  # of a step along a line that should have met a centre
 
@@ -73,11 +77,98 @@ def fill_polygon(
         return None
     y0, x0, y1, x1 = box
     ends = np.concatenate([part for ring in rings for part in (ring[1:], ring[:1])])
-    rows, columns = _crossings(starts - (x0, y0), ends - (x0, y0), (y1 - y0, x1 - x0))
+    corner, sides = np.array([x0, y0]), np.array([[y1 - y0, x1 - x0]])
+    _, rows, columns = _crossings(starts - corner, ends - corner, sides.repeat(len(starts), 0))
     toggles = np.zeros((y1 - y0, x1 - x0 + 1), dtype=np.bool_)
     np.logical_xor.at(toggles, (rows, columns), True)
     mask = np.logical_xor.accumulate(toggles, axis=1)[:, :-1]
     return ((y0, x0), mask) if mask.any() else None
+
+
+def fill_polygons(
+    polygons_xy: Sequence[Any], shape: tuple[int, int], origin_yx: tuple[int, int] = (0, 0)
+) -> Iterator[Crop | None]:
+    """Fill polygons as `fill_polygon` does one, ten times as fast where they are small.
+
+    Parameters
+    ----------
+    polygons_xy : some hundreds: the small ones among them are filled in one go, and the others
+        when it is their turn, so that no more than one large mask is held
+
+    Yields
+    ------
+    crop : of each polygon in turn
+
+    Raises
+    ------
+    LabelsError
+        As `fill_polygon`, when it is that polygon's turn.
+    """
+    small = _filled_at_once(polygons_xy, shape, origin_yx)
+    for k, rings in enumerate(polygons_xy):
+        yield small[k] if k in small else fill_polygon(rings, shape, origin_yx)
+
+
+def _filled_at_once(
+    polygons_xy: Sequence[Any], shape: tuple[int, int], origin_yx: tuple[int, int]
+) -> dict[int, Crop | None]:
+    """Fill what is small, by place in the list; nothing that is not as it should be."""
+    plain = {k: rings for k, each in enumerate(polygons_xy) if (rings := _plain(each)) is not None}
+    if not plain:
+        return {}
+    lengths = np.array([len(ring) for rings in plain.values() for ring in rings])
+    starts = np.concatenate([ring for rings in plain.values() for ring in rings])
+    if not (np.abs(starts) <= MAX_COORDINATE).all():
+        return {}
+    starts -= origin_yx[::-1]
+    after = np.arange(1, len(starts) + 1)
+    after[np.cumsum(lengths) - 1] = np.cumsum(lengths) - lengths
+    points = np.array([sum(map(len, rings)) for rings in plain.values()])
+    owner = np.repeat(np.arange(len(plain)), points)
+    firsts, limit = np.cumsum(points) - points, [shape[1], shape[0]]
+    low, high = (
+        np.clip(np.ceil(extreme.reduceat(starts, firsts) - 0.5), 0, limit).astype(np.int64)
+        for extreme in (np.minimum, np.maximum)
+    )
+    sides = (high - low)[:, ::-1]
+    there = (sides > 0).all(axis=1).tolist()
+    fits = (
+        np.array(there)
+        & (sides.prod(axis=1) <= _SMALL_PX)
+        & (points * sides[:, 0] <= _FEW_CROSSINGS)
+    )
+    cells = np.where(fits, sides[:, 0] * (sides[:, 1] + 1), 0)
+    corners, used = np.cumsum(cells) - cells, fits[owner]
+    mine = owner[used]
+    edge, rows, columns = _crossings(
+        starts[used] - low[mine], starts[after][used] - low[mine], sides[mine]
+    )
+    whose = mine[edge]
+    toggles = np.zeros(int(cells.sum()), dtype=np.bool_)
+    np.logical_xor.at(toggles, corners[whose] + rows * (sides[whose, 1] + 1) + columns, True)
+    inside = np.logical_xor.accumulate(toggles)  # each row ends outside
+    found: dict[int, Crop | None] = {}
+    listed = zip(plain, there, fits, corners.tolist(), cells.tolist(), low.tolist(), strict=True)
+    for row, (k, is_there, small, first, size, (x, y)) in enumerate(listed):
+        if small:
+            mask = inside[first : first + size].reshape(sides[row, 0], -1)[:, :-1]
+            found[k] = ((y, x), mask) if mask.any() else None
+        elif not is_there:
+            found[k] = None
+    return found
+
+
+def _plain(rings_xy: Any) -> list[npt.NDArray[np.float64]] | None:
+    """Make arrays of the rings of a polygon; None where anything is unusual about it."""
+    if not isinstance(rings_xy, list | tuple) or not rings_xy:
+        return None
+    try:
+        rings = [np.asarray(ring, dtype=np.float64) for ring in rings_xy]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if all(ring.ndim == 2 and ring.shape[0] >= 3 and ring.shape[1] == 2 for ring in rings):
+        return rings
+    return None
 
 
 def fill_traced(
@@ -180,13 +271,22 @@ def _box(
 
 
 def _crossings(
-    starts: npt.NDArray[np.float64], ends: npt.NDArray[np.float64], size: tuple[int, int]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Find in each row of pixel centres the columns from which inside and outside swap."""
-    height, width = size
-    (xa, ya), (xb, yb) = starts.T, ends.T
-    first = np.clip(np.ceil(np.minimum(ya, yb) - 0.5), 0, height).astype(np.int64)
-    count = np.clip(np.ceil(np.maximum(ya, yb) - 0.5), 0, height).astype(np.int64) - first
+    starts: npt.NDArray[np.float64], ends: npt.NDArray[np.float64], sides: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Find in each row of pixel centres the columns from which inside and outside swap.
+
+    Parameters
+    ----------
+    starts, ends : (E, 2) x, y of edges, from the corner of the box that theirs is filled in
+    sides : (E, 2) height and width of that box, px
+
+    Returns
+    -------
+    edge, row, column : of each crossing
+    """
+    (xa, ya), (xb, yb), (heights, widths) = starts.T, ends.T, sides.T
+    first = np.clip(np.ceil(np.minimum(ya, yb) - 0.5), 0, heights).astype(np.int64)
+    count = np.clip(np.ceil(np.maximum(ya, yb) - 0.5), 0, heights).astype(np.int64) - first
     total = int(count.sum())
     if total > MAX_CROSSINGS:
         raise LabelsError(
@@ -197,4 +297,4 @@ def _crossings(
     rows = np.arange(total) - np.repeat(np.cumsum(count) - count, count) + first[edge]
     slope = (rows + 0.5 - ya[edge]) / (yb - ya)[edge]
     x = xa[edge] + slope * (xb - xa)[edge]
-    return rows, np.clip(np.ceil(x - 0.5), 0, width).astype(np.int64)
+    return edge, rows, np.clip(np.ceil(x - 0.5), 0, widths[edge]).astype(np.int64)

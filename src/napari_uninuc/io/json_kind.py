@@ -3,6 +3,7 @@
 import gzip
 import math
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -56,7 +57,7 @@ def beginning_of_json(path: Path) -> str:
             file.seek(0)
             source: Any = gzip.GzipFile(fileobj=file) if packed else file
             return str(source.read(_LOOKED_AT_BYTES).decode("utf-8-sig", "replace"))
-    except (OSError, EOFError):
+    except (OSError, EOFError, zlib.error):
         return ""
 
 

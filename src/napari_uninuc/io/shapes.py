@@ -5,18 +5,21 @@ is the same for all: filling, ids, classes, what is told of what was left out.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from napari_uninuc.errors import LabelsError
-from napari_uninuc.io.filling import Crop, fill_polygon, fill_traced
+from napari_uninuc.io.filling import Crop, fill_polygon, fill_polygons, fill_traced
 from napari_uninuc.io.painting import Painted, Painting
 from napari_uninuc.io.stated import DEFAULT_CLASS, checked_score, checked_status, counted
 from napari_uninuc.io.stored import StoredSegmentation
 
 __all__ = ["Header", "Shape", "Through", "fill_rings", "paint_shapes", "require_size"]
+
+_AT_ONCE = 256  # shapes
 
 Through = Literal["corners", "centres"]
 """Where outlines run: around pixels, whose corners are whole numbers, or through the centres of
@@ -129,15 +132,10 @@ def paint_shapes(
         painting, left_out = Painting(size), Counter[str]()
         for name, colour in said.classes:
             painting.know_class(name, colour)
-        for each in shapes:
-            what = each.left_out or ("" if each.polygons_xy else "shape without area")
-            if what:
-                left_out[what] += 1
-                continue
-            first = origin if in_slide_px else (0, 0)
-            filled = [fill_rings(rings, size, first, through) for rings in each.polygons_xy]
+        first = origin if in_slide_px else (0, 0)
+        for each, crops in _filled(shapes, size, first, through, left_out):
             painting.add(
-                [crop for crop in filled if crop is not None],
+                crops,
                 each.stated_id,
                 each.class_name or DEFAULT_CLASS,
                 checked_score(each.score),
@@ -152,6 +150,33 @@ def paint_shapes(
         text = str(problem)
         raise LabelsError(text if text.startswith(str(path)) else f"{path}: {text}") from None
     return StoredSegmentation(painted.segmentation, said.mpp, origin, _notice(painted, left_out))
+
+
+def _filled(
+    shapes: Iterable[Shape],
+    size: tuple[int, int],
+    first_yx: tuple[int, int],
+    through: Through,
+    left_out: Counter[str],
+) -> Iterator[tuple[Shape, list[Crop]]]:
+    """Fill what may be nuclei, some hundreds at a time; all else is counted."""
+    waiting = iter(shapes)
+    while some := list(islice(waiting, _AT_ONCE)):
+        kept = [each for each in some if each.polygons_xy and not each.left_out]
+        left_out.update(
+            each.left_out or "shape without area"
+            for each in some
+            if each.left_out or not each.polygons_xy
+        )
+        polygons = [rings for each in kept for rings in each.polygons_xy]
+        crops: Iterator[Crop | None]
+        if through == "centres":
+            crops = (fill_traced(rings[0], size, first_yx) for rings in polygons)
+        else:
+            crops = fill_polygons(polygons, size, first_yx)
+        for each in kept:
+            found = list(islice(crops, len(each.polygons_xy)))
+            yield each, [crop for crop in found if crop is not None]
 
 
 def fill_rings(

@@ -24,6 +24,7 @@ __all__ = [
     "journal_path",
     "journals_in",
     "read_heading",
+    "reader_path",
     "require_plain",
     "snapshot_path",
     "snapshots_in",
@@ -154,6 +155,11 @@ def journal_path(folder: Path, number: int) -> Path:
 def snapshot_path(folder: Path, number: int) -> Path:
     """Where the snapshot before the journal of that number lies; it may not be there."""
     return folder / f"snapshot-{number:04}"
+
+
+def reader_path(folder: Path, letter: str) -> Path:
+    """Where a session keeps what reader "a" or "b" had outlined; it may not be there."""
+    return folder / f"reader-{letter}"
 
 
 def _numbered(folder: Path, kind: str) -> Mapping[int, Path]:

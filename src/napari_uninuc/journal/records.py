@@ -192,6 +192,9 @@ class ComparisonBegun:
     readers : who A and B are
     disagreements : to be settled
     blinded : the person was not told which outline is whose
+    named : whether A and B name classes
+    firsts : "a" or "b" for each disagreement, the most serious first: whose outline was shown
+        first. Empty in records of version 0.1
     """
 
     at: AwareDatetime
@@ -199,6 +202,8 @@ class ComparisonBegun:
     readers: tuple[str, str]
     disagreements: _Count
     blinded: bool
+    named: tuple[bool, bool] = (True, True)
+    firsts: Annotated[str, Field(pattern="^[ab]*$")] = ""
     what: Literal["comparison"] = "comparison"
 
 

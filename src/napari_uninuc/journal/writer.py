@@ -1,5 +1,6 @@
 """Writing a session folder: one journal after the other, and a snapshot before each."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from napari_uninuc.journal.folder import (
     journal_path,
     journals_in,
     read_heading,
+    reader_path,
     snapshot_path,
     snapshots_in,
     write_heading,
@@ -106,6 +108,18 @@ class SessionWriter:
         path = make_folder(heading, self._root)
         self._lock = lock_folder(path)
         return path
+
+    def keep_readers(self, readers: Iterable[SessionState]) -> None:
+        """Write what reader A and B had outlined, once the folder is there.
+
+        Raises
+        ------
+        OSError
+            As `begin`.
+        """
+        if self._path is not None:
+            for letter, state in zip("ab", readers, strict=True):
+                write_snapshot(state, reader_path(self._path, letter))
 
     def rename(self, name: str) -> None:
         """Call the picture something else; OSError where the system refuses."""

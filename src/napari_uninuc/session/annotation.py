@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,9 @@ from napari_uninuc.session.draft import NEW, Draft
 from napari_uninuc.session.hand import Box, Hand
 from napari_uninuc.session.steps import Filter, Steps
 
+if TYPE_CHECKING:
+    from napari_uninuc.session.settling import Settling
+
 __all__ = ["AnnotationSession"]
 
 
@@ -52,6 +56,7 @@ class AnnotationSession:
     queue : order of review
     candidates : id -> mask of every automatic nucleus as it was found
     became : name before -> name after, while classes are renamed, moved or merged; else empty
+    settling : what two readers disagree about, where this is settled here; else None
 
     Examples
     --------
@@ -102,6 +107,7 @@ class AnnotationSession:
         self.candidates: dict[int, InstanceMask] = {}
         self._current_class, self._current_name = 0, classes.name_of(0)
         self.became: Mapping[str, str] = {}
+        self.settling: Settling | None = None
         self._derived: Mapping[int, tuple[int, float]] = {}
         self._staining: Mapping[int, int] = {}
         self._selection: frozenset[int] = frozenset()

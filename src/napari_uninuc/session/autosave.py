@@ -1,6 +1,6 @@
 """Saving a session by itself: every change is written down at once, and can be brought back."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -130,9 +130,16 @@ class Autosave:
         """Note that the person lets a model outline the picture."""
         self._note(RunStarted(now(), actor))
 
-    def begin_comparison(self, begun: ComparisonBegun) -> None:
-        """Note that the person begins to settle what two readers disagree about."""
+    def begin_comparison(self, begun: ComparisonBegun, readers: Sequence[SessionState]) -> None:
+        """Note that the person begins to settle what two readers disagree about, and keep that.
+
+        Parameters
+        ----------
+        readers : what A and what B outlined
+        """
         self._note(begun)
+        if self._background is not None:
+            self._background.keep_readers(readers)
 
     def rename(self, name: str) -> None:
         """Call the session's picture something else, here and on disk."""

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from napari_uninuc.core.tile import Tile
@@ -85,6 +85,11 @@ class BackgroundWriter:
     def rename(self, name: str) -> None:
         """Call the picture something else soon."""
         self._writing.put(partial(self._guarded, partial(self._writer.rename, name)))
+
+    def keep_readers(self, readers: Sequence[SessionState]) -> None:
+        """Write soon what the two readers had outlined whose disagreements are settled here."""
+        keep = partial(self._guarded, partial(self._writer.keep_readers, readers))
+        self._writing.put(partial(self._disk.put, keep))  # by then there is a folder
 
     @property
     def is_broken(self) -> bool:

@@ -2,28 +2,33 @@
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_uninuc.agreement.comparison import Comparison
+from napari_uninuc.agreement.comparison import Comparison, compare
 from napari_uninuc.agreement.disagreements import Disagreement, classes_of
 from napari_uninuc.agreement.kinds import Kind
-from napari_uninuc.agreement.reading import Reading
+from napari_uninuc.agreement.reading import Reading, reading_of
 from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.edits import Edit
-from napari_uninuc.core.extents import join_boxes, slices
+from napari_uninuc.core.extents import count_ids, join_boxes, slices
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.labels import LabelMap
 from napari_uninuc.core.nuclei import Nucleus, Status
 from napari_uninuc.core.outline import tight_crop
 from napari_uninuc.core.review import ReviewQueue
+from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.core.verbs.working_crop import WorkingCrop
 from napari_uninuc.errors import LabelsError
 from napari_uninuc.io.stated import DEFAULT_CLASS
+from napari_uninuc.journal.records import ComparisonBegun, now
+from napari_uninuc.journal.snapshot import SessionState
 from napari_uninuc.session.annotation import AnnotationSession
 
 __all__ = ["Choice", "Dispute", "Settling"]
@@ -110,16 +115,81 @@ class Settling:
                 f"expected a comparison of a picture of {tile.shape} px, got one of "
                 f"{comparison.a.shape} px; compare readings of this picture"
             )
+        drawn, count = lots or random.Random(), len(comparison.disagreements)
+        firsts = drawn.choices("ab", k=count) if blinded else ["a"] * count
+        self._know(comparison, firsts, _palette_of(comparison), blinded=blinded)
+        self._go_on_in(AnnotationSession(tile, self._palette, self._start(comparison)))
+
+    @classmethod
+    def resumed(
+        cls,
+        session: AnnotationSession,
+        begun: ComparisonBegun,
+        states: tuple[SessionState, SessionState],
+    ) -> Self:
+        """Go on in a session that was brought back, with what is open in it.
+
+        Parameters
+        ----------
+        session : where some of it is settled; gets the disputes
+        begun, states : as `begun` and `states` gave them
+
+        Raises
+        ------
+        LabelsError
+            They do not go together.
+        """
+        a, b = (
+            _reading_of(state, name, named)
+            for state, name, named in zip(states, begun.readers, begun.named, strict=True)
+        )
+        comparison = compare(a, b)
+        if len(comparison.disagreements) != len(begun.firsts) or a.shape != session.tile.shape:
+            raise LabelsError("they disagree about something else than the record says")
+        made = cls.__new__(cls)
+        made._know(comparison, begun.firsts, states[0].classes, blinded=begun.blinded)
+        made._go_on_in(session)
+        return made
+
+    def _know(
+        self,
+        comparison: Comparison,
+        firsts: Sequence[str],
+        palette: ClassPalette,
+        *,
+        blinded: bool,
+    ) -> None:
         self._readings = {Choice.A: comparison.a, Choice.B: comparison.b}
         self.names = comparison.a.name, comparison.b.name
-        self.blinded = blinded
-        drawn = lots or random.Random()
-        self.disputes, self._numbers = _disputes(comparison, drawn if blinded else None)
+        self.blinded, self._palette = blinded, palette
+        self.disputes, self._numbers = _disputes(comparison, firsts)
         self._by_id = {id_: each for each in self.disputes for id_ in each.all_ids}
-        self._palette = _palette_of(comparison)
         self._own_rows = {key: row for each in self.disputes for key, row in self._rows(each)}
-        self.session = AnnotationSession(tile, self._palette, self._start(comparison))
-        self.session.queue = ReviewQueue(self.session.labels, urgency=self._urgency())
+
+    def _go_on_in(self, session: AnnotationSession) -> None:
+        session.queue = ReviewQueue(session.labels, urgency=self._urgency())
+        session.settling, self.session = self, session
+
+    def begun(self, by: str) -> ComparisonBegun:
+        """What the record says of it.
+
+        Parameters
+        ----------
+        by : who decides
+        """
+        return ComparisonBegun(
+            now(),
+            by,
+            self.names,
+            len(self.disputes),
+            self.blinded,
+            (self._named(Choice.A), self._named(Choice.B)),
+            "".join(each.first for each in self.disputes),
+        )
+
+    def states(self) -> tuple[SessionState, SessionState]:
+        """What A and B outlined, to be kept with the record."""
+        return self._state(Choice.A), self._state(Choice.B)
 
     @property
     def open(self) -> int:
@@ -200,6 +270,23 @@ class Settling:
         """A's nuclei keep their ids; B's have new ones, where they are disputed."""
         return id_ if side is Choice.A else self._numbers.get(id_, 0)
 
+    # -- to be kept -------------------------------------------------------------------------
+
+    def _named(self, side: Choice) -> bool:
+        return self._readings[side].classes is not None
+
+    def _state(self, side: Choice) -> SessionState:
+        reading = self._readings[side]
+        pixels = reading.pixels((0, 0, *reading.shape)).copy()
+        present = np.array(sorted(count_ids(pixels)), np.int64)
+        names = classes_of(reading, present).tolist()
+        rows = {
+            id_: Nucleus(id_, self._class_id(name), _UNKNOWN, _UNKNOWN, Status.EDITED)
+            for id_, name in zip(present.tolist(), names, strict=True)
+        }
+        following = int(present.max(initial=0)) + 1
+        return SessionState(pixels, rows, {}, following, self._palette, 0.0, 0, reading.mpp)
+
     # -- the beginning ----------------------------------------------------------------------
 
     def _start(self, comparison: Comparison) -> LabelMap:
@@ -250,22 +337,30 @@ class Settling:
         return InstanceMask(origin, mask, _UNKNOWN, 0, _UNKNOWN)
 
 
+def _reading_of(state: SessionState, name: str, named: bool) -> Reading:
+    """Turn what `Settling.states` gave into a reading again."""
+    nuclei = Segmentation.from_labels(state.label_map().pixels)
+    rows = [state.rows[id_] for id_ in nuclei.table["id"].tolist()]
+    classes = np.array([state.classes.name_of(row.class_id) for row in rows], np.str_)
+    return replace(reading_of(name, nuclei, state.mpp), classes=classes if named else None)
+
+
 def _disputes(
-    comparison: Comparison, lots: random.Random | None
+    comparison: Comparison, firsts: Sequence[str]
 ) -> tuple[tuple[Dispute, ...], dict[int, int]]:
     """Give every disputed nucleus of B an id of its own; one that both have keeps A's."""
-    following = int(comparison.a.ids.max(initial=0)) + 1
+    disputed = (id_ for found in comparison.disagreements for id_ in found.a_ids)
+    following = max([0, *comparison.a_ids.tolist(), *disputed]) + 1
     numbers: dict[int, int] = {}
     disputes = []
-    for found in comparison.disagreements:
+    for found, letter in zip(comparison.disagreements, firsts, strict=True):
         if found.kind is Kind.CLASS_DIFFERS:
             numbers[found.b_ids[0]] = found.a_ids[0]
         for id_ in found.b_ids:
             if id_ not in numbers:
                 numbers[id_], following = following, following + 1
         ids = {Choice.A: found.a_ids, Choice.B: tuple(numbers[id_] for id_ in found.b_ids)}
-        first = Choice.A if lots is None else lots.choice((Choice.A, Choice.B))
-        disputes.append(Dispute(found, ids, first))
+        disputes.append(Dispute(found, ids, Choice(letter)))
     return tuple(disputes), numbers
 
 

@@ -20,6 +20,13 @@ _VERBS = (
 """Row by row, as many as fit."""
 
 
+def _undone(desk: Desk) -> str:
+    """What undo takes back; where readers' names are hidden, not for whom it was decided."""
+    undo, settling = desk.session.steps.history.undo_name or "", desk.session.settling
+    hidden = settling is not None and settling.blinded and undo.startswith("settle")
+    return "the decision" if hidden else undo
+
+
 class ToolsPanel(Panel):
     """Buttons of tools stay down while their tool is in use; pressed again they put it away."""
 
@@ -117,7 +124,7 @@ class ToolsPanel(Panel):
             return f"{name} is in your hand{waiting}."
         if chosen:
             return f"{chosen} nuclei selected."
-        undo = desk.session.steps.history.undo_name
+        undo = _undone(desk)
         if not undo and self._workbench.models.loading:
             return "The model is loading; what you click is outlined when it is there."
         return f"Undo would take back: {undo}." if undo else "Click a nucleus to correct it."

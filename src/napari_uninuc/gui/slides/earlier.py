@@ -7,7 +7,8 @@ from napari_uninuc.gui.slides.open_slide import OpenSlide
 from napari_uninuc.gui.slides.shelf import Shelf
 from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.journal.listing import FoundRegion
-from napari_uninuc.session.autosave import Restored, restore
+from napari_uninuc.session.autosave import Restored
+from napari_uninuc.session.resumed import restore_all
 from napari_uninuc.slides.regions import read_region
 
 __all__ = ["EarlierRegions"]
@@ -54,7 +55,7 @@ class EarlierRegions:
         def work() -> Restored:
             with slide.reading() as source:
                 tile = read_region(source, box, found.place, heading.name)
-            return restore(found.session.path, tile)
+            return restore_all(found.session.path, tile)
 
         self._bench.worker.submit(
             f"Bringing back {name}",

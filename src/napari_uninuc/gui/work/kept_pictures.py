@@ -12,7 +12,8 @@ from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.images import read_image
 from napari_uninuc.journal.listing import find_sessions
 from napari_uninuc.session import AnnotationSession
-from napari_uninuc.session.autosave import Restored, restore
+from napari_uninuc.session.autosave import Restored
+from napari_uninuc.session.resumed import restore_all
 
 __all__ = [
     "KeptPicture",
@@ -60,7 +61,7 @@ def read_kept(path: Path) -> KeptPicture:
     tile = read_image(path)
     for found in find_sessions(tile.digest):
         if not found.in_use and found.problem is None:
-            return KeptPicture(tile, restore(found.path, tile), found.path)
+            return KeptPicture(tile, restore_all(found.path, tile), found.path)
     return KeptPicture(tile, None, None)
 
 

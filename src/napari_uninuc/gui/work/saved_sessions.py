@@ -15,9 +15,10 @@ from napari_uninuc.errors import SessionError
 from napari_uninuc.gui.window.preferences import preferences
 from napari_uninuc.gui.work.jobs import Worker
 from napari_uninuc.journal.listing import FoundSession, find_sessions
-from napari_uninuc.journal.records import ComparisonBegun
 from napari_uninuc.session import AnnotationSession
-from napari_uninuc.session.autosave import Actor, Autosave, Restored, restore
+from napari_uninuc.session.autosave import Actor, Autosave, Restored
+from napari_uninuc.session.resumed import restore_all
+from napari_uninuc.session.settling import Settling
 
 __all__ = ["SavedSessions", "actor_of"]
 
@@ -111,7 +112,7 @@ class SavedSessions:
         """Read an earlier session in the worker."""
         self._worker.submit(
             "Bringing back earlier work",
-            lambda: restore(found.path, tile),
+            lambda: restore_all(found.path, tile),
             on_done=on_done,
             on_error=self._on_problem,
         )
@@ -121,10 +122,11 @@ class SavedSessions:
         if session in self._autosaves:
             self._autosaves[session].begin_run(actor)
 
-    def begin_comparison(self, session: AnnotationSession, begun: ComparisonBegun) -> None:
+    def begin_comparison(self, settling: Settling, by: str) -> None:
         """Note in a session's record that a person settles what two readers disagree about."""
-        if session in self._autosaves:
-            self._autosaves[session].begin_comparison(begun)
+        autosave = self._autosaves.get(settling.session)
+        if autosave is not None:
+            autosave.begin_comparison(settling.begun(by), settling.states())
 
     @contextmanager
     def by(self, session: AnnotationSession, actor: Actor) -> Iterator[None]:
