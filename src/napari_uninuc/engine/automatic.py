@@ -46,13 +46,21 @@ def find_in_field(
     *,
     proposer: str | None = None,
     flips: bool | None = None,
+    near_yxyx: npt.NDArray[np.float32] | None = None,
 ) -> list[FoundNucleus]:
     """Outline the nuclei whose box has its centre in the field's inner part, or close to it.
 
     As `steps_in_field`, all at once.
     """
     steps = steps_in_field(
-        engine, tile, field, score_threshold, timings, proposer=proposer, flips=flips
+        engine,
+        tile,
+        field,
+        score_threshold,
+        timings,
+        proposer=proposer,
+        flips=flips,
+        near_yxyx=near_yxyx,
     )
     while True:
         try:
@@ -71,6 +79,7 @@ def steps_in_field(
     *,
     proposer: str | None = None,
     flips: bool | None = None,
+    near_yxyx: npt.NDArray[np.float32] | None = None,
 ) -> Steps[list[FoundNucleus]]:
     """Outline the nuclei whose box has its centre in the field's inner part, or close to it.
 
@@ -84,6 +93,8 @@ def steps_in_field(
     proposer : where boxes come from, one of `PROPOSERS`; None takes the card's
     flips : look at the mirrored field too and average; better, and twice the work. None takes
         the card's
+    near_yxyx : (N, 4) boxes, px of the tile: only nuclei whose box touches one of them are
+        outlined; None outlines all
 
     Yields
     ------
@@ -108,7 +119,9 @@ def steps_in_field(
         seen = _look(engine, view, field, mirrored, spent)
         yield
         for source in sources:
-            views.append((yield from _find(engine, seen, source, score_threshold, spent)))
+            views.append(
+                (yield from _find(engine, seen, source, score_threshold, spent, near_yxyx))
+            )
     found = views[0] if len(views) == 1 else _without_doubles(views)
     return sorted(found, key=lambda one: -one.mask.score)
 
@@ -158,12 +171,15 @@ def _find(
     proposer: Proposer,
     score_threshold: float,
     spent: dict[str, float],
+    near_yxyx: npt.NDArray[np.float32] | None,
 ) -> Steps[list[FoundNucleus]]:
     """Find the nuclei that one proposer sees in one view of a tile."""
     began = perf_counter()
     boxes = _propose(engine, seen, proposer)
     owned = owned_by(seen.field, boxes.boxes_yxyx, seen.embedding.frame.scale_yx)
     boxes = boxes.take(owned & (boxes.scores >= score_threshold))
+    if near_yxyx is not None:
+        boxes = boxes.take(_touching(boxes.boxes_yxyx, near_yxyx))
     spent["detect"] = spent.get("detect", 0.0) + perf_counter() - began
     yield
     began = perf_counter()
@@ -179,6 +195,16 @@ def _find(
             began = perf_counter()
     spent["masks"] = spent.get("masks", 0.0) + perf_counter() - began
     return found
+
+
+def _touching(
+    boxes_yxyx: npt.NDArray[np.float32], near_yxyx: npt.NDArray[np.float32]
+) -> npt.NDArray[np.bool_]:
+    """Which boxes (M, 4) share pixels with any of (N, 4)."""
+    one, other = boxes_yxyx[:, None], near_yxyx[None]
+    apart = (one[..., :2] >= other[..., 2:]) | (one[..., 2:] <= other[..., :2])
+    touching: npt.NDArray[np.bool_] = (~apart.any(axis=2)).any(axis=1)
+    return touching
 
 
 def _propose(engine: TorchEngine, seen: _Seen, proposer: Proposer) -> Detections:
