@@ -178,7 +178,7 @@ class LearningBox(QWidget):
             if state.path.stem == current:
                 self.states.setCurrentIndex(self.states.count() - 1)
         if current is not None and self.states.currentIndex() == 0:
-            self.states.addItem(current, current)
+            self.states.addItem(current, None)  # its file is gone, or lies elsewhere
             self.states.setCurrentIndex(self.states.count() - 1)
 
     def _on_state(self) -> None:

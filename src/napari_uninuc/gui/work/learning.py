@@ -57,6 +57,7 @@ class LearningProcess(QObject):
     Attributes
     ----------
     changed : it began, went on, was paused or ended; see `state`
+    command : words of the process, before ``learn``
     state : None where nothing is learnt
     """
 
@@ -71,7 +72,7 @@ class LearningProcess(QObject):
     ) -> None:
         super().__init__()
         self._on_done, self._on_problem = on_done, on_problem
-        self._command = tuple(command)
+        self.command = tuple(command)
         self._process: QProcess | None = None
         self._order: Order | None = None
         self._heard = ""
@@ -91,7 +92,7 @@ class LearningProcess(QObject):
         process.readyReadStandardOutput.connect(self._on_output)
         process.finished.connect(self._on_finished)
         process.errorOccurred.connect(self._on_error)
-        program, *words = self._command
+        program, *words = self.command
         sessions = [str(each) for each in order.sessions]
         output = ["--output", str(order.output), "--model", order.model, "--driven"]
         process.start(program, [*words, "learn", *sessions, *output])
@@ -184,7 +185,7 @@ class LearningProcess(QObject):
             process.deleteLater()
             self._show(None)
             self._on_problem(
-                f"Nothing was learnt: {self._command[0]} cannot be started; run uninuc learn on "
+                f"Nothing was learnt: {self.command[0]} cannot be started; run uninuc learn on "
                 "the command line instead"
             )
 
