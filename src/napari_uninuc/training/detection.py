@@ -67,7 +67,7 @@ def set_loss(
     boxes: Tensor,
     truth: Tensor,
     classes: Tensor,
-    unjudged: Tensor | None = None,
+    judged: Tensor | None = None,
 ) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]:
     """Sums over one set: (classification, 1 - GIoU, L1), and (queries, objects, IoU).
 
@@ -79,7 +79,7 @@ def set_loss(
     logits : (Q, classes)
     boxes, truth : (Q, 4), (n, 4) cxcywh in units of the block
     classes : (n,) int64, -1 unknown
-    unjudged : (Q,) bool, queries that are taught nothing unless they are a nucleus's own
+    judged : (Q,) bool, queries that are taught a score; None is all of them
     """
     queries, objects = match_queries(logits, boxes.detach(), truth, classes, MatchCosts())
     iou, giou = pair_iou(xyxy(boxes[queries]), xyxy(truth[objects]))
@@ -90,9 +90,9 @@ def set_loss(
     kinds = torch.where(unknown, logits[queries].argmax(dim=-1), classes[objects])
     positive[queries, kinds] = True
     ignored = torch.zeros_like(positive)
-    if unjudged is not None:
-        ignored |= unjudged[:, None]
     ignored[queries] = unknown[:, None]
+    if judged is not None:
+        ignored |= ~judged[:, None]
     ignored &= ~positive
     l1 = (boxes[queries] - truth[objects]).abs().sum()
     terms = (ia_bce(logits, positive, quality, ignored=ignored), (1 - giou).sum(), l1)
