@@ -122,7 +122,15 @@ def _compared(
                 "that no state has seen"
             )
     first = proofs[0]
-    rows = [("state", "right", "false", "quality against as it came", "99 % interval")]
+    rows = [
+        (
+            "state",
+            "right",
+            "false",
+            "quality against as it came",
+            f"{100 * first.confidence:.0f} % interval",
+        )
+    ]
     right, false = f"of {first.nuclei}", f"of {first.deleted}"
     as_it_came = f"{first.right_before} {right}", f"{first.false_before} {false}"
     rows.append(("as it came", *as_it_came, "", ""))

@@ -59,13 +59,18 @@ def learn(
     SessionError
         Too few corrections.
     CheckpointError
-        An engine in a learnt state: each begins from the weights as they are. Or what was learnt
-        is not finite.
+        A model that does not answer from windows, or one in a learnt state: each begins from the
+        weights as they are. Or what was learnt is not finite.
     """
     if engine.card.learnt:
         raise CheckpointError(
             f"expected a model in the weights as they are, got it in the state "
             f"{engine.card.learnt}; learn from all the sessions at once instead"
+        )
+    if engine.card.decoding == "whole":
+        raise CheckpointError(
+            f"expected a model that answers from windows, got {engine.card.id}, which looks at a "
+            "whole field for each prompt; learn with uninuc-n"
         )
     how = Teaching() if teaching is None else teaching
     pictures = [each for each in pictures if each.examples]

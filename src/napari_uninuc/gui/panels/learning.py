@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_uninuc.core.examples import ANSWERED_FOR, ENOUGH_NUCLEI
+from napari_uninuc.engine.protocol import AnnotatorCard
 from napari_uninuc.errors import UniNucError
 from napari_uninuc.gui.desk import Desk
 from napari_uninuc.gui.panels.frame import button, row
@@ -157,7 +158,7 @@ class LearningBox(QWidget):
         rows = self._desk.session.labels.nuclei.values()
         return sum(each.status in ANSWERED_FOR for each in rows)
 
-    def _card(self):  # type: ignore[no-untyped-def]
+    def _card(self) -> AnnotatorCard:
         return self._workbench.models.require().card
 
     def _on_model(self) -> None:
