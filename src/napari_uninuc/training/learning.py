@@ -41,6 +41,8 @@ _PARTS = (
     "sam_mask_decoder.mask_tokens",
     "sam_mask_decoder.refine",
 )
+_NUCLEI_A_STEP = 8
+"""Whose outlines are taught in a step, of each size of window."""
 _SEEN = 0.3
 """Score from which a box was in sight, about. What a person adds was none of these: it shows what
 was missed, and not how much else lies as low that is no nucleus, so that it teaches no score. Where
@@ -174,6 +176,7 @@ def _loss(
             pick = torch.nonzero(chosen[which])[:, 0]
             if len(pick) == 0:
                 continue
+            pick = pick[torch.randperm(len(pick), generator=generator)[:_NUCLEI_A_STEP]]
             some = _only(targets, pick, proposals[which[pick]] - lesson.boxes_cxcywh[which[pick]])
             windows = type(embedding)(
                 type(embedding.maps)(*[level[pick] for level in embedding.maps]),
