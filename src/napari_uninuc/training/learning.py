@@ -1,4 +1,4 @@
-"""Teaching a model what a person has corrected, in seconds: heads and decoders, never the encoder.
+"""Teaching a model what a person has corrected, in seconds: heads alone, never the encoder.
 
 What is taught lies behind the cached embedding, so that pictures that were opened need not be
 encoded again and the new state answers at once. It is pulled towards what it was, by a decay of the
@@ -32,9 +32,7 @@ _PROMPTS = PromptsSection(corrections=1, mask_prompt_share=1.0, box_share=0.9, f
 
 
 _PARTS = (
-    "detector.layers",
     "detector.class_heads",
-    "detector.box_heads",
     "sam_mask_decoder.output",
     "sam_mask_decoder.hq",
     "sam_mask_decoder.phi2",
@@ -59,7 +57,7 @@ class Teaching:
     steps : each sees one view of one picture
     rate : of AdamW
     decay : of the difference to what was, at the full rate
-    scores, boxes, masks, stay : weights of the losses; the last holds scores where nobody has
+    scores, masks, stay : weights of the losses; the last holds scores where nobody has
         judged
     """
 
@@ -68,7 +66,6 @@ class Teaching:
     rate: float = 3e-4
     decay: float = 0.1
     scores: float = 0.5
-    boxes: float = 1.0
     masks: float = 1.0
     stay: float = 20.0
     prompts: PromptsSection = _PROMPTS
@@ -166,11 +163,7 @@ def _loss(
     teaching: Teaching,
     generator: torch.Generator,
 ) -> Tensor:
-    total = lesson.boxes_cxcywh.new_zeros(())
-    proposals = lesson.boxes_cxcywh
-    if teaching.scores + teaching.boxes > 0:
-        detection, proposals = _detection_loss(model, lesson, chosen, heard, teaching)
-        total = total + detection
+    total, proposals = _detection_loss(model, lesson, chosen, heard, teaching)
     if teaching.masks > 0:
         for which, embedding, targets in lesson.targets:
             pick = torch.nonzero(chosen[which])[:, 0]
@@ -225,10 +218,10 @@ def _detection_loss(
             judged = _covered(boxes.detach(), lesson.boxes_cxcywh[chosen])
         was = heard[depth][0, 0][valid]
         judged &= whole | (was.amax(dim=1) >= _SEEN)
-        (score, giou, l1), (queries, objects, iou) = set_loss(
+        (score, _, _), (queries, objects, iou) = set_loss(
             logits, boxes / block, truth, classes, judged
         )
-        total = total + teaching.scores * score + teaching.boxes * (5 * giou + 2 * l1)
+        total = total + teaching.scores * score
         drift = (torch.sigmoid(logits) - was)[~judged]
         total = total + teaching.stay * drift.square().sum()
     good = iou >= 0.5

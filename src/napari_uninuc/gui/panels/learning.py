@@ -3,8 +3,7 @@
 from datetime import datetime
 from pathlib import Path
 
-from psygnal import Signal
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QDialog,

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 
 from psygnal import Signal
-from qtpy.QtCore import QObject, QProcess
+from qtpy.QtCore import QProcess
 
 __all__ = ["LearningProcess", "LearningState", "Order"]
 
@@ -48,7 +48,7 @@ class LearningState:
     paused: bool
 
 
-class LearningProcess(QObject):
+class LearningProcess:
     """At most one `uninuc learn` at a time, at low priority.
 
     It ends with the window, and leaves nothing half-made. What was encoded is kept, so that the
@@ -70,7 +70,6 @@ class LearningProcess(QObject):
         on_problem: Callable[[str], object],
         command: Sequence[str] = (sys.executable, "-m", "napari_uninuc.cli.app"),
     ) -> None:
-        super().__init__()
         self._on_done, self._on_problem = on_done, on_problem
         self.command = tuple(command)
         self._process: QProcess | None = None
@@ -88,7 +87,7 @@ class LearningProcess(QObject):
             return
         self._order, self._heard, self._said = order, "", ""
         self._began, self._rested, self._paused_at = monotonic(), 0.0, None
-        process = self._process = QProcess(self)
+        process = self._process = QProcess()
         process.readyReadStandardOutput.connect(self._on_output)
         process.finished.connect(self._on_finished)
         process.errorOccurred.connect(self._on_error)
