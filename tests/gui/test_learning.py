@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from driving import centre_of
 from qtpy.QtCore import Qt
+from safetensors.numpy import save
 
 from napari_uninuc.gui.panels.learning import SessionsDialog
 from napari_uninuc.gui.work.model_slot import InState
@@ -14,7 +15,7 @@ from napari_uninuc.journal.folder import journals_in
 from napari_uninuc.journal.framing import JournalReader
 from napari_uninuc.journal.listing import find_all
 from napari_uninuc.journal.records import Record
-from napari_uninuc.network.adapter_card import AdapterCard, Proof, states_folder
+from napari_uninuc.network.adapter_card import CARD_KEY, AdapterCard, Proof, states_folder
 from napari_uninuc.testing import FakeCard
 
 SHA = "ab" * 32
@@ -50,9 +51,7 @@ print(f"1 sessions -> {{target}}: of 10 nuclei kept aside, 5 right before, 9 now
 
 
 def state_file(path):
-    """A learnt state of the fake model that changes nothing."""
-    from napari_uninuc.network.adapter import Adapter, write_adapter
-
+    """A learnt state of the fake model that changes nothing; written without torch."""
     proof = Proof(
         nuclei=10,
         right_before=5,
@@ -81,7 +80,7 @@ def state_file(path):
         made=datetime.now(UTC),
         made_by="napari-uninuc",
     )
-    write_adapter(Adapter.of(card, {}), path)
+    path.write_bytes(save({}, metadata={CARD_KEY: card.model_dump_json()}))
     return path
 
 
