@@ -134,7 +134,7 @@ def list_states(card: ModelCard) -> list[LearntState]:
 
 def free_path(model_id: str, name: str) -> Path:
     """A file for a new state of a model, called after ``name``; nothing is there yet."""
-    plain = re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-._")[:60] or "state"
+    plain = re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-._+")[:60] or "state"
     folder, number = states_folder(model_id), 1
     path = folder / f"{plain}.safetensors"
     while path.exists():
