@@ -149,14 +149,14 @@ def test_a_full_disk_leaves_nothing(model, tmp_path, monkeypatch):
 
 def test_states_are_listed_by_the_weights_they_are_of(model, card, tmp_path, monkeypatch):
     monkeypatch.setenv("UNINUC_MODELS", str(tmp_path))
-    assert list_states(card) == []
+    assert list_states(card.id, card.sha256) == []
     paths = []
     for sha in (SHA, "cd" * 32, SHA):
         paths.append(free_path("uninuc-n", "my tile.png"))
         write_adapter(Adapter.of(adapter_card(weights_sha256=sha), halves(model)), paths[-1])
     (states_folder("uninuc-n") / "broken.safetensors").write_bytes(b"no")
     assert len(set(paths)) == 3
-    assert [state.path for state in list_states(card)] == [paths[0], paths[2]]
+    assert [state.path for state in list_states(card.id, card.sha256)] == [paths[0], paths[2]]
 
 
 def test_the_proof_is_told_in_words():

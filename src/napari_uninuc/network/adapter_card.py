@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from napari_uninuc.errors import CheckpointError
-from napari_uninuc.network.card import ID_PATTERN, ModelCard
+from napari_uninuc.network.card import ID_PATTERN
 from napari_uninuc.network.registry import user_models
 
 __all__ = [
@@ -119,15 +119,15 @@ class LearntState:
     card: AdapterCard
 
 
-def list_states(card: ModelCard) -> list[LearntState]:
+def list_states(model_id: str, weights_sha256: str) -> list[LearntState]:
     """The learnt states of a model, the oldest first; files that are none of its are left out."""
     found = []
-    for path in states_folder(card.id).glob("*.safetensors"):
+    for path in states_folder(model_id).glob("*.safetensors"):
         try:
             own = read_adapter_card(path)
         except CheckpointError:
             continue  # damaged, or of a version to come: whoever names it is told
-        if (own.model, own.weights_sha256) == (card.id, card.sha256):
+        if (own.model, own.weights_sha256) == (model_id, weights_sha256):
             found.append(LearntState(path, own))
     return sorted(found, key=lambda state: (state.card.made, state.path.name))
 

@@ -115,7 +115,8 @@ class LearningBox(QWidget):
         state = self.learning.state
         self._underway.setVisible(state is not None)
         card = None if self._workbench.models.annotator is None else self._card()
-        can = state is None and card is not None and bool(card.sha256)
+        here = self._workbench.models.source is not None  # and not on a server
+        can = state is None and here and card is not None and bool(card.sha256)
         count = self._count()
         self.start.setEnabled(can and count >= ENOUGH_NUCLEI)
         self.others.setEnabled(can)
@@ -173,7 +174,7 @@ class LearningBox(QWidget):
         self.states.clear()
         self.states.addItem(_AS_IT_CAME, None)
         current = card.learnt or None
-        for state in list_states(card):
+        for state in list_states(card.id, card.sha256):
             self.states.addItem(_label(state), str(state.path))
             if state.path.stem == current:
                 self.states.setCurrentIndex(self.states.count() - 1)
@@ -219,7 +220,8 @@ class LearningBox(QWidget):
         called = f"{Path(name).stem}-{datetime.now():%Y-%m-%d}"
         self._outcome = ""
         source = self._workbench.models.source
-        self.learning.start(Order(sessions, source, free_path(card.id, called)))
+        if source is not None:
+            self.learning.start(Order(sessions, source, free_path(card.id, called)))
 
     def _on_others(self) -> None:
         self._workbench.finish()
