@@ -202,8 +202,10 @@ def _touching(
 ) -> npt.NDArray[np.bool_]:
     """Which boxes (M, 4) share pixels with any of (N, 4)."""
     one, other = boxes_yxyx[:, None], near_yxyx[None]
-    apart = (one[..., :2] >= other[..., 2:]) | (one[..., 2:] <= other[..., :2])
-    touching: npt.NDArray[np.bool_] = (~apart.any(axis=2)).any(axis=1)
+    shared: npt.NDArray[np.bool_] = (one[..., :2] < other[..., 2:]) & (
+        one[..., 2:] > other[..., :2]
+    )
+    touching: npt.NDArray[np.bool_] = np.any(np.all(shared, axis=2), axis=1)
     return touching
 
 
