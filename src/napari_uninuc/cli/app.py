@@ -19,6 +19,7 @@ from napari_uninuc.cli.doctor import doctor
 from napari_uninuc.cli.evaluate import evaluate
 from napari_uninuc.cli.explain import explain
 from napari_uninuc.cli.export import export
+from napari_uninuc.cli.learn import learn
 from napari_uninuc.cli.leave_out import leave_out
 from napari_uninuc.cli.messages import one_line, report_error
 from napari_uninuc.cli.models import models
@@ -44,7 +45,8 @@ _FROM_THE_SYSTEM = (OSError, MemoryError, RuntimeError)
 @click.group(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit status: 0 on success, 2 on bad usage or input, 130 when interrupted. "
+    epilog="Exit status: 0 on success, 2 on bad usage or input, 3 where learning made nothing "
+    "better, 130 when interrupted. "
     "UNINUC_DEBUG=1 shows the traceback of an error.",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="uninuc")
@@ -71,6 +73,7 @@ for _command in (
     compare,
     convert,
     export,
+    learn,
     train,
     evaluate,
     leave_out,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from napari_uninuc.cli.messages import progress_bar, report_warning
-from napari_uninuc.cli.options import DEVICES, PathArgument
+from napari_uninuc.cli.options import DEVICES, PathArgument, adapter_option
 from napari_uninuc.cli.outputs import require_place
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     type=click.Choice(DEVICES),
     help="Where to compute.  [default: the recipe's]",
 )
+@adapter_option
 @click.option(
     "--smoke",
     is_flag=True,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 def evaluate(
     paths: tuple[Path, ...],
     device: str | None,
+    adapter: Path | None,
     smoke: bool,
     calibrate: bool,
     compare: tuple[Path, Path] | None,
@@ -85,10 +87,12 @@ def evaluate(
     if smoke and calibrate:
         raise click.UsageError("--smoke keeps nothing, and --calibrate writes; pass one of both.")
     (recipe,) = paths
+    if calibrate and adapter is not None:
+        raise click.UsageError("--calibrate is for a model's own card; drop --adapter")
     if calibrate:
         _calibrate(recipe, device)
     else:
-        _evaluate(recipe, device, smoke)
+        _evaluate(recipe, device, adapter, smoke)
 
 
 def _mean(reports: tuple[Path, ...]) -> None:
@@ -124,12 +128,12 @@ def _calibrate(recipe: Path, device: str | None) -> None:
     )
 
 
-def _evaluate(recipe: Path, device: str | None, smoke: bool) -> None:
+def _evaluate(recipe: Path, device: str | None, adapter: Path | None, smoke: bool) -> None:
     from napari_uninuc.evaluation.recipe import read_recipe
 
     values = read_recipe(recipe)
-    if device is not None:
-        values = values.model_copy(update={"device": device})
+    told = {"device": device, "adapter": adapter}
+    values = values.model_copy(update={key: each for key, each in told.items() if each is not None})
     if smoke:
         try_evaluation(values)
     else:

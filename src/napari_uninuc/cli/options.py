@@ -19,6 +19,7 @@ __all__ = [
     "PROPOSERS",
     "FiniteFloat",
     "PathArgument",
+    "adapter_option",
     "classifier_option",
     "device_option",
     "load_taught_predictor",
@@ -93,6 +94,13 @@ classifier_option = click.option(
     "weights only.",
 )
 
+adapter_option = click.option(
+    "--adapter",
+    type=PathArgument,
+    metavar="FILE",
+    help="State that was learnt from corrections (uninuc learn); for the same weights only.",
+)
+
 only_reviewed_option = click.option(
     "--only-reviewed", is_flag=True, help="Only nuclei that a person has reviewed."
 )
@@ -108,17 +116,22 @@ qupath_objects_option = click.option(
 )
 
 
-def load_taught_predictor(model: str, device: str, classifier: Path | None) -> "Predictor":
-    """Load a model and, where one is given, the classifier that was taught with it.
+def load_taught_predictor(
+    model: str, device: str, classifier: Path | None, adapter: Path | None = None
+) -> "Predictor":
+    """Load a model and, where they are given, what was taught it and the classifier.
 
     Raises
     ------
     CheckpointError
-        A file that cannot be read, or a classifier of other weights. Else as `load_predictor`.
+        A file that cannot be read, or a classifier or learnt state of other weights. Else as
+        `load_predictor`.
     """
     from napari_uninuc.engine.predictor import load_predictor
 
-    predictor = load_predictor(model, device=device, embeddings_gb=None, notice=report_warning)
+    predictor = load_predictor(
+        model, device=device, embeddings_gb=None, adapter=adapter, notice=report_warning
+    )
     if classifier is not None:
         predictor.taught = read_taught(classifier, predictor.card)
     return predictor

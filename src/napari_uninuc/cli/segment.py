@@ -10,6 +10,7 @@ from napari_uninuc.cli.messages import progress_bar, report_error, report_warnin
 from napari_uninuc.cli.options import (
     PROPOSERS,
     PathArgument,
+    adapter_option,
     classifier_option,
     device_option,
     load_taught_predictor,
@@ -51,6 +52,7 @@ def _known_suffix(context: click.Context, option: click.Parameter, value: str | 
 @mpp_option
 @score_threshold_option
 @classifier_option
+@adapter_option
 @click.option(
     "--proposer",
     type=click.Choice(PROPOSERS),
@@ -77,6 +79,7 @@ def segment(
     mpp: float | None,
     score_threshold: float | None,
     classifier: Path | None,
+    adapter: Path | None,
     proposer: str | None,
     flips: bool | None,
     suffix: str | None,
@@ -96,7 +99,9 @@ def segment(
     status is 2.
     """
     pairs = plan_outputs(images, output, suffix)
-    work = _Worker(model, device, mpp, _Choices(score_threshold, proposer, flips), classifier)
+    work = _Worker(
+        model, device, mpp, _Choices(score_threshold, proposer, flips), classifier, adapter
+    )
     if len(pairs) == 1:
         click.echo(work.segment(*pairs[0]))
         return 0
@@ -133,9 +138,11 @@ class _Worker:
         mpp: float | None,
         choices: _Choices,
         classifier: Path | None,
+        adapter: Path | None,
     ) -> None:
         self._model, self._device = model, device
-        self._mpp, self._choices, self._classifier = mpp, choices, classifier
+        self._mpp, self._choices = mpp, choices
+        self._classifier, self._adapter = classifier, adapter
         self._predictor: Predictor | None = None
 
     def segment(self, source: Path, target: Path) -> str:
@@ -158,5 +165,7 @@ class _Worker:
 
     def _loaded(self) -> "Predictor":
         if self._predictor is None:
-            self._predictor = load_taught_predictor(self._model, self._device, self._classifier)
+            self._predictor = load_taught_predictor(
+                self._model, self._device, self._classifier, self._adapter
+            )
         return self._predictor

@@ -14,6 +14,7 @@ import click
 from napari_uninuc.cli.messages import progress_bar, report_error, report_warning
 from napari_uninuc.cli.options import (
     PathArgument,
+    adapter_option,
     classifier_option,
     device_option,
     model_option,
@@ -48,6 +49,7 @@ _DOUBLE_SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.zarr")
 @mpp_option
 @score_threshold_option
 @classifier_option
+@adapter_option
 @click.option(
     "--without",
     type=click.Choice(list(OUTPUTS)),
@@ -81,6 +83,7 @@ def slide(
     mpp: float | None,
     score_threshold: float | None,
     classifier: Path | None,
+    adapter: Path | None,
     without: tuple[str, ...],
     keep_tiles: bool,
     overwrite: bool,
@@ -104,7 +107,7 @@ def slide(
         raise click.UsageError("give --workers or --scheduler, not both")
     wanted = plan_slides(slides, output, mpp)
     choices = _Choices(
-        ModelSource(model, device, classifier),
+        ModelSource(model, device, classifier, adapter),
         score_threshold,
         tuple(name for name in OUTPUTS if name not in without),
         keep_tiles,
@@ -134,6 +137,7 @@ class ModelSource:
     model: str
     device: str
     classifier: Path | None = None
+    adapter: Path | None = None
 
     def classifier_sha256(self) -> str:
         """Of the classifier's file; empty without one."""
@@ -146,7 +150,9 @@ class ModelSource:
         from napari_uninuc.engine.annotator import load_annotator
         from napari_uninuc.engine.cache import EmbeddingCache
 
-        annotator = load_annotator(self.model, _device_here(self.device), embeddings_gb=0)
+        annotator = load_annotator(
+            self.model, _device_here(self.device), embeddings_gb=0, adapter=self.adapter
+        )
         if self.classifier is None:
             annotator.engine.cache = EmbeddingCache(0)  # no tile is looked at twice
             return annotator

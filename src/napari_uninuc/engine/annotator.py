@@ -36,6 +36,7 @@ def load_annotator(
     *,
     notice: Callable[[str], None] | None = None,
     embeddings_gb: float | None = None,
+    adapter: str | Path | None = None,
 ) -> "TorchAnnotator":
     """Load a model to correct nuclei with; takes seconds, so call it in the worker.
 
@@ -44,14 +45,15 @@ def load_annotator(
     model : an id (``uninuc-n``), a model folder, or a ``.safetensors`` file with a card beside it
     device : auto, cpu, cuda, cuda:N or mps
     notice : see `napari_uninuc.engine.protocol.Annotator`
-    embeddings_gb : see `load_engine`
+    embeddings_gb, adapter : see `load_engine`
 
     Raises
     ------
     ModelNotFoundError
         No such model.
     CheckpointError
-        Its files are missing, damaged or belong to another architecture.
+        Its files are missing, damaged or belong to another architecture; or the learnt state is
+        damaged or of other weights.
     DeviceError
         The device is not there.
 
@@ -76,7 +78,9 @@ def load_annotator(
     >>> annotator.close()
     """
     said: list[str] = []
-    engine = load_engine(model, device, embeddings_gb=embeddings_gb, notice=said.append)
+    engine = load_engine(
+        model, device, embeddings_gb=embeddings_gb, adapter=adapter, notice=said.append
+    )
     annotator = TorchAnnotator(engine, notice, ahead=True)
     for text in said:
         annotator.tell(text)

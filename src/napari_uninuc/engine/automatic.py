@@ -48,6 +48,7 @@ def find_in_field(
     *,
     proposer: str | None = None,
     flips: bool | None = None,
+    near_yxyx: npt.NDArray[np.float32] | None = None,
 ) -> list[FoundNucleus]:
     """Outline the nuclei whose box has its centre in the field's inner part, or close to it.
 
@@ -55,7 +56,14 @@ def find_in_field(
     """
     return result_of(
         steps_in_field(
-            engine, tile, field, score_threshold, timings, proposer=proposer, flips=flips
+            engine,
+            tile,
+            field,
+            score_threshold,
+            timings,
+            proposer=proposer,
+            flips=flips,
+            near_yxyx=near_yxyx,
         )
     )
 
@@ -69,6 +77,7 @@ def steps_in_field(
     *,
     proposer: str | None = None,
     flips: bool | None = None,
+    near_yxyx: npt.NDArray[np.float32] | None = None,
 ) -> Steps[list[FoundNucleus]]:
     """Outline the nuclei whose box has its centre in the field's inner part, or close to it.
 
@@ -82,6 +91,8 @@ def steps_in_field(
     proposer : where boxes come from, one of `PROPOSERS`; None takes the card's
     flips : look at the mirrored field too and average; better, and twice the work. None takes
         the card's
+    near_yxyx : (N, 4) boxes, px of the tile: only nuclei whose box touches one of them are
+        outlined; None outlines all
 
     Yields
     ------
@@ -107,11 +118,12 @@ def steps_in_field(
         yield
         for source in sources:
             if isinstance(source, (AisOutliner, PointOutliner)):
-                views.append((yield from _outline(seen, source, score_threshold, spent)))
+                found = yield from _outline(seen, source, score_threshold, spent, near_yxyx)
             else:
-                views.append((yield from _find(engine, seen, source, score_threshold, spent)))
-    found = views[0] if len(views) == 1 else _without_doubles(views)
-    return sorted(found, key=lambda one: -one.mask.score)
+                found = yield from _find(engine, seen, source, score_threshold, spent, near_yxyx)
+            views.append(found)
+    kept = views[0] if len(views) == 1 else _without_doubles(views)
+    return sorted(kept, key=lambda one: -one.mask.score)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,12 +194,15 @@ def _find(
     proposer: Proposer,
     score_threshold: float,
     spent: dict[str, float],
+    near_yxyx: npt.NDArray[np.float32] | None,
 ) -> Steps[list[FoundNucleus]]:
     """Find the nuclei that one proposer sees in one view of a tile."""
     began = perf_counter()
     boxes = _propose(engine, seen, proposer)
     owned = owned_by(seen.field, boxes.boxes_yxyx, seen.embedding.frame.scale_yx)
     boxes = boxes.take(owned & (boxes.scores >= score_threshold))
+    if near_yxyx is not None:
+        boxes = boxes.take(_touching(boxes.boxes_yxyx, near_yxyx))
     spent["detect"] = spent.get("detect", 0.0) + perf_counter() - began
     yield
     began = perf_counter()
@@ -207,17 +222,23 @@ def _find(
 
 
 def _outline(
-    seen: _Seen, outliner: Outliner, score_threshold: float, spent: dict[str, float]
+    seen: _Seen,
+    outliner: Outliner,
+    score_threshold: float,
+    spent: dict[str, float],
+    near_yxyx: npt.NDArray[np.float32] | None,
 ) -> Steps[list[FoundNucleus]]:
     """Find the nuclei that maps or a grid of points outline in one view of a tile."""
     found: list[FoundNucleus] = []
     began = perf_counter()
     for some in outliner.outline(seen):
         boxes = np.array([one.box_yxyx for one in some], np.float32).reshape(-1, 4)
-        owned = owned_by(seen.field, boxes, seen.frame.scale_yx).tolist()
+        owned = owned_by(seen.field, boxes, seen.frame.scale_yx)
+        if near_yxyx is not None:
+            owned &= _touching(boxes, near_yxyx)
         found += [
             one
-            for one, ours in zip(some, owned, strict=True)
+            for one, ours in zip(some, owned.tolist(), strict=True)
             if ours and one.mask.score >= score_threshold
         ]
         spent["masks"] = spent.get("masks", 0.0) + perf_counter() - began
@@ -225,6 +246,18 @@ def _outline(
         began = perf_counter()
     spent["detect"] = spent.get("detect", 0.0)
     return found
+
+
+def _touching(
+    boxes_yxyx: npt.NDArray[np.float32], near_yxyx: npt.NDArray[np.float32]
+) -> npt.NDArray[np.bool_]:
+    """Which boxes (M, 4) share pixels with any of (N, 4)."""
+    one, other = boxes_yxyx[:, None], near_yxyx[None]
+    shared: npt.NDArray[np.bool_] = (one[..., :2] < other[..., 2:]) & (
+        one[..., 2:] > other[..., :2]
+    )
+    touching: npt.NDArray[np.bool_] = np.any(np.all(shared, axis=2), axis=1)
+    return touching
 
 
 def _propose(engine: TorchEngine, seen: _Seen, proposer: Proposer) -> Detections:

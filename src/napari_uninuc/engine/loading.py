@@ -9,6 +9,7 @@ from napari_uninuc.engine.device import choose_device, device_name, is_out_of_me
 from napari_uninuc.engine.embedding_store import default_store
 from napari_uninuc.engine.full_device import on_the_cpu_now
 from napari_uninuc.engine.torch_engine import TorchEngine
+from napari_uninuc.network.adapter import read_adapter
 from napari_uninuc.network.build import build_model, config_of
 from napari_uninuc.network.card import card_for_preset
 from napari_uninuc.network.checkpoint import load_weights
@@ -23,6 +24,7 @@ def load_engine(
     device: str = "auto",
     *,
     embeddings_gb: float | None = 0,
+    adapter: str | Path | None = None,
     notice: Callable[[str], object] = lambda text: None,
 ) -> TorchEngine:
     """Find a model, build its network, and put its weights on a device.
@@ -33,6 +35,8 @@ def load_engine(
     device : auto, cpu, cuda, cuda:N or mps
     embeddings_gb : bound of what is kept on disk, so that a picture that is opened again needs no
         encoder; 0 keeps nothing, None what `default_store` says
+    adapter : file of a learnt state, see `napari_uninuc.network.adapter`; None takes the weights
+        as they are
     notice : told with one line for the user where the device has no room for the model, and the
         CPU computes
 
@@ -41,7 +45,8 @@ def load_engine(
     ModelNotFoundError
         No such model.
     CheckpointError
-        Its files are missing, damaged or belong to another architecture.
+        Its files are missing, damaged or belong to another architecture; or the learnt state is
+        damaged or of other weights.
     DeviceError
         The device is not there.
     """
@@ -49,13 +54,16 @@ def load_engine(
     files = find_model(model)
     network = build_model(config_of(files.card))
     load_weights(network, files.weights_path)
+    card = files.card
+    if adapter is not None:
+        card = read_adapter(Path(adapter)).applied_to(network, card)
     store = default_store(embeddings_gb)
     try:
-        return TorchEngine(network, files.card, where, store)
+        return TorchEngine(network, card, where, store)
     except RuntimeError as error:
         if where.type == "cpu" or not is_out_of_memory(error):
             raise
-    engine = TorchEngine(network, files.card, torch.device("cpu"), store)
+    engine = TorchEngine(network, card, torch.device("cpu"), store)
     notice(on_the_cpu_now(device_name(where)))
     return engine
 

@@ -44,6 +44,7 @@ def load_predictor(
     weights: str | None = "default",
     embeddings_gb: float | None = 0,
     dynamic_multimask: bool | None = None,
+    adapter: str | Path | None = None,
     notice: Notice | None = None,
 ) -> "Predictor":
     """Load a model and make a predictor of it.
@@ -57,6 +58,7 @@ def load_predictor(
     dynamic_multimask : where the single mask is unstable, give the best of SAM's three instead.
         None takes the card's: so for converted SAM 2.1 weights, as `build_sam2` has it by default;
         False is its ``apply_postprocessing=False``
+    adapter : file of a state learnt from corrections with these weights (`uninuc learn`)
     notice : told when the device is full and the CPU takes over; None makes it a Python warning
 
     Raises
@@ -64,7 +66,10 @@ def load_predictor(
     ModelNotFoundError
         No such model.
     CheckpointError
-        Its files are missing, damaged or belong to another architecture.
+        Its files are missing, damaged or belong to another architecture; or the learnt state is
+        damaged or of other weights.
+    PromptError
+        A learnt state for random weights.
     DeviceError
         The device is not there.
 
@@ -85,10 +90,16 @@ def load_predictor(
     no model 'uninuc-x'; expected an id (here: ...
     """
     tell = _warn if notice is None else notice
+    if weights is None and adapter is not None:
+        raise PromptError(
+            f"adapter needs the weights it was taught on, got weights=None and {adapter}; pass one"
+        )
     if weights is None:
         engine = untrained_engine(str(model), device)
     else:
-        engine = load_engine(model, device, embeddings_gb=embeddings_gb, notice=tell)
+        engine = load_engine(
+            model, device, embeddings_gb=embeddings_gb, adapter=adapter, notice=tell
+        )
     if dynamic_multimask is not None:
         engine.dynamic_multimask = dynamic_multimask
     return Predictor(engine, tell)

@@ -37,6 +37,16 @@ class AnnotatorCard(Protocol):
         ...
 
     @property
+    def learnt(self) -> str:
+        """Name of the learnt state that the model is in; empty for the weights as they are."""
+        ...
+
+    @property
+    def learnt_sha256(self) -> str:
+        """Of that state's file."""
+        ...
+
+    @property
     def mpp(self) -> float | None:
         """Micrometres per px the model was taught at; None where it knows no scale."""
         ...

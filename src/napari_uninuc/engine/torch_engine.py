@@ -222,7 +222,7 @@ class TorchEngine:
     def propose(self, embedding: TileEmbedding) -> Detections:
         """All boxes the detector offers, in px of the tile, with scores; a Proposer."""
         with self._low_precision():
-            output = self.model.detect(self._with_detection(embedding))
+            output = self.model.detect(self.with_detection(embedding))
         logits, boxes = output.layers[-1]
         valid = output.valid[0, 0]
         scores, classes = torch.sigmoid(logits[0, 0][valid].float()).max(-1)
@@ -258,7 +258,7 @@ class TorchEngine:
         maps: npt.NDArray[np.float32] = full[0, :, :height, :width].cpu().numpy()
         return DenseMaps.named(MAPS, maps)
 
-    def _with_detection(self, embedding: TileEmbedding) -> Embedding:
+    def with_detection(self, embedding: TileEmbedding) -> Embedding:
         """The features with what the detector reads; its own backbone runs when first asked."""
         backbone, parts = self.model.detector_backbone, embedding.embedding
         if parts.detection or backbone is None:

@@ -31,7 +31,7 @@ def predictor_of(recipe: EvaluationRecipe) -> Any:
     if recipe.model not in BASELINES:
         from napari_uninuc.engine.predictor import load_predictor
 
-        predictor = load_predictor(recipe.model, device=recipe.device)
+        predictor = load_predictor(recipe.model, device=recipe.device, adapter=recipe.adapter)
         if recipe.decoding is not None:
             predictor.engine.decoding = recipe.decoding
         if recipe.classifier is not None:
@@ -41,11 +41,11 @@ def predictor_of(recipe: EvaluationRecipe) -> Any:
             predictor.taught = read_classifier(recipe.classifier).ready_for(teacher)
         return predictor
     baseline = BASELINES[recipe.model]
-    choices = (recipe.proposer, recipe.flips, recipe.decoding, recipe.classifier)
+    choices = (recipe.proposer, recipe.flips, recipe.decoding, recipe.classifier, recipe.adapter)
     if choices != (None,) * len(choices) or recipe.validation:
         raise RecipeError(
-            f"proposer, flips, decoding, classifier, validation: {recipe.model} has none of them; "
-            "remove them"
+            f"proposer, flips, decoding, classifier, adapter, validation: {recipe.model} has none "
+            "of them; remove them"
         )
     kinds = () if recipe.interactive is None else recipe.interactive.kinds
     if recipe.automatic and not hasattr(baseline, "segment"):

@@ -69,6 +69,7 @@ class EvaluationRecipe(BaseModel):
     proposer : where automatic prompts come from: one of `network.card.PROPOSERS`; None takes the
         card's. Baselines have no choice
     classifier : file of classes taught by examples; automatic nuclei are given them
+    adapter : file of a learnt state (`uninuc learn`) that the model is to be in
     flips : see each field in a mirror too and average both; None takes the card's
     decoding : "local" masks from a window around the prompt, "whole" from all of a field, which
         takes forty times as long; None takes the card's
@@ -87,6 +88,7 @@ class EvaluationRecipe(BaseModel):
     automatic: bool = True
     proposer: ProposerName | None = None
     classifier: Path | None = None
+    adapter: Path | None = None
     flips: bool | None = None
     decoding: DecodingName | None = None
     validation: tuple[DatasetSpec, ...] = ()

@@ -119,6 +119,7 @@ class CorrectNucleiWidget(QWidget):
             self.picture.close_panel()
             self.regions.close_panel()
             self.result.close_panel()
+            self.model.close_learning()
             self._window.removeEventFilter(self)
             self.slides.close()
             self.workbench.close()

@@ -104,6 +104,7 @@ class Workbench:
         self.pictures.removed.connect(self._on_removed)
         self.pictures.repainted.connect(self._on_repainted)
         self.pictures.renamed.connect(self.picture_changed.emit)
+        self.models.changed.connect(self._on_model)
         self.worker.answered.connect(self._on_answered)
         self.worker.unanswered.connect(self._on_answered)
         viewer.dims.events.current_step.connect(self._on_plane)
@@ -574,6 +575,12 @@ class Workbench:
         desk.close(remove_layers=remove_layers)
         self._leaving.append(desk)
         self._let_go()
+
+    def _on_model(self) -> None:
+        """Note in the records who answers clicks from now on."""
+        annotator = self.models.annotator
+        if annotator is not None and not self.models.loading:
+            self.sessions.answered_by(annotator)
 
     def _on_answered(self, *_: Any) -> None:
         """Let go of the sessions that wait for nothing more, once all have heard of the answer."""

@@ -19,7 +19,14 @@ from napari_uninuc.journal.places import folders_of, is_locked, sessions_root
 from napari_uninuc.journal.records import Closed, EditDone, Record
 from napari_uninuc.journal.snapshot import nuclei_in_snapshot
 
-__all__ = ["FoundRegion", "FoundSession", "find_regions", "find_sessions", "look_at"]
+__all__ = [
+    "FoundRegion",
+    "FoundSession",
+    "find_all",
+    "find_regions",
+    "find_sessions",
+    "look_at",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +139,21 @@ def find_sessions(
         places = [folder for folder, each in headings if each and each.digest == digest]
     found = [each for each in map(look_at, places) if each is not None]
     return sorted(found, key=lambda session: session.changed, reverse=True)
+
+
+def find_all(root: Path | None = None) -> list[FoundSession]:
+    """Find the saved sessions of all pictures, the one changed last first.
+
+    Those that cannot be read are left out. Costs as much as `find_sessions` for each picture.
+
+    Parameters
+    ----------
+    root : folder of all sessions; None is `sessions_root`
+    """
+    above = sessions_root() if root is None else root
+    found = (look_at(folder) for folder in sorted(above.glob("*/*")) if folder.is_dir())
+    kept = [each for each in found if each is not None and each.name]
+    return sorted(kept, key=lambda session: session.changed, reverse=True)
 
 
 def _heading_of(folder: Path) -> SessionHeading | None:

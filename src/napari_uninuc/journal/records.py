@@ -83,6 +83,8 @@ class EditDone:
     threshold, min_area_px : of the filter in force afterwards
     classes : (name, colour) by class id, where they changed with it; never in a record made
         by version 0.1
+    answered_by : the model, and its learnt state, that answers this person's clicks from now on,
+        where it is another than before
     """
 
     at: AwareDatetime
@@ -94,6 +96,7 @@ class EditDone:
     threshold: _Score
     min_area_px: int
     classes: tuple[tuple[str, str], ...] | None = None
+    answered_by: Actor | None = None
     what: Literal["edit"] = "edit"
 
     @property
@@ -261,6 +264,7 @@ def pack_edit(
     threshold: float,
     min_area_px: int,
     classes: ClassPalette | None = None,
+    answered_by: Actor | None = None,
 ) -> bytes:
     """Turn an edit into the payload of a record; see `EditDone` and `write_edit`.
 
@@ -272,7 +276,7 @@ def pack_edit(
     sizes, raw = write_edit(edit, candidates)
     shown = float(threshold), int(min_area_px)  # numpy's numbers do not go into JSON
     listed = None if classes is None else tuple((c.name, c.colour) for c in classes.classes)
-    head = EditDone(at, by, move, edit.verb, sizes, nuclei, *shown, listed)
+    head = EditDone(at, by, move, edit.verb, sizes, nuclei, *shown, listed, answered_by)
     return _pack(_EDIT, head, raw)
 
 

@@ -129,6 +129,9 @@ class ModelCard:
         prompts, likewise chosen; boxes of people are taken as they are
     expected_iou : what becomes of score and predicted IoU of the detector's masks; None leaves the
         predicted IoU as it is. Those of clicks and boxes are right as they are
+    learnt, learnt_sha256 : name and sha256 of the learnt state that the model is in
+        (`network.adapter`); empty for the weights as they lie in their file, and so in every
+        ``card.toml``
     created : date, YYYY-MM-DD
     training_hours : hours of training by us; None where not known
     metrics : measured figures by name
@@ -159,6 +162,8 @@ class ModelCard:
     dynamic_multimask: bool = False
     box_margin: Annotated[float, Field(ge=0, le=8)] = 0.0
     expected_iou: ExpectedIou | None = None
+    learnt: str = ""
+    learnt_sha256: str = ""
     created: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
     training_hours: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -241,6 +246,8 @@ def write_card(card: ModelCard, folder: str | Path) -> Path:
     """
     path = Path(folder) / CARD_NAME
     values = {key: value for key, value in asdict(card).items() if value is not None}
+    for name in ("learnt", "learnt_sha256"):
+        del values[name]
     try:
         _CARDS.validate_python(values)
     except ValidationError as error:

@@ -37,6 +37,28 @@ class DetectorOutput:
     stride: int
 
 
+@dataclass(frozen=True, slots=True)
+class FirstStage:
+    """What queries begin with; K of them in each block.
+
+    Shapes
+    ------
+    levels   projected, finest first, (B, dim, H_l, W_l)
+    dense    as in `DetectorOutput`
+    seed     (B, blocks * K, dim)
+    boxes    (B, blocks * K, 4) cxcywh, input pixels
+    corner   (B, blocks * K, 2) xy of the block's first input pixel
+    valid    (B, blocks, K) False where a block offered fewer peaks than queries
+    """
+
+    levels: list[Tensor]
+    dense: tuple[Tensor, Tensor]
+    seed: Tensor
+    boxes: Tensor
+    corner: Tensor
+    valid: Tensor
+
+
 class ChannelNorm(nn.Module):
     """Layer norm over the channels of a map."""
 
@@ -167,23 +189,33 @@ class Detector(nn.Module):
         groups : sets of queries that see only their own, 1 to ``DetectorConfig.groups``: more
             than 1 only in training (group DETR)
         """
+        return self.settle(self.look(features), text, groups)
+
+    def look(self, features: Sequence[Tensor]) -> FirstStage:
+        """The first stage: where queries are, and what each begins with."""
         levels = self.projector(features)
         tower = self.dense_tower(levels[0])
         dense = self.dense_class(tower).float(), self._dense_boxes(self.dense_box(tower))
         index, valid = self._peaks(dense[0])  # (B, blocks, K)
-        b, blocks, k = index.shape
         flat = index.flatten(1)  # (B, blocks*K)
         boxes = _gather(dense[1], flat).detach()
         seed = self.seed(_gather(tower, flat).detach())  # (B, blocks*K, dim)
-        query = seed.unsqueeze(1) + self.content[:groups, None]  # (B, G, blocks*K, dim)
-        query = query.reshape(b * groups * blocks, k, -1)
-        boxes = boxes.unsqueeze(1).expand(-1, groups, -1, -1)
-        valid = valid.flatten(1).unsqueeze(1).expand(-1, groups, -1)
         corner = self._block_corners(flat, dense[0].shape[-1])  # (B, blocks*K, 2)
-        corner = corner.unsqueeze(1).expand(-1, groups, -1, -1)
+        return FirstStage(levels, dense, seed, boxes, corner, valid)
+
+    def settle(
+        self, first: FirstStage, text: Tensor | None = None, groups: int = 1
+    ) -> DetectorOutput:
+        """The second stage: queries look at each other and at the picture; see `forward`."""
+        b, blocks, k = first.valid.shape
+        query = first.seed.unsqueeze(1) + self.content[:groups, None]  # (B, G, blocks*K, dim)
+        query = query.reshape(b * groups * blocks, k, -1)
+        boxes = first.boxes.unsqueeze(1).expand(-1, groups, -1, -1)
+        valid = first.valid.flatten(1).unsqueeze(1).expand(-1, groups, -1)
+        corner = first.corner.unsqueeze(1).expand(-1, groups, -1, -1)
         sizes = (b, groups, blocks, k)
-        outputs = self._decode(query, boxes, corner, valid, levels, text, sizes)
-        return DetectorOutput(outputs, dense, valid, self.stride)
+        outputs = self._decode(query, boxes, corner, valid, first.levels, text, sizes)
+        return DetectorOutput(outputs, first.dense, valid, self.stride)
 
     def _decode(
         self,

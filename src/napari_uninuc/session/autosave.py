@@ -108,6 +108,8 @@ class Autosave:
         self._noted_classes = session.classes
         self._noted_masks: dict[int, InstanceMask] = dict(session.candidates)
         self._actor: Actor | None = None
+        self._answering: Actor | None = None
+        self._noted_answering: Actor | None = None
         self._background: BackgroundWriter | None = BackgroundWriter(
             self._writer, session.tile, self._state(), on_problem
         )
@@ -148,6 +150,10 @@ class Autosave:
         if self._background is not None:
             self._background.rename(name)
 
+    def answered_by(self, actor: Actor) -> None:
+        """Say which model answers the person's clicks; noted with what comes of them."""
+        self._answering = actor
+
     @contextmanager
     def by(self, actor: Actor) -> Iterator[None]:
         """Say that what changes inside is a model's own doing, not a person's."""
@@ -180,6 +186,9 @@ class Autosave:
         shown = self._noted_filter = session.steps.filter
         classes = None if session.classes == self._noted_classes else session.classes
         self._noted_classes = session.classes
+        answering = None
+        if self._actor is None and self._answering != self._noted_answering:
+            answering = self._noted_answering = self._answering
         make = partial(
             pack_edit,
             edit,
@@ -191,6 +200,7 @@ class Autosave:
             threshold=shown.threshold,
             min_area_px=shown.min_area_px,
             classes=classes,
+            answered_by=answering,
         )
         self._write(make)
 

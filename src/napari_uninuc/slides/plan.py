@@ -53,6 +53,8 @@ class SlidePlan:
     origin_yx : where the slide's first pixel lies in the scanner's own frame, px of full
         resolution; all positions are counted from that pixel
     classifier : sha256 of what tells classes apart; empty where the model does
+    learnt, learnt_sha256 : name and sha256 of the learnt state that the model was in; empty for the
+        weights as they are
     """
 
     slide: str
@@ -73,6 +75,8 @@ class SlidePlan:
     tiles: tuple[int, ...]
     origin_yx: tuple[int, int] = (0, 0)
     classifier: str = ""
+    learnt: str = ""
+    learnt_sha256: str = ""
 
     @property
     def level_mpp(self) -> float:
@@ -96,8 +100,9 @@ class SlidePlan:
         del values[ORIGIN]
         if any(self.origin_yx):  # a run of a slide that fills its frame is what it always was
             values[ORIGIN] = list(self.origin_yx)
-        if not self.classifier:
-            del values["classifier"]
+        for name in ("classifier", "learnt", "learnt_sha256"):
+            if not values[name]:
+                del values[name]
         return values
 
 
@@ -148,6 +153,8 @@ def plan_slide(
         tiles=tuple(field.index for field in tiles),
         origin_yx=slide.origin_yx,
         classifier=classifier,
+        learnt=card.learnt,
+        learnt_sha256=card.learnt_sha256,
     )
 
 

@@ -53,6 +53,8 @@ class FakeCard:
     commercial_use: bool = True
     attribution: tuple[str, ...] = ()
     sha256: str = ""
+    learnt: str = ""
+    learnt_sha256: str = ""
     score_threshold: float = 0.4
     flips: bool = False
     classes: tuple[str, ...] = ("nucleus",)

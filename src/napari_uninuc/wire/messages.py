@@ -319,6 +319,8 @@ class CardMessage(_Message):
     score_threshold: Share
     flips: bool
     classes: tuple[str, ...]
+    learnt: str = ""
+    learnt_sha256: str = ""
 
     @classmethod
     def of(cls, card: AnnotatorCard) -> "CardMessage":
@@ -333,6 +335,8 @@ class CardMessage(_Message):
             score_threshold=card.score_threshold,
             flips=card.flips,
             classes=tuple(card.classes),
+            learnt=card.learnt,
+            learnt_sha256=card.learnt_sha256,
         )
 
 

@@ -2,14 +2,18 @@
 
 from pathlib import Path
 
+from psygnal import SignalInstance
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QLineEdit
 
 from napari_uninuc.client.address import ServerAddress
 from napari_uninuc.errors import UniNucError
+from napari_uninuc.gui.desk import Desk
 from napari_uninuc.gui.panels.frame import Panel, button, row
+from napari_uninuc.gui.panels.learning import LearningBox
 from napari_uninuc.gui.window.notices import tell_problem, warn
 from napari_uninuc.gui.window.preferences import preferences
+from napari_uninuc.gui.work.model_slot import InState
 from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.network.card import use_in_words
 
@@ -48,7 +52,10 @@ class ModelPanel(Panel):
         self.column.addWidget(row(self.model, self.from_file))
         self.column.addWidget(self.device)
         self.column.addWidget(row(self.server, self.key, self.on_server))
+        self.learning = LearningBox(workbench)
         self.column.addWidget(self.state)
+        self.column.addWidget(self.learning)
+        self.learning.chosen.connect(self._on_learnt)
         self._withheld: set[str] = set()
         self._list_models()
         self.model.activated.connect(self._on_choice)
@@ -80,10 +87,22 @@ class ModelPanel(Panel):
         self.device.setCurrentIndex(list(_DEVICES.values()).index(chosen.device))
         self._on_choice()
 
+    def slow_signals(self, desk: Desk) -> list[SignalInstance]:
+        """What there is to learn from."""
+        return [desk.session.labels.changed]
+
     def refresh(self) -> None:
         """Models can be chosen without a picture."""
         self.setEnabled(True)
         self._show()
+
+    def refresh_later(self) -> None:
+        """Show whether there is enough to learn from."""
+        self.learning.follow(self.desk)
+
+    def close_learning(self) -> None:
+        """End what is being learnt; the window goes."""
+        self.learning.close_learning()
 
     def _list_models(self) -> None:
         from napari_uninuc.network.registry import list_models
@@ -104,6 +123,13 @@ class ModelPanel(Panel):
         self._workbench.models.use(
             self.model.currentData() or "uninuc-n", _DEVICES[self.device.currentText()]
         )
+
+    def _on_learnt(self, adapter: Path | None) -> None:
+        """Put the model in use into a learnt state; None is as it came."""
+        source = self._workbench.models.source
+        if source is not None:
+            model = source if adapter is None else InState(source, adapter)
+            self._workbench.models.use(model, _DEVICES[self.device.currentText()])
 
     def _on_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Model file", "", "Models (*.safetensors)")
@@ -128,8 +154,9 @@ class ModelPanel(Panel):
             self.state.setText("Loading ..." if models.wanted else "No model is loaded.")
             return
         card, seconds = models.annotator.card, models.seconds
+        learnt = f", learnt: {card.learnt}," if card.learnt else ""
         lines = [
-            f"{card.id} on {models.annotator.device_name}",
+            f"{card.id}{learnt} on {models.annotator.device_name}",
             f"Licence: {card.licence}; {use_in_words(card.commercial_use)}",
             *card.attribution,
             f"{models.annotator.memory_bytes() / 1e6:.0f} MB in memory",

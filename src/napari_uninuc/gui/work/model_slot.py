@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
@@ -18,10 +19,22 @@ from napari_uninuc.errors import ModelNotFoundError
 from napari_uninuc.gui.window.preferences import preferences
 from napari_uninuc.gui.work.jobs import Worker
 
-__all__ = ["Loader", "ModelSlot", "load_bundled"]
+__all__ = ["InState", "Loader", "ModelSlot", "load_bundled"]
 
-Model = str | Path | ServerAddress
-"""An id, a path, or a server that has one."""
+
+@dataclass(frozen=True, slots=True)
+class InState:
+    """A model in a state that was learnt from corrections: its id or path, and the state's file."""
+
+    model: str
+    adapter: Path
+
+    def __str__(self) -> str:
+        return f"{Path(self.model).name} as {self.adapter.stem}"
+
+
+Model = str | Path | ServerAddress | InState
+"""An id, a path, either of them in a learnt state, or a server that has one."""
 Loader = Callable[[Model, str], Annotator]
 """Makes an annotator of a model and a device; called in the worker."""
 
@@ -47,7 +60,7 @@ def load_bundled(model: Model, device: str) -> Annotator:
     return loaded
 
 
-def _loaded(model: str | Path, device: str) -> Annotator:
+def _loaded(model: str | Path | InState, device: str) -> Annotator:
     with _without_triton():
         try:
             from napari_uninuc.engine.annotator import load_annotator
@@ -57,7 +70,11 @@ def _loaded(model: str | Path, device: str) -> Annotator:
                 "under Model, or pip install 'napari-uninuc[all]'"
             ) from None
 
-        return load_annotator(model, device, embeddings_gb=None if preferences().embeddings else 0)
+        learnt = model if isinstance(model, InState) else None
+        name = model if isinstance(model, str | Path) else model.model
+        adapter = None if learnt is None else learnt.adapter
+        kept = None if preferences().embeddings else 0
+        return load_annotator(name, device, embeddings_gb=kept, adapter=adapter)
 
 
 def _connected(address: ServerAddress) -> Annotator:
@@ -149,8 +166,9 @@ class ModelSlot:
         self._annotator: Annotator | None = None
         self.seconds: dict[str, float] = {}
         self.notices: list[str] = []
-        self.wanted: tuple[str | ServerAddress, str] | None = None
+        self.wanted: tuple[str | ServerAddress | InState, str] | None = None
         self._loading = 0
+        self._source: str | None = None
 
     @property
     def loading(self) -> bool:
@@ -161,6 +179,11 @@ class ModelSlot:
     def annotator(self) -> Annotator | None:
         """The model, None before one was loaded."""
         return self._annotator
+
+    @property
+    def source(self) -> str | None:
+        """Id or path of the model in use, whatever its learnt state; None for one on a server."""
+        return self._source
 
     def require(self) -> Annotator:
         """Give the model, from the worker's thread.
@@ -177,7 +200,7 @@ class ModelSlot:
     def use(self, model: Model = "uninuc-n", device: str = "auto") -> None:
         """Load a model in the worker, unless it is the one wanted last and still where it was."""
         on_server = isinstance(model, ServerAddress)
-        wanted = (model if isinstance(model, ServerAddress) else str(model), device)
+        wanted = (model if isinstance(model, ServerAddress | InState) else str(model), device)
         if wanted == self.wanted:
             return
         self.wanted = wanted
@@ -195,7 +218,7 @@ class ModelSlot:
         self._worker.submit(
             f"Connecting to {model}" if on_server else f"Loading {Path(str(model)).name}",
             work,
-            on_done=lambda _: self._loaded(),
+            on_done=lambda _: self._loaded(model),
             on_error=self._failed,
             holds_live=True,
         )
@@ -216,11 +239,18 @@ class ModelSlot:
         self.notices.append(text)
         self.wanted = None
 
-    def _loaded(self) -> None:
+    def _loaded(self, model: Model) -> None:
+        if isinstance(model, InState):
+            self._source = model.model
+        else:
+            self._source = None if isinstance(model, ServerAddress) else str(model)
+        self._ended()
+
+    def _ended(self) -> None:
         self._loading -= 1
         self.changed.emit()
 
     def _failed(self, problem: Exception) -> None:
         self.wanted = None
         self._on_problem(problem)
-        self._loaded()
+        self._ended()

@@ -44,6 +44,7 @@ class SavedSessions:
         self._worker, self._on_problem = worker, on_problem
         self._autosaves: dict[AnnotationSession, Autosave] = {}
         self._earlier: dict[AnnotationSession, list[FoundSession]] = {}
+        self._answering: Actor | None = None
         _open.add(self)
 
     def begin(self, session: AnnotationSession, folder: Path | None = None) -> None:
@@ -66,6 +67,7 @@ class SavedSessions:
                 self._autosaves[session] = Autosave(session, folder, on_problem=self._tell)
             except SessionError as problem:
                 self._on_problem(problem)
+        self._note_answering()
 
     def end(self, session: AnnotationSession) -> None:
         """Write what waits and let go of a session."""
@@ -128,6 +130,16 @@ class SavedSessions:
         if autosave is not None:
             autosave.begin_comparison(settling.begun(by), settling.states())
 
+    def answered_by(self, annotator: Annotator) -> None:
+        """Say which model answers clicks from now on, in every session."""
+        self._answering = actor_of(annotator)
+        self._note_answering()
+
+    def _note_answering(self) -> None:
+        if self._answering is not None:
+            for autosave in self._autosaves.values():
+                autosave.answered_by(self._answering)
+
     @contextmanager
     def by(self, session: AnnotationSession, actor: Actor) -> Iterator[None]:
         """Note in a session's record that the model does what happens inside."""
@@ -155,7 +167,12 @@ def _close_all() -> None:
         sessions.close()
 
 
-def actor_of(annotator: Annotator, lowest_score: float) -> Actor:
-    """Name a model and what it is run with, for the record."""
+def actor_of(annotator: Annotator, lowest_score: float | None = None) -> Actor:
+    """Name a model, its learnt state, and what it is run with, for the record."""
     card = annotator.card
-    return Actor(card.id, card.sha256, {"score_at_least": lowest_score})
+    settings: dict[str, str | bool | int | float] = {}
+    if lowest_score is not None:
+        settings["score_at_least"] = lowest_score
+    if card.learnt:
+        settings |= {"learnt": card.learnt, "learnt_sha256": card.learnt_sha256}
+    return Actor(card.id, card.sha256, settings)
