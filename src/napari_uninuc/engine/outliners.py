@@ -167,8 +167,8 @@ class PointOutliner:
         """The answers that are large enough, as masks inside the tile."""
         stable = stability(answers.logits[:, 0], self.settings.offset)
         scores = (answers.ious[:, 0].clip(0, 1) * stable).astype(np.float32)
-        good = (answers.logits[:, 0] > 0).any(axis=(1, 2))
-        masks = instances_of(answers.take(good), scores[good], np.zeros(int(good.sum()), np.int64))
+        good = np.flatnonzero((answers.logits[:, 0] > 0).any(axis=(1, 2)))
+        masks = instances_of(answers.take(good), scores[good], np.zeros(len(good), np.int64))
         least = self.settings.least_area / float(seen.frame.scale_yx.prod())
         cut = [cut_to_tile(mask, seen.shape) for mask in masks]
         return [mask for mask in cut if mask.area > least]

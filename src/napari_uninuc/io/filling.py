@@ -132,8 +132,8 @@ def _filled_at_once(
     )
     sides = (high - low)[:, ::-1]
     there = (sides > 0).all(axis=1).tolist()
-    fits = (
-        np.array(there)
+    fits: npt.NDArray[np.bool_] = (
+        np.array(there, np.bool_)
         & (sides.prod(axis=1) <= _SMALL_PX)
         & (points * sides[:, 0] <= _FEW_CROSSINGS)
     )

@@ -112,7 +112,7 @@ def judge(
         return []
     near = np.array([each.box_yxyx for each in examples], np.float32)
     found = [
-        one.mask
+        one
         for field in engine.fields(picture.tile)
         for one in find_in_field(engine, picture.tile, field, threshold, near_yxyx=near)
     ]

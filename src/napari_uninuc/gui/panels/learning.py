@@ -269,6 +269,7 @@ class SessionsDialog(QDialog):
         self.setWindowTitle("Learn from which pictures?")
         self._found = found
         self.list = QListWidget()
+        self._items: list[QListWidgetItem] = []
         for each in found:
             when = each.changed.astimezone()
             item = QListWidgetItem(
@@ -278,9 +279,12 @@ class SessionsDialog(QDialog):
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
             item.setCheckState(Qt.CheckState.Unchecked)
             self.list.addItem(item)
+            self._items.append(item)
         kinds = QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
         self.buttons = QDialogButtonBox(kinds)
-        self.buttons.button(QDialogButtonBox.StandardButton.Ok).setText("Learn")
+        learn = self.buttons.button(QDialogButtonBox.StandardButton.Ok)
+        if learn is not None:
+            learn.setText("Learn")
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
@@ -292,9 +296,8 @@ class SessionsDialog(QDialog):
     def chosen(self) -> list[FoundSession]:
         """Those ticked."""
         ticked = Qt.CheckState.Checked
-        return [
-            each for k, each in enumerate(self._found) if self.list.item(k).checkState() == ticked
-        ]
+        listed = zip(self._found, self._items, strict=True)
+        return [each for each, item in listed if item.checkState() == ticked]
 
 
 def _label(state: LearntState) -> str:
