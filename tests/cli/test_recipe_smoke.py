@@ -134,7 +134,8 @@ def test_a_training_recipe_is_tried_out(
     environment(path)
     status, out, err = uninuc("train", path, "--device", "cpu", "--smoke")
     assert (status, out) == (0, "smoke run passed: 4 steps and export; nothing was kept\n"), err
-    assert all(line.startswith("uninuc: warning: initial: ") for line in err.splitlines())
+    begins = ("uninuc: warning: initial: ", "uninuc: warning: next_point.initial: ")
+    assert all(line.startswith(begins) for line in err.splitlines())
     assert [each.name for each in tmp_path.iterdir() if each.name != "cache"] == []
 
 

@@ -14,7 +14,7 @@ from napari_uninuc.errors import CheckpointError, OutputError
 if TYPE_CHECKING:
     from napari_uninuc.training.recipe import TrainRecipe
 
-_SHOWN = {"loss": "loss", "iou": "iou_last"}
+_SHOWN = {"loss": "loss", "iou": "iou_last", "reward": "reward"}
 """Name on the progress bar: name in the log."""
 
 
@@ -56,7 +56,8 @@ def train_values(recipe: "TrainRecipe", device: str, *, resume: bool) -> None:
     _require_own_output(recipe.output, resume)
     folder = _train(recipe, device, resume=resume)
     if folder is not None:
-        click.echo(f"model saved in {folder}")
+        what = "model saved in" if folder.is_dir() else "decoder of next points saved as"
+        click.echo(f"{what} {folder}")
 
 
 def try_training(recipe: "TrainRecipe", device: str) -> None:
@@ -74,9 +75,9 @@ def try_training(recipe: "TrainRecipe", device: str) -> None:
 def _train(
     recipe: "TrainRecipe", device: str, *, resume: bool = False, smoke: bool = False
 ) -> Path | None:
-    """Train; the folder of the model, None in processes of torchrun that write nothing."""
+    """Train; the model's folder or a part's file, None in processes that write nothing."""
     from napari_uninuc.engine.device import choose_device
-    from napari_uninuc.training.export import export_model
+    from napari_uninuc.training.export import export_learnt
     from napari_uninuc.training.ranks import Ranks
     from napari_uninuc.training.run import begin
     from napari_uninuc.training.tuning import kept_from
@@ -96,9 +97,10 @@ def _train(
                 progress(step, steps, **shown)
 
             training.run(show)
-        folder = export_model(training)
+        folder = export_learnt(training)
     earlier = training.began.earlier
-    kept = "" if earlier is None or recipe.corrections is not None else kept_from(earlier)
+    part = recipe.corrections is not None or recipe.next_point is not None
+    kept = "" if earlier is None or part else kept_from(earlier)
     if kept and not smoke:
         report_warning(f"the card has {kept} (docs/train-your-own.md, 4)")
     return folder

@@ -59,12 +59,13 @@ def load_engine(
         card = read_adapter(Path(adapter)).applied_to(network, card)
     store = default_store(embeddings_gb)
     try:
-        return TorchEngine(network, card, where, store)
+        engine = TorchEngine(network, card, where, store)
     except RuntimeError as error:
         if where.type == "cpu" or not is_out_of_memory(error):
             raise
-    engine = TorchEngine(network, card, torch.device("cpu"), store)
-    notice(on_the_cpu_now(device_name(where)))
+        engine = TorchEngine(network, card, torch.device("cpu"), store)
+        notice(on_the_cpu_now(device_name(where)))
+    engine.folder = files.weights_path.parent
     return engine
 
 

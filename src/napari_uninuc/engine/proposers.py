@@ -1,4 +1,4 @@
-"""Where automatic prompts come from: the detector, peaks of the dense maps, or both.
+"""Where automatic prompts come from: the detector, peaks of the dense maps, points written down.
 
 A proposer turns a field's embedding into boxes with scores (`engine.protocol.Proposer`). Whichever
 it is, the boxes go through the same mask decoder as a person's. `engine.outliners` come with
@@ -10,6 +10,7 @@ import torch
 
 from napari_uninuc.core.detections import Detections
 from napari_uninuc.engine.embedding import TileEmbedding
+from napari_uninuc.engine.next_points import NextPointProposer
 from napari_uninuc.engine.outliners import AisOutliner, PointOutliner
 from napari_uninuc.engine.peaks import PeakSettings, find_basins
 from napari_uninuc.engine.protocol import Proposer
@@ -87,6 +88,8 @@ def proposers_of(
     ------
     PromptError
         No such name.
+    CheckpointError
+        No decoder of next points beside the weights.
     """
     if name == "detector":
         return (engine,)
@@ -98,6 +101,10 @@ def proposers_of(
         return (AisOutliner(),)
     if name == "apg":
         return (PointOutliner(),)
+    if name == "next-point":
+        return (NextPointProposer(engine),)
+    if name == "detector+next-point":
+        return engine, NextPointProposer(engine)
     raise PromptError(f"proposer must be one of {', '.join(PROPOSERS)}, got {name!r}; correct it")
 
 

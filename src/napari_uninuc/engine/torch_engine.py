@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -33,6 +34,7 @@ from napari_uninuc.errors import ImageError, PromptError
 from napari_uninuc.network.card import DecodingName, ModelCard
 from napari_uninuc.network.dense_head import MAPS
 from napari_uninuc.network.mask_decoder import WindowFeatures
+from napari_uninuc.network.next_point import PointDecoder
 from napari_uninuc.network.uninuc import Embedding, UniNuc
 
 __all__ = ["TileEmbedding", "TorchEngine"]
@@ -60,6 +62,8 @@ class TorchEngine:
     decoding : "local" answers a prompt from a window around it; "whole" from all of the field, as
         SAM 2 does. At first the card's; may be changed at any time
     dynamic_multimask : see the card's, which it is at first; may be changed at any time
+    folder : where the weights are, and parts taught beside them; None where they are of no file
+    point_decoder : one of those parts, once it was asked for (`engine.next_points`)
     """
 
     def __init__(
@@ -72,6 +76,8 @@ class TorchEngine:
         self.card, self.config, self.store = card, model.config, store
         self.decoding: DecodingName = card.decoding
         self.dynamic_multimask = card.dynamic_multimask
+        self.folder: Path | None = None
+        self.point_decoder: PointDecoder | None = None
         self._preparing = Lock()
         self.views = StainViews()
         self.cache: EmbeddingCache[TileEmbedding] = EmbeddingCache(_CACHE_BYTES)

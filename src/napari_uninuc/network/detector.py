@@ -103,6 +103,10 @@ class Projector(nn.Module):
             outputs.append(x + self.mix[k](x) if self.fuse else x)
         return outputs
 
+    def finest(self, levels: Sequence[Tensor]) -> Tensor:
+        """The first of what `forward` gives, alone."""
+        return self(levels)[0] if self.fuse else self.inputs[0](levels[0])
+
 
 class DecoderLayer(nn.Module):
     """Self-attention among the queries of a block (and text), deformable attention, MLP."""
@@ -194,8 +198,7 @@ class Detector(nn.Module):
     def look(self, features: Sequence[Tensor]) -> FirstStage:
         """The first stage: where queries are, and what each begins with."""
         levels = self.projector(features)
-        tower = self.dense_tower(levels[0])
-        dense = self.dense_class(tower).float(), self._dense_boxes(self.dense_box(tower))
+        tower, dense = self._first_stage(levels[0])
         index, valid = self._peaks(dense[0])  # (B, blocks, K)
         flat = index.flatten(1)  # (B, blocks*K)
         boxes = _gather(dense[1], flat).detach()
@@ -216,6 +219,21 @@ class Detector(nn.Module):
         sizes = (b, groups, blocks, k)
         outputs = self._decode(query, boxes, corner, valid, first.levels, text, sizes)
         return DetectorOutput(outputs, first.dense, valid, self.stride)
+
+    def boxes_of_cells(self, features: Sequence[Tensor]) -> Tensor:
+        """The box that every cell of the finest level would give its nucleus: the first stage's.
+
+        Shapes
+        ------
+        features  the levels, finest first
+        returns   (B, 4, h, w) cxcywh, input px of the whole input
+        """
+        return self._first_stage(self.projector.finest(features))[1][1]
+
+    def _first_stage(self, finest: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Tower, and logits and boxes of all cells."""
+        tower = self.dense_tower(finest)
+        return tower, (self.dense_class(tower).float(), self._dense_boxes(self.dense_box(tower)))
 
     def _decode(
         self,

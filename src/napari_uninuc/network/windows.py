@@ -27,14 +27,25 @@ def cut_windows(
     """
     return WindowFeatures(
         *[
-            _cut(level, image_index, corners_yx * scale, (cells_hw[0] * scale, cells_hw[1] * scale))
+            cut_level(
+                level, image_index, corners_yx * scale, (cells_hw[0] * scale, cells_hw[1] * scale)
+            )
             for level, scale in zip(maps, (1, 2, 4, 4), strict=True)
         ]
     )
 
 
-def _cut(level: Tensor, image_index: Tensor, corners: Tensor, size: tuple[int, int]) -> Tensor:
-    """A table look-up, because the gradient of N slices would cost N whole maps."""
+def cut_level(level: Tensor, image_index: Tensor, corners: Tensor, size: tuple[int, int]) -> Tensor:
+    """Crop N windows from one map: a look-up, for the gradient of N slices costs N whole maps.
+
+    Shapes
+    ------
+    level        (B, C, H, W)
+    image_index  (N,)
+    corners      (N, 2) first cell of each window
+    size         rows and columns of a window
+    returns      (N, C, rows, columns)
+    """
     b, c, h, w = level.shape
     ys = corners[:, :1] + torch.arange(size[0], device=level.device)  # (N, h)
     xs = corners[:, 1:] + torch.arange(size[1], device=level.device)  # (N, w)

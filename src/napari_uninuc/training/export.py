@@ -1,4 +1,4 @@
-"""A finished run -> a model folder: half-precision weights and a card that says what they are."""
+"""A finished run -> what it has learnt, in half precision: a model folder, or a part beside one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,31 @@ from pathlib import Path
 
 from napari_uninuc.network.card import ModelCard, write_card
 from napari_uninuc.network.checkpoint import save_weights
+from napari_uninuc.network.point_files import POINTS_NAME, PointsNote, save_points
+from napari_uninuc.training.points import PointTrainer
 from napari_uninuc.training.run import TrainingRun
 from napari_uninuc.training.tuning import with_tuning
+
+
+def export_learnt(run: TrainingRun) -> Path:
+    """Write what a run has learnt; returns the model folder or, of a part, its file."""
+    return _export_points(run) if isinstance(run, PointTrainer) else export_model(run)
+
+
+def _export_points(run: PointTrainer) -> Path:
+    recipe = run.recipe
+    note = PointsNote(
+        weights=run.weights,
+        config=run.config,
+        licence=recipe.licence,
+        training_data=tuple(spec.name for spec in recipe.datasets),
+        created=datetime.date.today().isoformat(),
+        notes=f"{run.step} steps, {round(run.seconds / 3600, 2)} hours"
+        + (", reinforced" if run.settings.reinforcement is not None else ""),
+    )
+    path = recipe.output / POINTS_NAME
+    save_points(run.kept, note, path)
+    return path
 
 
 def export_model(run: TrainingRun) -> Path:

@@ -107,6 +107,63 @@ class CorrectionsSection(Section):
         return self
 
 
+class ReinforcementSection(Section):
+    """Group relative policy optimisation of a decoder of next points (NuNext, sec. 3.4).
+
+    Where the paper states no value, ours is marked so.
+    """
+
+    group: int = Field(6, ge=2)
+    """Samples of each window (ours)."""
+    temperature: float = Field(1.0, gt=0)
+    """Of the drawing (ours; the paper says high)."""
+    clip: float = Field(0.2, gt=0, lt=1)
+    passes: int = Field(1, ge=1)
+    """Steps down on the same samples (ours)."""
+    radius: float = Field(12.0, gt=0)
+    """Input px within which a point hits (ours: 3 um)."""
+    least_deviation: float = Field(0.02, ge=0)
+    """Groups whose rewards deviate less are dropped (delta, unstated); 0 keeps all."""
+    shaping: float = Field(0.5, ge=0, le=1)
+    """What is left of an advantage that a point speaks against (beta, unstated); 1 is all."""
+    task: float = Field(0.0, ge=0)
+    """Weight of panoptic quality beside F1 (gamma, unstated); decodes every point written."""
+
+
+class NextPointSection(Section):
+    """Teach a decoder of next points on a model that stays as it is; see `training.points`.
+
+    ``crops.size`` must hold a window. Data sets that are not exhaustive cannot be used.
+    """
+
+    window: int = Field(160, ge=32, multiple_of=8)
+    """Side of what is seen and written at once, input px."""
+    margin: int = Field(16, ge=0, multiple_of=8)
+    bins: int = Field(80, ge=8, le=1024)
+    dim: int = Field(256, ge=16, multiple_of=16)
+    layers: int = Field(4, ge=1)
+    latents: int = Field(8, ge=0)
+    windows_per_crop: int = Field(4, ge=1)
+    sigma: float = Field(1.0, ge=0)
+    """Of the soft labels, in bins (the paper's is unstated); 0 teaches one-hot."""
+    thought: float = Field(0.5, ge=0)
+    """Weight of the foreground painted from the latents (alpha, unstated); 0 paints none."""
+    initial: Path | None = None
+    """A decoder to go on from; reinforcement needs one."""
+    reinforcement: ReinforcementSection | None = None
+    """None teaches by likeness, else by reward."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> NextPointSection:
+        if 2 * self.margin >= self.window:
+            raise ValueError("margin must be less than half of window")
+        if self.reinforcement is not None and self.initial is None:
+            raise ValueError("reinforcement needs an initial decoder: one taught by likeness")
+        if self.thought > 0 and self.latents == 0 and self.reinforcement is None:
+            raise ValueError("thought needs latents; set latents, or thought = 0")
+        return self
+
+
 class OptimiserSection(Section):
     """AdamW with a cosine schedule (paper sec. 3.2 trains with 5e-5 from SAM weights)."""
 
@@ -155,6 +212,7 @@ class TrainRecipe(Section):
     augmentation: Augmentation = Augmentation()
     prompts: PromptsSection = PromptsSection()
     corrections: CorrectionsSection | None = None
+    next_point: NextPointSection | None = None
     losses: LossesSection = LossesSection()
     optimiser: OptimiserSection = OptimiserSection()
     licence: str = Field("unknown", min_length=1)
@@ -193,6 +251,22 @@ class TrainRecipe(Section):
             raise ValueError(
                 "adapter is a state of a model: set initial to the model.safetensors of it"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _points_have_features(self) -> TrainRecipe:
+        if self.next_point is None:
+            return self
+        if self.corrections is not None:
+            raise ValueError("next_point and corrections are two runs; remove one")
+        if not isinstance(self.initial, Path):
+            raise ValueError(
+                "next_point reads a taught model: set initial to its model.safetensors"
+            )
+        if self.next_point.window > self.crops.size:
+            raise ValueError("next_point.window must be at most crops.size")
+        if not all(spec.exhaustive for spec in self.datasets):
+            raise ValueError("next_point needs data sets in which every nucleus is drawn")
         return self
 
     @model_validator(mode="after")

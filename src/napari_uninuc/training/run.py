@@ -15,6 +15,7 @@ from napari_uninuc.training.corrections import CorrectionTrainer
 from napari_uninuc.training.initialise import Beginning
 from napari_uninuc.training.log import Progress
 from napari_uninuc.training.loop import Trainer
+from napari_uninuc.training.points import PointTrainer
 from napari_uninuc.training.ranks import ALONE, Ranks
 from napari_uninuc.training.recipe import TrainRecipe
 
@@ -57,7 +58,7 @@ def begin(
     ranks: Ranks = ALONE,
     tell: Callable[[str], None] = lambda _: None,
 ) -> TrainingRun:
-    """Prepare the run that a recipe asks for: of the whole network, or of its correction alone.
+    """Prepare the run that a recipe asks for: of the whole network, or of one part beside it.
 
     Parameters
     ----------
@@ -75,10 +76,13 @@ def begin(
     for spec in recipe.datasets:
         for remark in look_at(spec).remarks():
             tell(f"{spec.path}: {remark}")
-    if recipe.corrections is None:
-        return Trainer(recipe, device, resume=resume, smoke=smoke, ranks=ranks)
-    if ranks.count > 1:
-        raise RecipeError(
-            f"corrections: expected one process, got {ranks.count}; run it without torchrun"
-        )
-    return CorrectionTrainer(recipe, recipe.corrections, device, resume=resume, smoke=smoke)
+    for part in ("corrections", "next_point"):
+        if getattr(recipe, part) is not None and ranks.count > 1:
+            raise RecipeError(
+                f"{part}: expected one process, got {ranks.count}; run it without torchrun"
+            )
+    if recipe.corrections is not None:
+        return CorrectionTrainer(recipe, recipe.corrections, device, resume=resume, smoke=smoke)
+    if recipe.next_point is not None:
+        return PointTrainer(recipe, recipe.next_point, device, resume=resume, smoke=smoke)
+    return Trainer(recipe, device, resume=resume, smoke=smoke, ranks=ranks)

@@ -45,6 +45,13 @@ def made_small(recipe: TrainRecipe, folder: Path) -> tuple[TrainRecipe, list[str
     if corrections is not None:
         few = {"rounds": min(corrections.rounds, STEPS), "epochs": 1}
         corrections = corrections.model_copy(update=few)
+    points = recipe.next_point
+    if points is not None:
+        few = {"window": 64, "margin": 16, "dim": 32, "layers": 1, "windows_per_crop": 2}
+        if points.initial is not None:
+            notes.append("next_point.initial: tried with a small new decoder")
+            few["initial"] = None
+        points = points.model_copy(update=few)
     small = recipe.model_copy(
         update={
             "steps": STEPS,
@@ -53,6 +60,7 @@ def made_small(recipe: TrainRecipe, folder: Path) -> tuple[TrainRecipe, list[str
             "crops": recipe.crops.model_copy(update=crops),
             "prompts": recipe.prompts.model_copy(update=prompts),
             "corrections": corrections,
+            "next_point": points,
             "datasets": tuple(spec.with_few_images(_IMAGES) for spec in recipe.datasets),
         }
     )

@@ -1,0 +1,483 @@
+"""Teaching a decoder of next points on features that stay: by likeness, then by reward (NuNext).
+
+A crop is encoded once and read in several windows. By likeness every window is one sequence; by
+reward it is a group of samples, of which those better than their group become likelier.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.utils import clip_grad_norm_
+
+from napari_uninuc.datasets.crops import Crop
+from napari_uninuc.errors import RecipeError
+from napari_uninuc.network.card import sha256_of
+from napari_uninuc.network.config import PyramidConfig
+from napari_uninuc.network.next_point import Memory, NextPointConfig, PointDecoder
+from napari_uninuc.network.point_files import load_points
+from napari_uninuc.network.point_tokens import PAD, PointGrammar
+from napari_uninuc.network.uninuc import Embedding, UniNuc, WindowPrompts
+from napari_uninuc.network.windows import cut_windows, place_windows
+from napari_uninuc.training.clicks import box_prompt
+from napari_uninuc.training.feed import batches, images_of, on_device
+from napari_uninuc.training.grpo import advantages, clipped_objective, shaped, varied
+from napari_uninuc.training.initialise import starting_model
+from napari_uninuc.training.log import LOG_NAME, Progress, append_to_log, forget_after
+from napari_uninuc.training.optim import MovingAverage, load_moments, rate_at
+from napari_uninuc.training.point_losses import sequence_loss, soft_labels, thought_loss
+from napari_uninuc.training.point_rewards import match_points, panoptic_of
+from napari_uninuc.training.recipe import NextPointSection, ReinforcementSection, TrainRecipe
+from napari_uninuc.training.state import checked_time, resuming, save_state
+
+__all__ = ["PointTrainer", "Windows", "centroids_of", "token_hits"]
+
+_THOUGHTS = 8
+"""Windows of a batch whose foreground is painted: it costs as much as all the writing."""
+_PARTS = 3
+_LONGEST = 64
+"""Points at which a sample is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Windows of a batch of crops, and what is in them.
+
+    Attributes
+    ----------
+    image_index : (N,) int64
+    corners_yx : (N, 2) int64, first cell; may lie outside the crop
+    points_yx : of each window (n, 2) float32 centroids, px of the window
+    """
+
+    image_index: Tensor
+    corners_yx: Tensor
+    points_yx: list[Tensor]
+
+
+class PointTrainer:
+    """A `napari_uninuc.training.run.TrainingRun` of a recipe with ``next_point``.
+
+    Parameters
+    ----------
+    settings : the recipe's ``next_point``
+
+    Attributes
+    ----------
+    decoder : what is taught; ``kept`` is its moving average
+
+    Raises
+    ------
+    RecipeError
+        An architecture whose features it cannot read.
+    CheckpointError
+        Weights, a decoder or a checkpoint that do not fit.
+    """
+
+    def __init__(
+        self,
+        recipe: TrainRecipe,
+        settings: NextPointSection,
+        device: torch.device,
+        *,
+        resume: bool = False,
+        smoke: bool = False,
+    ) -> None:
+        self.recipe, self.settings, self.device, self.smoke = recipe, settings, device, smoke
+        self.began = starting_model(recipe)
+        self.model = self.began.model
+        self.config = _config(self.model, settings)
+        self.model.to(memory_format=torch.channels_last).to(device)
+        self.model.eval().requires_grad_(False)
+        self.weights = sha256_of(recipe.initial) if hasattr(recipe.initial, "is_file") else ""
+        torch.manual_seed(recipe.seed)
+        self.decoder = self._first().to(device).train().requires_grad_(True)
+        section = recipe.optimiser
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": [p for p in self.decoder.parameters() if (p.ndim > 1) == decays]}
+                | {"weight_decay": section.weight_decay if decays else 0.0}
+                for decays in (True, False)
+            ],
+            lr=section.lr,
+        )
+        self.average = MovingAverage(self.decoder, section.ema)
+        self.soft = soft_labels(self.config.bins, settings.sigma).to(device)
+        self.generator = torch.Generator(device).manual_seed(recipe.seed)
+        self.step, self.seconds = 0, 0.0
+        self.output = recipe.output
+        self.output.mkdir(parents=True, exist_ok=True)
+        if resume:
+            self._resume()
+
+    @property
+    def learnt(self) -> UniNuc:
+        """The network it reads, which is as it was."""
+        return self.model
+
+    @property
+    def kept(self) -> PointDecoder:
+        """The decoder to keep: the moving average."""
+        return self.average.model
+
+    def run(self, progress: Progress | None = None) -> None:
+        """Train to the last step, writing ``log.csv`` and ``checkpoint.pt`` on the way."""
+        recipe, log_path = self.recipe, self.output / LOG_NAME
+        forget_after(log_path, self.step)
+        smooth: dict[str, float] = {}
+        began = time.perf_counter() - self.seconds
+        for parts in batches(recipe, self.step, smoke=self.smoke):
+            log = self._update(parts)
+            self.step += 1
+            self.seconds = time.perf_counter() - began
+            for key, value in log.items():
+                smooth[key] = 0.95 * smooth.get(key, value) + 0.05 * value
+            if progress is not None:
+                progress(self.step, recipe.steps, smooth)
+            if self.step % 20 == 0 or self.step == recipe.steps:
+                append_to_log(log_path, self.step, self.seconds, smooth)
+            if self.step % recipe.checkpoint_every == 0 or self.step == recipe.steps:
+                self._save()
+
+    def _first(self) -> PointDecoder:
+        """A decoder to begin with: a new one, or an earlier one of the same features."""
+        if self.settings.initial is None or (self.smoke and not self.settings.initial.is_file()):
+            return PointDecoder(self.config)
+        decoder, note = load_points(self.settings.initial, self.weights or None)
+        if note.config != self.config:
+            raise RecipeError(
+                f"next_point: expected the sizes of {self.settings.initial}, got others; take "
+                "window, margin, bins, dim, layers and latents from the recipe that made it"
+            )
+        return decoder
+
+    def _update(self, parts: list[list[Crop]]) -> dict[str, float]:
+        section = self.recipe.optimiser
+        rate = rate_at(self.step, self.recipe.steps, section.warmup_steps, section.decay_share)
+        for group in self.optimiser.param_groups:
+            group["lr"] = section.lr * rate
+        logs: dict[str, float] = {}
+        for crops in parts:
+            crops = [on_device(crop, self.device) for crop in crops]
+            with torch.no_grad():
+                images = images_of(crops, self.model.config, self.device)
+                embedding = self.model.encode(images)
+            windows = self._draw(crops)
+            if self.settings.reinforcement is None:
+                logs = self._by_likeness(embedding, windows, crops)
+            else:
+                logs = self._by_reward(embedding, windows, crops, self.settings.reinforcement)
+        self.average.update(self.decoder, self.step)
+        return logs
+
+    def _descend(self, loss: Tensor) -> None:
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = clip_grad_norm_(self.decoder.parameters(), self.recipe.optimiser.clip)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+
+    def _draw(self, crops: Sequence[Crop]) -> Windows:
+        """Draw windows; their margins may lie outside the crop, as those of a field do."""
+        config, count = self.config, self.settings.windows_per_crop
+        edge = config.margin // config.stride
+        side = crops[0].labels.shape[-1] // config.stride
+        n = len(crops) * count
+        corners = torch.randint(
+            -edge, side - config.cells + edge + 1, (n, 2), generator=self.generator,
+            device=self.device,
+        )  # fmt: skip
+        index = torch.arange(len(crops), device=self.device).repeat_interleave(count)
+        centres = [centroids_of(crop.labels) for crop in crops]
+        points = []
+        for k, corner in zip(index.tolist(), corners * config.stride, strict=True):
+            local = centres[k] - corner
+            inside = ((local > -0.5) & (local < config.window - 0.5)).all(dim=1)
+            points.append(local[inside][: _LONGEST - 1])
+        return Windows(index, corners, points)
+
+    def _by_likeness(
+        self, embedding: Embedding, windows: Windows, crops: Sequence[Crop]
+    ) -> dict[str, float]:
+        memory = self._remember(embedding, windows)
+        total, told, thoughts = torch.zeros((), device=self.device), 0, []
+        # Long sequences with long ones: what is padded is computed all the same.
+        order = np.argsort([len(points) for points in windows.points_yx], kind="stable")
+        for part in np.array_split(order, _PARTS):
+            rows = torch.from_numpy(part).to(self.device)
+            points = [windows.points_yx[row] for row in part]
+            tokens = _stacked(self.decoder.grammar, points, self.device)
+            logits, latents = self.decoder(tokens, memory.take(rows))
+            n = int((tokens != PAD).sum())
+            total = total + n * sequence_loss(logits, tokens, self.decoder.grammar, self.soft)
+            told += n
+            thoughts.append((rows, latents))
+        loss = total / told
+        log = {"sequence": float(loss.detach())}
+        if self.settings.thought > 0:
+            rows = torch.cat([row for row, _ in thoughts])
+            latents = torch.cat([each for _, each in thoughts])[torch.argsort(rows)]
+            painted = self._thought(embedding, windows, latents, crops)
+            if painted is not None:
+                loss = loss + self.settings.thought * painted
+                log["thought"] = float(painted.detach())
+        self._descend(loss)
+        return {"loss": float(loss.detach()), **log}
+
+    def _remember(self, embedding: Embedding, windows: Windows) -> Memory:
+        projected = self.decoder.project(embedding.detection, embedding.auxiliary)
+        return self.decoder.remember(projected, windows.image_index, windows.corners_yx)
+
+    def _thought(
+        self, embedding: Embedding, windows: Windows, latents: Tensor, crops: Sequence[Crop]
+    ) -> Tensor | None:
+        """What the frozen mask decoder paints for latents, against all nuclei of a window."""
+        cells, stride = self.config.cells, self.config.stride
+        side = crops[0].labels.shape[-1] // stride
+        whole = ((windows.corners_yx >= 0) & (windows.corners_yx + cells <= side)).all(dim=1)
+        chosen = whole.nonzero()[:_THOUGHTS, 0]
+        if len(chosen) == 0:
+            return None
+        index, corners = windows.image_index[chosen], windows.corners_yx[chosen]
+        grid = (cells, cells)
+        prompts, masks = self.model.sam_prompt_encoder, self.model.sam_mask_decoder
+        logits, _ = masks.decode(
+            cut_windows(embedding.maps, index, corners, grid),
+            prompts.grid_position(grid),
+            latents[chosen],
+            prompts.dense(None, len(chosen), grid),
+        )
+        truth = []
+        for k, (y, x) in zip(index.tolist(), (corners * stride).tolist(), strict=True):
+            size = self.config.window
+            nuclei = crops[k].labels[y : y + size, x : x + size] > 0
+            truth.append(nuclei)
+        fine = functional.adaptive_avg_pool2d(torch.stack(truth).float(), logits.shape[-2:])
+        return thought_loss(logits[:, 0].float(), fine)
+
+    def _by_reward(
+        self,
+        embedding: Embedding,
+        windows: Windows,
+        crops: Sequence[Crop],
+        settings: ReinforcementSection,
+    ) -> dict[str, float]:
+        group, n = settings.group, len(windows.points_yx)
+        each = torch.arange(n, device=self.device).repeat_interleave(group)
+        self.decoder.eval()
+        with torch.no_grad():
+            memory = self._remember(embedding, windows)
+            written = self.decoder.write(
+                memory.take(each),
+                _LONGEST,
+                temperature=settings.temperature,
+                free=True,
+                generator=self.generator,
+            )
+        self.decoder.train()
+        tokens = written.tokens[:, : int((written.tokens != PAD).sum(dim=1).max())]
+        rewards, hits = self._judge(tokens, embedding, windows, crops, settings)
+        kept = varied(rewards, settings.least_deviation)
+        log = {
+            "loss": 0.0,
+            "reward": float(rewards.mean()),
+            "deviation": float(rewards.std(dim=1, correction=0).mean()),
+            "kept": float(kept.float().mean()),
+        }
+        groups = kept.nonzero()[:, 0]
+        if len(groups) == 0:
+            return log
+        rows = kept.repeat_interleave(group)
+        tokens, hits = tokens[rows], hits[rows]
+        gain = shaped(advantages(rewards)[groups].flatten(), hits, settings.shaping)[:, 1:]
+        told = tokens[:, 1:] != PAD
+        before: Tensor | None = None
+        for _ in range(settings.passes):
+            logits, _ = self.decoder(tokens, self._remember(embedding, windows).take(groups))
+            chances = torch.log_softmax(logits[:, :-1].float() / settings.temperature, dim=-1)
+            log_p = chances.gather(2, tokens[:, 1:, None].clamp(min=0))[..., 0] * told
+            before = log_p.detach() if before is None else before
+            loss = -clipped_objective(log_p, before, gain, told, settings.clip)
+            self._descend(loss)
+        return log
+
+    @torch.no_grad()
+    def _judge(
+        self,
+        tokens: Tensor,
+        embedding: Embedding,
+        windows: Windows,
+        crops: Sequence[Crop],
+        settings: ReinforcementSection,
+    ) -> tuple[Tensor, Tensor]:
+        """Rewards (N, G) of samples (N G, L), and which of their tokens hit (N G, L)."""
+        group = settings.group
+        rewards = torch.zeros(len(tokens))
+        hits = torch.zeros_like(tokens)
+        boxes = None
+        if settings.task > 0:
+            boxes = self.model.detector.boxes_of_cells(embedding.detection)
+        for row, said in enumerate(tokens.tolist()):
+            parsed = self.decoder.grammar.parse(said)
+            if not parsed.well_formed:
+                continue  # the paper's format check: nothing for it
+            window = row // group
+            match = match_points(parsed.points_yx, windows.points_yx[window], settings.radius)
+            rewards[row] = match.f1
+            hits[row] = token_hits(match.hits, tokens.shape[1])
+            if boxes is not None:
+                task = self._task(parsed.points_yx, window, embedding, windows, crops, boxes)
+                rewards[row] += settings.task * task
+        return rewards.reshape(-1, group).to(self.device), hits
+
+    def _task(
+        self,
+        points_yx: Tensor,
+        window: int,
+        embedding: Embedding,
+        windows: Windows,
+        crops: Sequence[Crop],
+        boxes: Tensor,
+    ) -> float:
+        """Panoptic quality of the masks of a sample's points, prompted as in use."""
+        k = int(windows.image_index[window])
+        labels, stride = crops[k].labels, self.model.config.logit_stride
+        corner = windows.corners_yx[window] * self.config.stride
+        side = labels.shape[-1]
+        places = (points_yx.to(self.device) + corner).clamp(0, side - 1)
+        masks = masks_at(self.model, embedding, k, places, boxes)
+        size = self.config.window
+        y, x = (max(0, int(value)) for value in corner)
+        seen = labels[y : int(corner[0]) + size, x : int(corner[1]) + size]
+        seen = seen[stride // 2 :: stride, stride // 2 :: stride]
+        names = torch.unique(seen)
+        names = names[names > 0]
+        truth = (seen[None] == names[:, None, None]).flatten(1).float()
+        found = masks[:, y // stride :, x // stride :]
+        found = found[:, : seen.shape[0], : seen.shape[1]].flatten(1).float()
+        common = found @ truth.t()
+        union = found.sum(1)[:, None] + truth.sum(1)[None] - common
+        return panoptic_of((common / union.clamp(min=1)).cpu().numpy(), len(names))
+
+    def _save(self) -> None:
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "decoder": self.decoder.state_dict(),
+            "average": self.average.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "generator": self.generator.get_state(),
+        }
+        save_state(self.output, state)
+
+    def _resume(self) -> None:
+        with resuming(self.output, self.device, self.recipe.steps) as state:
+            self.step, self.seconds = checked_time(state["step"], state["seconds"])
+            self.decoder.load_state_dict(state["decoder"])
+            self.average.model.load_state_dict(state["average"])
+            load_moments(self.optimiser, state["optimiser"])
+            self.generator.set_state(state["generator"].cpu())
+
+
+def masks_at(
+    model: UniNuc, embedding: Embedding, image: int, places_yx: Tensor, boxes: Tensor
+) -> Tensor:
+    """Masks of points of one crop: the box that the detector gives their cell, decoded.
+
+    Shapes
+    ------
+    places_yx  (n, 2) input px of the crop
+    boxes      (B, 4, h, w) of `Detector.boxes_of_cells`
+    returns    (n, H, W) bool on the crop's grid of logits
+    """
+    config = model.config
+    height, width = embedding.size_hw
+    stride = config.logit_stride
+    painted = torch.zeros(
+        len(places_yx), height // stride, width // stride, dtype=torch.bool, device=boxes.device
+    )
+    if len(places_yx) == 0:
+        return painted
+    cell = width // boxes.shape[-1]
+    rows, columns = (places_yx / cell).long().unbind(1)
+    centre, size = boxes[image][:, rows, columns].t().split(2, dim=1)
+    side = config.mask.window or width
+    corners = place_windows(centre.flip(1), side, (height, width), config.coarse_stride)
+    origin = corners.flip(1) * config.coarse_stride  # xy
+    centre = centre - origin
+    points, kinds = box_prompt(torch.cat([centre - size / 2, centre + size / 2], dim=1).float())
+    whose = torch.full((len(places_yx),), image, device=boxes.device)
+    prompts = WindowPrompts(whose, corners, (side // config.coarse_stride,) * 2, points, kinds)
+    logits, _ = model.decode_uncorrected(embedding, prompts)
+    for k, (y, x) in enumerate((corners * config.coarse_stride // stride).tolist()):
+        h, w = logits.shape[-2:]
+        painted[k, y : y + h, x : x + w] = logits[k, 0] > 0
+    return painted
+
+
+def centroids_of(labels: Tensor) -> Tensor:
+    """Mean positions (n, 2) float32, yx px, of ids 1..n of a crop (H, W)."""
+    flat = labels.flatten()
+    n = int(flat.max()) if len(flat) else 0
+    width = labels.shape[1]
+    at = torch.arange(len(flat), device=labels.device)
+    places = torch.stack([at // width, at % width], dim=1).float()
+    sums = torch.zeros(n + 1, 2, device=labels.device).index_add_(0, flat, places)
+    counts = torch.bincount(flat, minlength=n + 1)[:, None]
+    return (sums / counts.clamp(min=1))[1:]
+
+
+def token_hits(hits: np.ndarray, length: int) -> Tensor:
+    """Which tokens of a well-formed sequence belong to true (1) and false (-1) points.
+
+    Coordinates alone do; start, separators and end belong to none (0).
+
+    Returns
+    -------
+    hits : (length,) int64
+    """
+    told = torch.zeros(length, dtype=torch.long)
+    for k, hit in enumerate(hits.tolist()):
+        told[1 + 3 * k : 3 + 3 * k] = 1 if hit else -1
+    return told
+
+
+def _stacked(grammar: PointGrammar, points_yx: Sequence[Tensor], device: torch.device) -> Tensor:
+    """Sequences (N, L) of windows, `PAD` after their ends."""
+    said = [grammar.tokens_of(points) for points in points_yx]
+    tokens = torch.full((len(said), max(map(len, said))), PAD, dtype=torch.long)
+    for row, sequence in zip(tokens, said, strict=True):
+        row[: len(sequence)] = torch.tensor(sequence)
+    return tokens.to(device)
+
+
+def _config(model: UniNuc, settings: NextPointSection) -> NextPointConfig:
+    """Sizes of a decoder that reads a model's features."""
+    encoder = model.config.encoder
+    if not isinstance(encoder, PyramidConfig):
+        raise RecipeError(
+            f"next_point: expected an architecture with dense maps (uninuc-n), got "
+            f"{model.config.id}; use another"
+        )
+    stride = 2 * model.detector.stride
+    wrong = [name for name in ("window", "margin") if getattr(settings, name) % stride]
+    if wrong:
+        raise RecipeError(f"next_point.{wrong[0]}: expected a multiple of {stride}; correct it")
+    return NextPointConfig(
+        channels=tuple(model.image_encoder.detection_channels),
+        stride=stride,
+        window=settings.window,
+        margin=settings.margin,
+        bins=settings.bins,
+        dim=settings.dim,
+        mlp_dim=4 * settings.dim,
+        layers=settings.layers,
+        latents=settings.latents,
+        prompt_dim=model.config.mask.dim,
+    )
