@@ -4,8 +4,8 @@ python benchmarks/next_points.py DATA [--points FILE]... [--outlines] [--set NAM
 
 DATA holds ``monuseg`` and ``consep``. Each FILE is a decoder of next points taught on the model's
 weights; without one, that beside them. F1 is of points at most 3 um from a nucleus' centroid, one
-to one (NuNext, equations 13 to 17), over all nuclei of a set; the detector's points are the middles
-of its boxes, at its best threshold of that set, which favours it. Time is the median of rounds by
+to one (NuNext, equations 13 to 17), over all nuclei of a set, at the threshold that is best on that
+set; the detector's points are the middles of its boxes. Time is the median of rounds by
 turns, of one view, without encoding. ``--outlines`` adds bPQ and mSA of what is drawn, one view.
 """
 
@@ -26,7 +26,8 @@ from napari_uninuc.datasets.folder import LabelledTile, read_folder
 from napari_uninuc.engine.automatic import find_in_field
 from napari_uninuc.engine.embedding import TileEmbedding
 from napari_uninuc.engine.loading import load_engine
-from napari_uninuc.engine.next_points import NextPointProposer, write_points
+from napari_uninuc.engine.next_points import NextPointProposer, WrittenPoints, write_points
+from napari_uninuc.engine.proposers import threshold_of
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.evaluation import metrics
 from napari_uninuc.network.point_files import load_points
@@ -74,15 +75,15 @@ def by_turns(calls: list[Callable[[], object]]) -> list[float]:
     return [statistics.median(spent) for spent in seconds]
 
 
-def written(proposer: NextPointProposer, seen: TileEmbedding) -> np.ndarray:
+def written(proposer: NextPointProposer, seen: TileEmbedding) -> WrittenPoints:
     """Points of a field at the model's scale, px of the tile."""
     features = seen.embedding
-    return write_points(proposer.decoder, features.detection, features.auxiliary).points_yx
+    return write_points(proposer.decoder, features.detection, features.auxiliary)
 
 
 def outlined(engine: TorchEngine, labelled: LabelledTile, proposer: str) -> tuple[float, float]:
     """Return bPQ and mSA of a tile's outlines at the card's threshold."""
-    threshold = engine.card.score_threshold
+    threshold = threshold_of(engine.card, proposer, None)
     masks = [
         nucleus.mask
         for field in engine.fields(labelled.tile)
@@ -126,33 +127,32 @@ def report(
     for file in files:
         engine.point_decoder, _ = load_points(file, engine.card.sha256)
         proposers.append(NextPointProposer(engine))
-    by_threshold: dict[float, list[_Counts]] = {threshold: [] for threshold in _THRESHOLDS}
-    counts: list[list[_Counts]] = [[] for _ in files]
+    labels = ["detector", *map(str, files)]
+    counts = {(label, at): list[_Counts]() for label in labels for at in _THRESHOLDS}
     seconds = []
     for labelled in images:
         (field,) = engine.fields(labelled.tile)
         seen = engine.embed(labelled.tile, field)
-        truth = metrics.centroids(labelled.labels)
-        boxes = engine.propose(seen)
-        for threshold, kept in by_threshold.items():
-            kept.append(counts_of(middles(boxes, threshold), truth))
-        for kept, proposer in zip(counts, proposers, strict=True):
-            kept.append(counts_of(written(proposer, seen), truth))
+        truth, boxes = metrics.centroids(labelled.labels), engine.propose(seen)
+        found = [written(each, seen) for each in proposers]
+        for at in _THRESHOLDS:
+            counts["detector", at].append(counts_of(middles(boxes, at), truth))
+            for label, some in zip(labels[1:], found, strict=True):
+                kept = some.points_yx[some.scores >= at]
+                counts[label, at].append(counts_of(kept, truth))
         last = proposers[-1]
         calls: list[Callable[[], object]] = [
             lambda seen=seen: engine.propose(seen),  # type: ignore[misc]
             lambda seen=seen, last=last: last.propose(seen),  # type: ignore[misc]
         ]
         seconds.append(by_turns(calls))
-    best = max(by_threshold, key=lambda threshold: f1_of(by_threshold[threshold]))
-    rows = [(f"detector above {best}", by_threshold[best])]
-    rows += [(str(file), kept) for file, kept in zip(files, counts, strict=True)]
-    click.echo(
-        f"\n{name}, {len(images)} tiles\n\n| points | F1 | precision | recall |\n|---|---|---|---|"
-    )
-    for label, kept in rows:
-        hits, found, nuclei = np.sum(kept, axis=0)
-        click.echo(f"| {label} | {f1_of(kept):.4f} | {hits / found:.3f} | {hits / nuclei:.3f} |")
+    click.echo(f"\n{name}, {len(images)} tiles\n")
+    click.echo("| points | best threshold | F1 | precision | recall |\n|---|---|---|---|---|")
+    for label in labels:
+        best = max(_THRESHOLDS, key=lambda at: f1_of(counts[label, at]))
+        hits, points, nuclei = np.sum(counts[label, best], axis=0)
+        shares = f"{hits / points:.3f} | {hits / nuclei:.3f}"
+        click.echo(f"| {label} | {best} | {f1_of(counts[label, best]):.4f} | {shares} |")
     ratios = [mine / theirs for theirs, mine in seconds]
     click.echo(f"\ntime against the detector's, median of tiles: {statistics.median(ratios):.2f}")
     if outlines:

@@ -18,11 +18,11 @@ from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.errors import PromptError
 from napari_uninuc.network.card import PROPOSERS, ModelCard
 
-__all__ = ["OUTLINERS", "PeakProposer", "ScaledProposer", "proposers_of", "threshold_of"]
+__all__ = ["PeakProposer", "ScaledProposer", "proposers_of", "threshold_of"]
 
-OUTLINERS = ("ais", "apg")
-"""Proposers that bring outlines instead of boxes. Their papers print no threshold of a score, and
-without one that is asked for none is applied."""
+_THRESHOLDS = {"ais": 0.0, "apg": 0.0, "next-point": 0.2}
+"""Of scores that mean something else than the detector's. The papers of outliners print none, so
+that none is applied; that of points is the best of seven on validation tiles."""
 
 _TRUST = 0.6
 """Peaks beside the detector: a box of theirs is taken where the detector has nothing like it."""
@@ -111,9 +111,10 @@ def proposers_of(
 def threshold_of(card: ModelCard, proposer: str | None, asked: float | None) -> float:
     """The score threshold that was asked for, else what goes with the proposer.
 
-    The card's was chosen for the scores of the detector; see `OUTLINERS`.
+    The card's was chosen for the scores of its own proposer.
     """
     if asked is not None:
         return asked
     chosen = card.proposer if proposer is None else proposer
-    return 0.0 if chosen in OUTLINERS and chosen != card.proposer else card.score_threshold
+    known = card.score_threshold
+    return known if chosen == card.proposer else _THRESHOLDS.get(chosen, known)

@@ -131,11 +131,9 @@ def _filled_at_once(
         for extreme in (np.minimum, np.maximum)
     )
     sides = (high - low)[:, ::-1]
-    there = (sides > 0).all(axis=1).tolist()
+    there: npt.NDArray[np.bool_] = np.all(sides > 0, axis=1)
     fits: npt.NDArray[np.bool_] = (
-        np.array(there, np.bool_)
-        & (sides.prod(axis=1) <= _SMALL_PX)
-        & (points * sides[:, 0] <= _FEW_CROSSINGS)
+        there & (sides.prod(axis=1) <= _SMALL_PX) & (points * sides[:, 0] <= _FEW_CROSSINGS)
     )
     cells = np.where(fits, sides[:, 0] * (sides[:, 1] + 1), 0)
     corners, used = np.cumsum(cells) - cells, fits[owner]
@@ -148,7 +146,8 @@ def _filled_at_once(
     np.logical_xor.at(toggles, corners[whose] + rows * (sides[whose, 1] + 1) + columns, True)
     inside = np.logical_xor.accumulate(toggles)  # each row ends outside
     found: dict[int, Crop | None] = {}
-    listed = zip(plain, there, fits, corners.tolist(), cells.tolist(), low.tolist(), strict=True)
+    columns_of = (there, fits, corners, cells, low)
+    listed = zip(plain, *(column.tolist() for column in columns_of), strict=True)
     for row, (k, is_there, small, first, size, (x, y)) in enumerate(listed):
         if small:
             mask = inside[first : first + size].reshape(sides[row, 0], -1)[:, :-1]

@@ -103,6 +103,14 @@ class Written:
     scores: Tensor
 
 
+class _Mixing(nn.Conv2d):
+    """A convolution of one cell, as a product: on CPUs PyTorch takes a slow way for it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        mixed = functional.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
+        return mixed.permute(0, 3, 1, 2)
+
+
 class _Layer(nn.Module):
     def __init__(self, config: NextPointConfig) -> None:
         super().__init__()
@@ -145,13 +153,15 @@ class _Layer(nn.Module):
 class PointDecoder(nn.Module):
     """Writes the nuclei of windows of an embedding as tokens, see `PointGrammar`."""
 
+    slopes: Tensor
+
     def __init__(self, config: NextPointConfig) -> None:
         super().__init__()
         self.config, self.grammar = config, config.grammar
         dim, half = config.dim, config.dim // 2
         fine, middle, deep = config.channels
         self.reads = nn.ModuleList(
-            nn.Conv2d(width, dim, 1)
+            _Mixing(width, dim, 1)
             for width in (4 * fine, middle, deep, _AUXILIARY * (config.stride // 2) ** 2)
         )
         self.read_norm = nn.LayerNorm(dim)
@@ -182,14 +192,14 @@ class PointDecoder(nn.Module):
         """
         fine, middle, deep = levels
         size = middle.shape[-2:]
-        total = _mixed(self.reads[0], functional.pixel_unshuffle(fine.float(), 2))
-        total = total + _mixed(self.reads[1], middle.float())
-        deeper = _mixed(self.reads[2], deep.float())
+        total = self.reads[0](functional.pixel_unshuffle(fine.float(), 2))
+        total = total + self.reads[1](middle.float())
+        deeper = self.reads[2](deep.float())
         total = total + functional.interpolate(deeper, size, mode="nearest")
         if maps is not None:
             squashed = torch.sigmoid(maps.float())
             squashed = functional.pixel_unshuffle(squashed, maps.shape[-1] // size[1])
-            total = total + _mixed(self.reads[3], squashed)
+            total = total + self.reads[3](squashed)
         return total
 
     def remember(self, projected: Tensor, image_index: Tensor, corners_yx: Tensor) -> Memory:
@@ -386,12 +396,6 @@ class PointDecoder(nn.Module):
         bins = torch.arange(self.config.bins, device=chances.device)
         near = (bins - drawn[:, None]).abs() <= _NEAR
         return (chances[:, : self.config.bins] * near).sum(-1)
-
-
-def _mixed(read: nn.Conv2d, x: Tensor) -> Tensor:
-    """A convolution of one cell, as a product: on CPUs PyTorch takes a slow way for it."""
-    mixed = functional.linear(x.permute(0, 2, 3, 1), read.weight.flatten(1), read.bias)
-    return mixed.permute(0, 3, 1, 2)
 
 
 def _joined(x: Tensor) -> Tensor:

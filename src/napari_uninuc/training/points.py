@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -95,7 +96,7 @@ class PointTrainer:
         self.config = _config(self.model, settings)
         self.model.to(memory_format=torch.channels_last).to(device)
         self.model.eval().requires_grad_(False)
-        self.weights = sha256_of(recipe.initial) if hasattr(recipe.initial, "is_file") else ""
+        self.weights = sha256_of(recipe.initial) if isinstance(recipe.initial, Path) else ""
         torch.manual_seed(recipe.seed)
         self.decoder = self._first().to(device).train().requires_grad_(True)
         section = recipe.optimiser
@@ -258,7 +259,8 @@ class PointTrainer:
             size = self.config.window
             nuclei = crops[k].labels[y : y + size, x : x + size] > 0
             truth.append(nuclei)
-        fine = functional.adaptive_avg_pool2d(torch.stack(truth).float(), logits.shape[-2:])
+        height, width = logits.shape[-2:]
+        fine = functional.adaptive_avg_pool2d(torch.stack(truth).float(), (height, width))
         return thought_loss(logits[:, 0].float(), fine)
 
     def _by_reward(
@@ -469,8 +471,9 @@ def _config(model: UniNuc, settings: NextPointSection) -> NextPointConfig:
     wrong = [name for name in ("window", "margin") if getattr(settings, name) % stride]
     if wrong:
         raise RecipeError(f"next_point.{wrong[0]}: expected a multiple of {stride}; correct it")
+    fine, middle, deep = model.image_encoder.detection_channels
     return NextPointConfig(
-        channels=tuple(model.image_encoder.detection_channels),
+        channels=(fine, middle, deep),
         stride=stride,
         window=settings.window,
         margin=settings.margin,

@@ -47,11 +47,10 @@ def made_small(recipe: TrainRecipe, folder: Path) -> tuple[TrainRecipe, list[str
         corrections = corrections.model_copy(update=few)
     points = recipe.next_point
     if points is not None:
-        few = {"window": 64, "margin": 16, "dim": 32, "layers": 1, "windows_per_crop": 2}
         if points.initial is not None:
             notes.append("next_point.initial: tried with a small new decoder")
-            few["initial"] = None
-        points = points.model_copy(update=few)
+        sizes = {"window": 64, "margin": 16, "dim": 32, "layers": 1, "windows_per_crop": 2}
+        points = points.model_copy(update={**sizes, "initial": None})
     small = recipe.model_copy(
         update={
             "steps": STEPS,
