@@ -185,10 +185,10 @@ def _scaled(steps: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _table(case: ReviewCase) -> tuple[np.ndarray, np.ndarray]:
-    """Terms (N, 5) of the nuclei of a case, by id, and which are wrong (N,)."""
+    """Terms (N, T) of `Uncertainty` of the nuclei of a case, by id, and which are wrong (N,)."""
     queue = ReviewQueue(case.labels)
     ids = sorted(queue.order())
-    terms = np.array([astuple(queue.uncertainty_of(id_)) for id_ in ids]).reshape(-1, 5)
+    terms = np.array([astuple(queue.uncertainty_of(id_)) for id_ in ids]).reshape(len(ids), -1)
     return terms, np.isin(ids, sorted(case.wrong))
 
 

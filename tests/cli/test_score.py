@@ -1,4 +1,5 @@
 import csv
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -73,7 +74,8 @@ def test_help_says_the_default_threshold(capsys):
 
 
 def test_where_no_picture_can_be_read_an_earlier_table_stays(uninuc, tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_uninuc.cli.score.load_taught_predictor", lambda *_: None)
+    bare = SimpleNamespace(card=SimpleNamespace(classes=("nucleus",)))
+    monkeypatch.setattr("napari_uninuc.cli.score.load_taught_predictor", lambda *_: bare)
     table = tmp_path / "all.csv"
     table.write_text("precious")
     broken = [tmp_path / "a.png", tmp_path / "b.png"]

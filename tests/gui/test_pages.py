@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QScrollBar,
     QTabBar,
+    QTableView,
     QTreeWidget,
 )
 
@@ -96,6 +97,7 @@ def _is_ours(widget) -> bool:
     inside = type(widget).__name__ in ("QToolButton", "QPushButton") and isinstance(
         widget.parent(), QTabBar
     )
+    inside |= isinstance(widget.parent(), QTableView)  # its corner, which does nothing here
     return not inside and widget.objectName() != "qt_spinbox_lineedit"
 
 

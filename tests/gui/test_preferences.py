@@ -49,7 +49,7 @@ def test_embeddings_stay_off_the_disk_if_so_chosen(settings, monkeypatch, chosen
     monkeypatch.setitem(sys.modules, "napari_uninuc.engine.annotator", stand_in)
     settings.embeddings = chosen
     load_bundled("uninuc-n", "cpu")
-    assert asked == {"embeddings_gb": gigabytes}
+    assert asked == {"embeddings_gb": gigabytes, "adapter": None}
 
 
 def test_classes_of_a_new_picture_are_those_chosen(settings, make_room):

@@ -174,7 +174,7 @@ def test_what_cannot_be_held_is_refused(tmp_path):
 def test_damage_is_one_clear_line(two_nuclei, tmp_path):
     whole = write_segmentation(two_nuclei, tmp_path / "a.ann.dcm").read_bytes()
     path = tmp_path / "cut.dcm"
-    for cut in (200, len(whole) // 3, len(whole) // 2):
+    for cut in (200, len(whole) // 3, len(whole) // 2, len(whole) - 60):
         path.write_bytes(whole[:cut])
         with pytest.raises(LabelsError) as caught:
             read_segmentation(path)

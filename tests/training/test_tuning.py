@@ -142,6 +142,7 @@ def test_what_becomes_of_each_key_of_a_card_is_decided():
     told |= {"licence", "training_data", "initialisation", "sha256", "created", "training_hours"}
     told |= {"commercial_use", "attribution"}
     told |= {"metrics", "notes"}
+    told |= {"learnt", "learnt_sha256"}  # of a state in use, never on a card that is written
     assert {each.name for each in fields(ModelCard)} == told | {*TUNED} | {*DECODED}
 
 

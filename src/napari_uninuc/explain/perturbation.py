@@ -137,7 +137,7 @@ def importance_of(
     >>> labels[5:15, 5:15], labels[20:30, 30:40] = 1, 2
     >>> rgb[labels == 1], rgb[labels == 2] = (250, 60, 60), (60, 60, 250)
     >>> def redness(picture):
-    ...     red = 1 / (1 + np.exp(2 - 0.02 * (picture[..., 0] > 220).sum()))
+    ...     red = 1 / (1 + np.exp(2 - 0.04 * (picture[..., 0] > 220).sum()))
     ...     return np.array([1 - red, red])
     >>> rows = importance_of(redness, [Pictured("a", rgb, labels, {1: "red", 2: "blue"})])
     >>> [(row.kind, row.importance > 2) for row in rows]

@@ -34,6 +34,10 @@ def is_dicom_annotations(path: Path) -> bool:
         return _ANNOTATIONS.encode() in file.read(2048)
 
 
+_UNDEFINED = 0xFFFFFFFF
+"""Length of what ends by a mark of its own."""
+
+
 def _opened(path: Path) -> Any:
     pydicom = require_library("pydicom", "dicom", "DICOM annotations", LabelsError)
     try:
@@ -42,7 +46,15 @@ def _opened(path: Path) -> Any:
                 f"{path}: expected annotations that are not packed, got deflated ones; save them "
                 "as Explicit VR Little Endian"
             )
-        return pydicom.dcmread(path)
+        document = pydicom.dcmread(path)
+        # pydicom (3.0) reads a value that is cut short as far as it goes, and says nothing.
+        for element in map(document.get_item, list(document.keys())):
+            stated, value = getattr(element, "length", 0), getattr(element, "value", None)
+            if isinstance(value, bytes) and len(value) < stated < _UNDEFINED:
+                raise LabelsError(
+                    f"{path}: expected whole DICOM, got a file that is cut short; fetch it again"
+                )
+        return document
     except (*DECODING_ERRORS, pydicom.errors.InvalidDicomError, struct.error) as problem:
         if isinstance(problem, LabelsError):
             raise

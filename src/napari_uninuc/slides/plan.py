@@ -17,10 +17,13 @@ from napari_uninuc.errors import ImageError
 from napari_uninuc.slides.protocol import Box, Slide, level_for
 from napari_uninuc.slides.tissue import Tissue
 
-__all__ = ["ORIGIN", "SlidePlan", "fingerprint_of", "origin_of", "plan_slide"]
+__all__ = ["LATER", "ORIGIN", "SlidePlan", "fingerprint_of", "origin_of", "plan_slide"]
 
 ORIGIN = "origin_yx"
 """Setting of a run; left out where it is (0, 0)."""
+
+LATER = ("classifier", "learnt", "learnt_sha256")
+"""Settings that runs of earlier versions do not state; left out where they are empty."""
 
 _LARGEST_FIELD = 2**25
 """Px of a field; the model's own have 2**20, at 0.06 um per px about 2**24."""
@@ -100,7 +103,7 @@ class SlidePlan:
         del values[ORIGIN]
         if any(self.origin_yx):  # a run of a slide that fills its frame is what it always was
             values[ORIGIN] = list(self.origin_yx)
-        for name in ("classifier", "learnt", "learnt_sha256"):
+        for name in LATER:
             if not values[name]:
                 del values[name]
         return values

@@ -21,7 +21,7 @@ from napari_uninuc.core.labels import LabelMap
 from napari_uninuc.core.nuclei import Nucleus, Status
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.sources import DECODING_ERRORS
-from napari_uninuc.slides.plan import ORIGIN, SlidePlan, origin_of
+from napari_uninuc.slides.plan import LATER, ORIGIN, SlidePlan, origin_of
 from napari_uninuc.slides.protocol import Box
 from napari_uninuc.slides.state import STATE, counts_from_elsewhere
 from napari_uninuc.slides.summary import OUTPUTS
@@ -180,13 +180,13 @@ def open_result(
         values = {
             each.name: settings[each.name]
             for each in fields(SlidePlan)
-            if each.name not in ("fields", ORIGIN, "classifier")
+            if each.name not in ("fields", ORIGIN, *LATER)
         }
         shape, classes = tuple(values["shape"]), tuple(values["classes"])
         plan = SlidePlan(
             **{**values, "shape": shape, "classes": classes, "fields": (), "tiles": ()},
             origin_yx=origin_of(settings),
-            classifier=str(settings.get("classifier", "")),
+            **{name: str(settings.get(name, "")) for name in LATER},
         )
     except (KeyError, TypeError, ValueError) as problem:
         raise OutputError(

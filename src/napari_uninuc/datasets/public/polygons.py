@@ -58,5 +58,7 @@ def read_imagescope(
     except LabelsError as error:
         reason = str(error).removeprefix(f"{path}: ")
         raise DatasetError(f"{path}: at region {max(nucleus, 1)}: {reason}") from error
+    if nucleus == 0:
+        raise DatasetError(f"{path}: expected outlined regions, got none; download it again")
     left = set(np.unique(labels).tolist())
     return labels, {nucleus: name for nucleus, name in classes.items() if nucleus in left and name}
