@@ -182,11 +182,12 @@ def open_result(
             for each in fields(SlidePlan)
             if each.name not in ("fields", ORIGIN, *LATER)
         }
+        later: dict[str, Any] = {name: str(settings.get(name, "")) for name in LATER}
         shape, classes = tuple(values["shape"]), tuple(values["classes"])
         plan = SlidePlan(
             **{**values, "shape": shape, "classes": classes, "fields": (), "tiles": ()},
             origin_yx=origin_of(settings),
-            **{name: str(settings.get(name, "")) for name in LATER},
+            **later,
         )
     except (KeyError, TypeError, ValueError) as problem:
         raise OutputError(
