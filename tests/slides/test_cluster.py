@@ -74,7 +74,7 @@ def test_a_run_whose_workers_all_died_stops_and_goes_on_later(
     monkeypatch.setattr(cluster, "_LOOK_S", 0.1)
     slide = opened(make_slide("ome-tiff", make_tile((420, 560), 250, seed=1).tile.rgb))
     here = segment_slide(slide, source(), tmp_path / "here", outputs=("labels",))
-    run = partial(segment_slide, slide, source(0.1), tmp_path / "there", outputs=("labels",))
+    run = partial(segment_slide, slide, folder=tmp_path / "there", outputs=("labels",))
     with on_processes(2) as own:
         workers = list(own.client.run(os.getpid).values())
         for nanny in own.client.cluster.workers.values():
@@ -86,9 +86,10 @@ def test_a_run_whose_workers_all_died_stops_and_goes_on_later(
                     os.kill(worker, signal.SIGKILL)
 
         with pytest.raises(DeviceError, match="no worker for 1 s; tiles that were done are kept"):
-            run(runner=own.run, progress=end_all)
+            # So slow that no busy machine has done all tiles before the workers end.
+            run(load=source(0.5), runner=own.run, progress=end_all)
     done = []
-    there = run(progress=lambda number, total: done.append(number))
+    there = run(load=source(), progress=lambda number, total: done.append(number))
     assert done[0] >= 3  # those of the first run are not done again
     assert there.count == here.count
     assert (labels_of(tmp_path / "here") == labels_of(tmp_path / "there")).all()
