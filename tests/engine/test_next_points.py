@@ -98,12 +98,11 @@ def test_boxes_are_those_that_the_detector_gives_the_cells(predictor, discs, mon
 
 
 @pytest.mark.parametrize("name", ["next-point", "detector+next-point"])
-@pytest.mark.parametrize("flips", [False, True])
-def test_outlines_come_from_points(predictor, discs, monkeypatch, name, flips):
+def test_outlines_come_from_points(predictor, discs, monkeypatch, name):
     decoder = KnowingDecoder(discs.centres_yx)
     monkeypatch.setattr(predictor.engine, "point_decoder", decoder)
     predictor.set_image(discs.rgb)
-    result = predictor.segment(proposer=name, flips=False if name == "next-point" else flips)
+    result = predictor.segment(proposer=name)
     assert len(result.table) == 12
 
 

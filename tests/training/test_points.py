@@ -14,8 +14,9 @@ from napari_uninuc.network.point_files import load_points
 from napari_uninuc.training.export import export_learnt, export_model
 from napari_uninuc.training.feed import batches, images_of
 from napari_uninuc.training.loop import Trainer
-from napari_uninuc.training.points import PointTrainer, centroids_of, masks_at, token_hits
-from napari_uninuc.training.recipe import NextPointSection, ReinforcementSection
+from napari_uninuc.training.point_windows import centroids_of, masks_at, token_hits
+from napari_uninuc.training.points import PointTrainer
+from napari_uninuc.training.recipe import CropsSection, NextPointSection, ReinforcementSection
 from napari_uninuc.training.run import begin
 
 CPU = torch.device("cpu")
@@ -164,6 +165,7 @@ def test_what_cannot_be_taught_is_refused(nuclei, base, kept, tmp_path):
     for changes, reason in (
         ({"initial": "random"}, "reads a taught model"),
         ({"next_point": SMALL.model_copy(update={"window": 96})}, "at most crops.size"),
+        ({"crops": CropsSection(size=64, accumulate=2)}, "one batch a step"),
         (
             {"datasets": (DatasetSpec(name="discs", path=nuclei, exhaustive=False),)},
             "every nucleus is drawn",

@@ -4,6 +4,8 @@ A point says where a nucleus is, not how large. Its box is the one that the dete
 gives the cell in which it lies: prompts of boxes do far better here than clicks.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -27,7 +29,7 @@ _SAME = 12.0
 """Input px between two points of different windows that are one nucleus."""
 
 
-class WrittenPoints:
+class WrittenPoints(NamedTuple):
     """N points of one field.
 
     Attributes
@@ -36,8 +38,8 @@ class WrittenPoints:
     scores : (N,) float32 in [0, 1]
     """
 
-    def __init__(self, points_yx: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]) -> None:
-        self.points_yx, self.scores = points_yx, scores
+    points_yx: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
 
 
 class NextPointProposer:

@@ -4,12 +4,40 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 LOG_NAME = "log.csv"
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called after each step with (steps done, steps in all, smoothed log values)."""
+
+
+@dataclass(slots=True)
+class RunLog:
+    """Smooths what each step says, tells it, and writes a line every 20 steps.
+
+    Attributes
+    ----------
+    path : of the file; None writes none
+    steps : of the run in all
+    progress : told after each step
+    """
+
+    path: Path | None
+    steps: int
+    progress: Progress | None
+    _smooth: dict[str, float] = field(default_factory=dict)
+
+    def note(self, step: int, seconds: float, values: Mapping[str, float]) -> None:
+        """Take what step number ``step``, from 1, has said after so many seconds."""
+        smooth = self._smooth
+        for key, value in values.items():
+            smooth[key] = 0.95 * smooth.get(key, value) + 0.05 * value
+        if self.progress is not None:
+            self.progress(step, self.steps, smooth)
+        if self.path is not None and (step % 20 == 0 or step == self.steps):
+            append_to_log(self.path, step, seconds, smooth)
 
 
 def append_to_log(path: Path, step: int, seconds: float, values: Mapping[str, float]) -> None:

@@ -16,7 +16,7 @@ from napari_uninuc.training.feed import batches, images_of, on_device, window_si
 from napari_uninuc.training.freezing import Fixed, freeze_early, freeze_norms
 from napari_uninuc.training.initialise import starting_model
 from napari_uninuc.training.interactive import choose_targets, interactive_loss
-from napari_uninuc.training.log import LOG_NAME, Progress, append_to_log, forget_after
+from napari_uninuc.training.log import LOG_NAME, Progress, RunLog, forget_after
 from napari_uninuc.training.optim import (
     MovingAverage,
     build_optimiser,
@@ -87,18 +87,13 @@ class Trainer:
         writes = self.ranks.is_first
         if writes:
             forget_after(self.output / LOG_NAME, self.step)
-        smooth: dict[str, float] = {}
+        told = RunLog(self.output / LOG_NAME if writes else None, recipe.steps, progress)
         began = time.perf_counter() - self.seconds
         for parts in batches(recipe, self.step, smoke=self.smoke, ranks=self.ranks):
             log = self._update(parts)
             self.step += 1
             self.seconds = time.perf_counter() - began
-            for key, value in log.items():
-                smooth[key] = 0.95 * smooth.get(key, value) + 0.05 * value
-            if progress is not None:
-                progress(self.step, recipe.steps, smooth)
-            if writes and (self.step % 20 == 0 or self.step == recipe.steps):
-                append_to_log(self.output / LOG_NAME, self.step, self.seconds, smooth)
+            told.note(self.step, self.seconds, log)
             if self.step % recipe.checkpoint_every == 0 or self.step == recipe.steps:
                 self._save()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,43 +22,33 @@ from napari_uninuc.network.card import sha256_of
 from napari_uninuc.network.config import PyramidConfig
 from napari_uninuc.network.next_point import Memory, NextPointConfig, PointDecoder
 from napari_uninuc.network.point_files import load_points
-from napari_uninuc.network.point_tokens import PAD, PointGrammar
-from napari_uninuc.network.uninuc import Embedding, UniNuc, WindowPrompts
-from napari_uninuc.network.windows import cut_windows, place_windows
-from napari_uninuc.training.clicks import box_prompt
+from napari_uninuc.network.point_tokens import PAD
+from napari_uninuc.network.uninuc import Embedding, UniNuc
+from napari_uninuc.network.windows import cut_windows
 from napari_uninuc.training.feed import batches, images_of, on_device
 from napari_uninuc.training.grpo import advantages, clipped_objective, shaped, varied
 from napari_uninuc.training.initialise import starting_model
-from napari_uninuc.training.log import LOG_NAME, Progress, append_to_log, forget_after
+from napari_uninuc.training.log import LOG_NAME, Progress, RunLog, forget_after
 from napari_uninuc.training.optim import MovingAverage, load_moments, rate_at
 from napari_uninuc.training.point_losses import sequence_loss, soft_labels, thought_loss
 from napari_uninuc.training.point_rewards import match_points, panoptic_of
+from napari_uninuc.training.point_windows import (
+    Windows,
+    centroids_of,
+    masks_at,
+    stacked,
+    token_hits,
+)
 from napari_uninuc.training.recipe import NextPointSection, ReinforcementSection, TrainRecipe
 from napari_uninuc.training.state import checked_time, resuming, save_state
 
-__all__ = ["PointTrainer", "Windows", "centroids_of", "token_hits"]
+__all__ = ["PointTrainer"]
 
 _THOUGHTS = 8
 """Windows of a batch whose foreground is painted: it costs as much as all the writing."""
 _PARTS = 3
 _LONGEST = 64
 """Points at which a sample is cut."""
-
-
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """Windows of a batch of crops, and what is in them.
-
-    Attributes
-    ----------
-    image_index : (N,) int64
-    corners_yx : (N, 2) int64, first cell; may lie outside the crop
-    points_yx : of each window (n, 2) float32 centroids, px of the window
-    """
-
-    image_index: Tensor
-    corners_yx: Tensor
-    points_yx: list[Tensor]
 
 
 class PointTrainer:
@@ -131,18 +120,13 @@ class PointTrainer:
         """Train to the last step, writing ``log.csv`` and ``checkpoint.pt`` on the way."""
         recipe, log_path = self.recipe, self.output / LOG_NAME
         forget_after(log_path, self.step)
-        smooth: dict[str, float] = {}
+        told = RunLog(log_path, recipe.steps, progress)
         began = time.perf_counter() - self.seconds
-        for parts in batches(recipe, self.step, smoke=self.smoke):
-            log = self._update(parts)
+        for (crops,) in batches(recipe, self.step, smoke=self.smoke):
+            log = self._update(crops)
             self.step += 1
             self.seconds = time.perf_counter() - began
-            for key, value in log.items():
-                smooth[key] = 0.95 * smooth.get(key, value) + 0.05 * value
-            if progress is not None:
-                progress(self.step, recipe.steps, smooth)
-            if self.step % 20 == 0 or self.step == recipe.steps:
-                append_to_log(log_path, self.step, self.seconds, smooth)
+            told.note(self.step, self.seconds, log)
             if self.step % recipe.checkpoint_every == 0 or self.step == recipe.steps:
                 self._save()
 
@@ -158,24 +142,21 @@ class PointTrainer:
             )
         return decoder
 
-    def _update(self, parts: list[list[Crop]]) -> dict[str, float]:
+    def _update(self, crops: list[Crop]) -> dict[str, float]:
         section = self.recipe.optimiser
         rate = rate_at(self.step, self.recipe.steps, section.warmup_steps, section.decay_share)
         for group in self.optimiser.param_groups:
             group["lr"] = section.lr * rate
-        logs: dict[str, float] = {}
-        for crops in parts:
-            crops = [on_device(crop, self.device) for crop in crops]
-            with torch.no_grad():
-                images = images_of(crops, self.model.config, self.device)
-                embedding = self.model.encode(images)
-            windows = self._draw(crops)
-            if self.settings.reinforcement is None:
-                logs = self._by_likeness(embedding, windows, crops)
-            else:
-                logs = self._by_reward(embedding, windows, crops, self.settings.reinforcement)
+        crops = [on_device(crop, self.device) for crop in crops]
+        with torch.no_grad():
+            embedding = self.model.encode(images_of(crops, self.model.config, self.device))
+        windows = self._draw(crops)
+        if self.settings.reinforcement is None:
+            log = self._by_likeness(embedding, windows, crops)
+        else:
+            log = self._by_reward(embedding, windows, crops, self.settings.reinforcement)
         self.average.update(self.decoder, self.step)
-        return logs
+        return log
 
     def _descend(self, loss: Tensor) -> None:
         self.optimiser.zero_grad(set_to_none=True)
@@ -213,7 +194,7 @@ class PointTrainer:
         for part in np.array_split(order, _PARTS):
             rows = torch.from_numpy(part).to(self.device)
             points = [windows.points_yx[row] for row in part]
-            tokens = _stacked(self.decoder.grammar, points, self.device)
+            tokens = stacked(self.decoder.grammar, points, self.device)
             logits, latents = self.decoder(tokens, memory.take(rows))
             n = int((tokens != PAD).sum())
             total = total + n * sequence_loss(logits, tokens, self.decoder.grammar, self.soft)
@@ -385,78 +366,6 @@ class PointTrainer:
             self.average.model.load_state_dict(state["average"])
             load_moments(self.optimiser, state["optimiser"])
             self.generator.set_state(state["generator"].cpu())
-
-
-def masks_at(
-    model: UniNuc, embedding: Embedding, image: int, places_yx: Tensor, boxes: Tensor
-) -> Tensor:
-    """Masks of points of one crop: the box that the detector gives their cell, decoded.
-
-    Shapes
-    ------
-    places_yx  (n, 2) input px of the crop
-    boxes      (B, 4, h, w) of `Detector.boxes_of_cells`
-    returns    (n, H, W) bool on the crop's grid of logits
-    """
-    config = model.config
-    height, width = embedding.size_hw
-    stride = config.logit_stride
-    painted = torch.zeros(
-        len(places_yx), height // stride, width // stride, dtype=torch.bool, device=boxes.device
-    )
-    if len(places_yx) == 0:
-        return painted
-    cell = width // boxes.shape[-1]
-    rows, columns = (places_yx / cell).long().unbind(1)
-    centre, size = boxes[image][:, rows, columns].t().split(2, dim=1)
-    side = config.mask.window or width
-    corners = place_windows(centre.flip(1), side, (height, width), config.coarse_stride)
-    origin = corners.flip(1) * config.coarse_stride  # xy
-    centre = centre - origin
-    points, kinds = box_prompt(torch.cat([centre - size / 2, centre + size / 2], dim=1).float())
-    whose = torch.full((len(places_yx),), image, device=boxes.device)
-    prompts = WindowPrompts(whose, corners, (side // config.coarse_stride,) * 2, points, kinds)
-    logits, _ = model.decode_uncorrected(embedding, prompts)
-    for k, (y, x) in enumerate((corners * config.coarse_stride // stride).tolist()):
-        h, w = logits.shape[-2:]
-        painted[k, y : y + h, x : x + w] = logits[k, 0] > 0
-    return painted
-
-
-def centroids_of(labels: Tensor) -> Tensor:
-    """Mean positions (n, 2) float32, yx px, of ids 1..n of a crop (H, W)."""
-    flat = labels.flatten()
-    n = int(flat.max()) if len(flat) else 0
-    width = labels.shape[1]
-    at = torch.arange(len(flat), device=labels.device)
-    places = torch.stack([at // width, at % width], dim=1).float()
-    sums = torch.zeros(n + 1, 2, device=labels.device).index_add_(0, flat, places)
-    counts = torch.bincount(flat, minlength=n + 1)[:, None]
-    return (sums / counts.clamp(min=1))[1:]
-
-
-def token_hits(hits: np.ndarray, length: int) -> Tensor:
-    """Which tokens of a well-formed sequence belong to true (1) and false (-1) points.
-
-    Coordinates alone do; start, separators and end belong to none (0).
-
-    Returns
-    -------
-    hits : (length,) int64
-    """
-    told = torch.zeros(length, dtype=torch.long)
-    for k, hit in enumerate(hits.tolist()):
-        told[1 + 3 * k : 3 + 3 * k] = 1 if hit else -1
-    return told
-
-
-def _stacked(grammar: PointGrammar, points_yx: Sequence[Tensor], device: torch.device) -> Tensor:
-    """Sequences (N, L) of windows, `PAD` after their ends."""
-    said = [grammar.tokens_of(points) for points in points_yx]
-    tokens = torch.full((len(said), max(map(len, said))), PAD, dtype=torch.long)
-    for row, sequence in zip(tokens, said, strict=True):
-        row[: len(sequence)] = torch.tensor(sequence)
-    return tokens.to(device)
 
 
 def _config(model: UniNuc, settings: NextPointSection) -> NextPointConfig:

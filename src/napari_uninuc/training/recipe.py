@@ -265,6 +265,8 @@ class TrainRecipe(Section):
             )
         if self.next_point.window > self.crops.size:
             raise ValueError("next_point.window must be at most crops.size")
+        if self.crops.accumulate > 1:
+            raise ValueError("next_point takes one batch a step: remove crops.accumulate")
         if not all(spec.exhaustive for spec in self.datasets):
             raise ValueError("next_point needs data sets in which every nucleus is drawn")
         return self
