@@ -1,18 +1,23 @@
 import csv
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tifffile
+import zarr
 from PIL import Image
 from skimage import data
 
 from napari_uninuc.cli.app import run
 from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.segmentation import Segmentation
-from napari_uninuc.core.stain import Levels
+from napari_uninuc.core.stain import Levels, StainVectors
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.session.autosave import Autosave
-from napari_uninuc.testing import make_tile
+from napari_uninuc.slides.opening import open_slide
+from napari_uninuc.slides.run import segment_slide
+from napari_uninuc.testing import FakeAnnotator, make_tile
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +116,51 @@ def test_a_session_is_counted_as_it_was_corrected_and_by_class(tmp_path, capsys)
     assert (row["class"], row["nuclei"]) == ("tumour", "9")
     assert run([*asked, "--class", "stroma"]) == 2
     assert run(["score", str(tmp_path), "--output", str(target)]) == 2
+
+
+@pytest.fixture(scope="module")
+def outlined_slide(tmp_path_factory, request):
+    """A brown slide of 700 x 520 px and the result of outlining it."""
+    folder = tmp_path_factory.mktemp("slide")
+    rgb = np.tile(data.immunohistochemistry()[100:450, 100:360], (2, 2, 1))
+    tifffile.imwrite(folder / "ki67.tif", rgb, tile=(128, 128), photometric="rgb")
+    slide = open_slide(folder / "ki67.tif", mpp=0.25)
+    segment_slide(slide, FakeAnnotator, folder / "out", outputs=["labels", "parquet", "report"])
+    slide.close()
+    return folder, rgb
+
+
+def test_a_slide_is_counted_as_its_labels_are(outlined_slide, tmp_path, capsys):
+    folder, rgb = outlined_slide
+    target = tmp_path / "slide.csv"
+    words = ["score", str(folder / "out"), "--slide", str(folder / "ki67.tif"), "--mpp", "0.25"]
+    assert run([*words, "--output", str(target), "--each-class", "--threshold", "0.1"]) == 0
+    labels = np.asarray(zarr.open_group(str(folder / "out/labels.ome.zarr"), mode="r")["0"][...])
+    ids = np.unique(labels)[1:]
+    to_dab = StainVectors().unmixing()[:, 1]
+    dab = np.maximum(-np.log10(np.maximum(rgb / 255, 1 / 255)) @ to_dab, 0)
+    brown = np.array([dab[labels == id_].mean() for id_ in ids]) >= 0.1
+    everything, of_class = rows_of(target)
+    assert (int(everything["nuclei"]), int(everything["positive"])) == (len(ids), brown.sum())
+    assert 0 < brown.sum() < len(ids)
+    assert everything["class"] == "all"
+    assert of_class["nuclei"] == everything["nuclei"]
+    tissue = json.loads((folder / "out/run.json").read_text())["finished"]["tissue_mm2"]
+    assert float(everything["area_mm2"]) == pytest.approx(tissue, rel=1e-5)
+
+
+def test_a_result_goes_with_its_own_slide(outlined_slide, pictures, tmp_path, capsys):
+    folder, rgb = outlined_slide
+    target = tmp_path / "slide.csv"
+    other = tmp_path / "other.tif"
+    tifffile.imwrite(other, rgb[::-1], tile=(128, 128), photometric="rgb")
+    result, slide = str(folder / "out"), str(folder / "ki67.tif")
+    for words, expected in (
+        ([result], "--slide"),
+        ([result, "--slide", str(other), "--mpp", "0.25"], "expected a result of this slide"),
+        ([str(pictures / "brown.png"), "--slide", slide], "uninuc slide wrote"),
+        ([result, result, "--slide", slide], "one folder"),
+    ):
+        assert run(["score", *words, "--output", str(target)]) == 2
+        assert expected in capsys.readouterr().err
+    assert not target.exists()

@@ -60,6 +60,39 @@ def test_a_slide_gives_what_the_picture_gives(uninuc, slide_file, random_model, 
     assert uninuc("slide", slide_file, "--output", tmp_path / "out", *words)[:2] == (0, out)
 
 
+def test_slides_are_outlined_by_another_proposer_which_the_run_remembers(
+    uninuc, slide_file, tmp_path
+):
+    words = ("slide", slide_file, "--output", tmp_path / "out", "--device", "cpu")
+    by_maps = (*words, "--proposer", "ais")
+    status, out, err = uninuc(*by_maps)
+    assert (status, err) == (0, "")
+    single = tmp_path / "whole.tif"
+    assert uninuc("segment", slide_file, "--output", single, *by_maps[-4:])[0] == 0
+    whole = tifffile.imread(single)
+    np.testing.assert_array_equal(labels_of(tmp_path / "out") > 0, whole > 0)
+    assert len(np.unique(whole)) - 1 == len(np.unique(labels_of(tmp_path / "out"))) - 1 > 10
+    assert uninuc(*by_maps)[:2] == (0, out)  # carried on: it is done
+    status, _, err = uninuc(*words, "--score-threshold", "0")
+    assert status == 2
+    assert "holds a run with proposer ais, got none" in err
+    stated = ("slide", slide_file, "--output", tmp_path / "own", "--device", "cpu")
+    assert uninuc(*stated, "--proposer", "detector")[0] == 0
+    status, _, err = uninuc(*stated)  # the model's own way is what the card says anyway
+    assert (status, err) == (0, "")
+
+
+def test_a_proposer_that_lacks_its_weights_is_refused_before_the_first_tile(
+    uninuc, slide_file, random_model, tmp_path
+):
+    words = ("slide", slide_file, "--output", tmp_path / "out", "--model", random_model)
+    status, _, err = uninuc(*words, "--proposer", "next-point")
+    assert status == 2
+    assert err.count("\n") == 1
+    assert "decoder of next points" in err
+    assert not (tmp_path / "out" / "run.json").exists()
+
+
 def test_outputs_can_be_left_out(uninuc, slide_file, random_model, tmp_path):
     without = [word for name in ("labels", "report", "density") for word in ("--without", name)]
     words = ("slide", slide_file, "--output", tmp_path / "out", "--model", random_model, *without)

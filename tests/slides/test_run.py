@@ -285,6 +285,11 @@ def test_folders_of_others_are_refused(slide, make_slide, opened, pixels, tmp_pa
     other = opened(make_slide("svs", pixels[::-1].copy()))
     with pytest.raises(OutputError, match="holds a run with slide"):
         segment_slide(other, Source(), folder)
+    taught = tmp_path / "taught"
+    with pytest.raises(Stop):
+        segment_slide(slide, Source(), taught, classifier="abab", progress=stopped_after(2))
+    with pytest.raises(OutputError, match="classifier abab, got none; name another"):
+        segment_slide(slide, Source(), taught)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     with pytest.raises(OutputError, match=r"expected an empty folder .*letter.txt"):

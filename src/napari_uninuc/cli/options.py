@@ -27,6 +27,7 @@ __all__ = [
     "mpp_option",
     "only_class_option",
     "only_reviewed_option",
+    "proposer_option",
     "qupath_objects_option",
     "read_taught",
     "score_threshold_option",
@@ -99,6 +100,14 @@ adapter_option = click.option(
     type=PathArgument,
     metavar="FILE",
     help="State that was learnt from corrections (uninuc learn); for the same weights only.",
+)
+
+proposer_option = click.option(
+    "--proposer",
+    type=click.Choice(PROPOSERS),
+    help="What finds nuclei: the detector, peaks of the distance map, or both; a watershed of the "
+    "maps (ais), clicks that they suggest (apg), or points written down one after another.  "
+    "[default: the model's own]",
 )
 
 only_reviewed_option = click.option(

@@ -71,6 +71,13 @@ COLUMNS = (
 )
 @click.option("--class", "class_name", metavar="NAME", help="Count nuclei of this class alone.")
 @click.option(
+    "--slide",
+    "slide_path",
+    metavar="SLIDE",
+    type=PathArgument,
+    help="The slide, where PICTURE is a folder that uninuc slide wrote.",
+)
+@click.option(
     "--each-class", is_flag=True, help="Besides the row of all nuclei, one for each class."
 )
 def score(
@@ -83,12 +90,14 @@ def score(
     classifier: Path | None,
     threshold: float | None,
     class_name: str | None,
+    slide_path: Path | None,
     each_class: bool,
 ) -> int:
     """Count brown (DAB) nuclei: labelling index with its 95 % interval, H-score, Allred.
 
     A PICTURE may be a saved session (a folder): its nuclei are counted as they were corrected, and
-    those whose staining a person has overruled as that person said.
+    those whose staining a person has overruled as that person said. It may be a folder that
+    `uninuc slide` wrote, with its --slide: all its nuclei are counted, on the area of its tissue.
 
     The index is in percent; it and the scores are empty where no nucleus was found, area and
     density where the scale is unknown. docs/stain.md says what each number is.
@@ -98,6 +107,7 @@ def score(
       uninuc score ki67.png --output ki67.csv --mpp 0.25
       uninuc score *.tif --output all.csv --classifier mine.safetensors --class tumour
       uninuc score SESSION --output corrected.csv --each-class
+      uninuc score results --slide ki67.svs --output slide.csv
     """
     if output.suffix.lower() != ".csv":
         raise OutputError(f"{output}: scores are written as .csv, got another ending; change it")
@@ -106,11 +116,16 @@ def score(
 
     levels = Levels() if threshold is None else Levels.from_weak(threshold)
     source = _Nuclei(model, device, classifier, mpp, score_threshold)
+    _require_fitting(pictures, slide_path)
     found: list[tuple[Path, str, StainScore]] = []
     failed = 0
     for picture in pictures:
         try:
-            rows = _scored(picture, source, levels, class_name, each_class)
+            rows = (
+                _scored(picture, source, levels, class_name, each_class)
+                if slide_path is None
+                else _scored_run(picture, slide_path, mpp, levels, class_name, each_class)
+            )
         except (ImageError, SessionError) as problem:
             if len(pictures) == 1:
                 raise
@@ -205,6 +220,61 @@ def _scored(
         _require_class(class_name, names)
         return score_classes(tile, nuclei, levels, [class_name])[1:]
     return score_classes(tile, nuclei, levels, names if each_class else [])
+
+
+def _require_fitting(pictures: Sequence[Path], slide: Path | None) -> None:
+    """Results of slides go one by one, each with its slide."""
+    from napari_uninuc.slides.state import STATE
+
+    run = next((each for each in pictures if (each / STATE).is_file()), None)
+    if slide is not None and (run is None or len(pictures) > 1):
+        raise click.UsageError(
+            "--slide goes with one folder that uninuc slide wrote, got "
+            f"{', '.join(map(str, pictures))}"
+        )
+    if slide is None and run is not None:
+        raise click.UsageError(f"{run} is the result of a slide; name that slide with --slide")
+
+
+def _scored_run(
+    folder: Path,
+    slide_path: Path,
+    mpp: float | None,
+    levels: "Levels",
+    class_name: str | None,
+    each_class: bool,
+) -> "list[tuple[str, StainScore]]":
+    import numpy as np
+
+    from napari_uninuc.core.stain import StainScore
+    from napari_uninuc.slides.opening import open_slide
+    from napari_uninuc.slides.plan import fingerprint_of
+    from napari_uninuc.slides.results import open_result
+    from napari_uninuc.slides.staining import dab_of_result, tissue_of_result
+    from napari_uninuc.slides.tissue import find_tissue
+
+    slide = open_slide(slide_path, mpp)
+    try:
+        fingerprint = fingerprint_of(slide, find_tissue(slide))
+        result = open_result(folder, fingerprint, slide.origin_yx)
+        area = tissue_of_result(result)
+        if not result.plan.brown:
+            report_warning(f"{slide_path}: hardly any DAB (brown); is it immunohistochemistry?")
+        with progress_bar(slide_path.name, "square") as progress:
+            classes, density = dab_of_result(result, slide, progress=progress)
+    finally:
+        slide.close()
+    names = list(dict.fromkeys([*result.plan.classes, *classes.tolist()]))
+    _require_class(class_name, names)
+    nobody = np.full(len(density), math.nan)
+    chosen = {"all": np.ones(len(density), np.bool_)} if class_name is None else {}
+    for name in names if each_class or class_name is not None else ():
+        if class_name in (None, name):
+            chosen[name] = classes == name
+    return [
+        (name, StainScore.measured(density[each], nobody[each], levels, area))
+        for name, each in chosen.items()
+    ]
 
 
 def _write(output: Path, found: "list[tuple[Path, str, StainScore]]") -> None:

@@ -8,7 +8,6 @@ import click
 
 from napari_uninuc.cli.messages import progress_bar, report_error, report_warning
 from napari_uninuc.cli.options import (
-    PROPOSERS,
     PathArgument,
     adapter_option,
     classifier_option,
@@ -16,6 +15,7 @@ from napari_uninuc.cli.options import (
     load_taught_predictor,
     model_option,
     mpp_option,
+    proposer_option,
     score_threshold_option,
 )
 from napari_uninuc.cli.outputs import plan_outputs
@@ -53,12 +53,7 @@ def _known_suffix(context: click.Context, option: click.Parameter, value: str | 
 @score_threshold_option
 @classifier_option
 @adapter_option
-@click.option(
-    "--proposer",
-    type=click.Choice(PROPOSERS),
-    help="What finds nuclei: the detector, peaks of the distance map, or both; a watershed of the "
-    "maps (ais), or clicks that they suggest (apg).  [default: the model's own]",
-)
+@proposer_option
 @click.option(
     "--flips/--no-flips",
     default=None,

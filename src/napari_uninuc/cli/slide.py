@@ -19,6 +19,7 @@ from napari_uninuc.cli.options import (
     device_option,
     model_option,
     mpp_option,
+    proposer_option,
     read_taught,
     score_threshold_option,
 )
@@ -50,6 +51,7 @@ _DOUBLE_SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.zarr")
 @score_threshold_option
 @classifier_option
 @adapter_option
+@proposer_option
 @click.option(
     "--without",
     type=click.Choice(list(OUTPUTS)),
@@ -84,6 +86,7 @@ def slide(
     score_threshold: float | None,
     classifier: Path | None,
     adapter: Path | None,
+    proposer: str | None,
     without: tuple[str, ...],
     keep_tiles: bool,
     overwrite: bool,
@@ -107,7 +110,7 @@ def slide(
         raise click.UsageError("give --workers or --scheduler, not both")
     wanted = plan_slides(slides, output, mpp)
     choices = _Choices(
-        ModelSource(model, device, classifier, adapter),
+        ModelSource(model, device, classifier, adapter, proposer),
         score_threshold,
         tuple(name for name in OUTPUTS if name not in without),
         keep_tiles,
@@ -138,6 +141,7 @@ class ModelSource:
     device: str
     classifier: Path | None = None
     adapter: Path | None = None
+    proposer: str | None = None
 
     def classifier_sha256(self) -> str:
         """Of the classifier's file; empty without one."""
@@ -145,13 +149,24 @@ class ModelSource:
             return ""
         return hashlib.sha256(self.classifier.read_bytes()).hexdigest()
 
+    def other_proposer(self) -> str:
+        """What finds nuclei, where it is not what the model's card says; else empty."""
+        from napari_uninuc.network.registry import find_model
+
+        own = find_model(self.model).card.proposer
+        return self.proposer if self.proposer and self.proposer != own else ""
+
     def __call__(self) -> "TorchAnnotator":
         """Load it, on the GPU of this worker's turn where there are several."""
         from napari_uninuc.engine.annotator import load_annotator
         from napari_uninuc.engine.cache import EmbeddingCache
 
         annotator = load_annotator(
-            self.model, _device_here(self.device), embeddings_gb=0, adapter=self.adapter
+            self.model,
+            _device_here(self.device),
+            embeddings_gb=0,
+            adapter=self.adapter,
+            proposer=self.other_proposer() or None,
         )
         if self.classifier is None:
             annotator.engine.cache = EmbeddingCache(0)  # no tile is looked at twice
@@ -307,6 +322,7 @@ def _segment(wanted: Wanted, choices: _Choices, runner: "Runner") -> str:
                 settings=SegmentSettings(score_threshold=choices.score_threshold),
                 outputs=choices.outputs,
                 classifier=choices.source.classifier_sha256(),
+                proposer=choices.source.other_proposer(),
                 keep_tiles=choices.keep_tiles,
                 overwrite=choices.overwrite,
                 runner=runner,

@@ -26,6 +26,7 @@ __all__ = [
     "StainVectors",
     "background_dab",
     "dab_density",
+    "dab_of_pixels",
     "graded",
     "require_colour",
     "score_classes",
@@ -191,7 +192,6 @@ def dab_density(
         A grey picture, or vectors that cannot be told apart.
     """
     require_colour(rgb)
-    to_dab = (vectors or StainVectors()).unmixing()[:, 1]
     shape = rgb.shape[0], rgb.shape[1]
     width = max(1, round(_RING_UM / (mpp or 0.25)))
     found = []
@@ -201,10 +201,24 @@ def dab_density(
         found.append(Places.around(masks, shape, width))
     means = []
     for places in found:
-        density = _density(rgb[places.yx[:, 0], places.yx[:, 1]]) @ to_dab
-        means.append(places.mean(np.maximum(density, 0)))
+        pixels = rgb[places.yx[:, 0], places.yx[:, 1]]
+        means.append(places.mean(dab_of_pixels(pixels, vectors)))
     most: npt.NDArray[np.float64] = np.max(means, axis=0)
     return most
+
+
+def dab_of_pixels(
+    rgb: npt.NDArray[np.uint8], vectors: StainVectors | None = None
+) -> npt.NDArray[np.float64]:
+    """Optical density of DAB of pixels (N, 3), (N,), 0 or more.
+
+    Raises
+    ------
+    ImageError
+        Vectors that cannot be told apart.
+    """
+    to_dab = (vectors or StainVectors()).unmixing()[:, 1]
+    return np.maximum(_density(rgb) @ to_dab, 0)
 
 
 def background_dab(

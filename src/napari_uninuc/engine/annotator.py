@@ -37,6 +37,7 @@ def load_annotator(
     notice: Callable[[str], None] | None = None,
     embeddings_gb: float | None = None,
     adapter: str | Path | None = None,
+    proposer: str | None = None,
 ) -> "TorchAnnotator":
     """Load a model to correct nuclei with; takes seconds, so call it in the worker.
 
@@ -45,7 +46,7 @@ def load_annotator(
     model : an id (``uninuc-n``), a model folder, or a ``.safetensors`` file with a card beside it
     device : auto, cpu, cuda, cuda:N or mps
     notice : see `napari_uninuc.engine.protocol.Annotator`
-    embeddings_gb, adapter : see `load_engine`
+    embeddings_gb, adapter, proposer : see `load_engine`
 
     Raises
     ------
@@ -53,7 +54,9 @@ def load_annotator(
         No such model.
     CheckpointError
         Its files are missing, damaged or belong to another architecture; or the learnt state is
-        damaged or of other weights.
+        damaged or of other weights; or there is no decoder of next points beside them.
+    PromptError
+        No such proposer.
     DeviceError
         The device is not there.
 
@@ -79,7 +82,12 @@ def load_annotator(
     """
     said: list[str] = []
     engine = load_engine(
-        model, device, embeddings_gb=embeddings_gb, adapter=adapter, notice=said.append
+        model,
+        device,
+        embeddings_gb=embeddings_gb,
+        adapter=adapter,
+        proposer=proposer,
+        notice=said.append,
     )
     annotator = TorchAnnotator(engine, notice, ahead=True)
     for text in said:

@@ -8,6 +8,7 @@ import torch
 from napari_uninuc.engine.device import choose_device, device_name, is_out_of_memory
 from napari_uninuc.engine.embedding_store import default_store
 from napari_uninuc.engine.full_device import on_the_cpu_now
+from napari_uninuc.engine.proposers import proposers_of, with_proposer
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.network.adapter import read_adapter
 from napari_uninuc.network.build import build_model, config_of
@@ -25,6 +26,7 @@ def load_engine(
     *,
     embeddings_gb: float | None = 0,
     adapter: str | Path | None = None,
+    proposer: str | None = None,
     notice: Callable[[str], object] = lambda text: None,
 ) -> TorchEngine:
     """Find a model, build its network, and put its weights on a device.
@@ -37,6 +39,8 @@ def load_engine(
         encoder; 0 keeps nothing, None what `default_store` says
     adapter : file of a learnt state, see `napari_uninuc.network.adapter`; None takes the weights
         as they are
+    proposer : what finds nuclei unless the engine is told otherwise, one of
+        `napari_uninuc.network.card.PROPOSERS`; None takes the card's
     notice : told with one line for the user where the device has no room for the model, and the
         CPU computes
 
@@ -46,7 +50,9 @@ def load_engine(
         No such model.
     CheckpointError
         Its files are missing, damaged or belong to another architecture; or the learnt state is
-        damaged or of other weights.
+        damaged or of other weights; or there is no decoder of next points beside them.
+    PromptError
+        No such proposer.
     DeviceError
         The device is not there.
     """
@@ -66,6 +72,9 @@ def load_engine(
         engine = TorchEngine(network, card, torch.device("cpu"), store)
         notice(on_the_cpu_now(device_name(where)))
     engine.folder = files.weights_path.parent
+    if proposer is not None:
+        proposers_of(engine, proposer)
+        engine.card = with_proposer(engine.card, proposer)
     return engine
 
 

@@ -5,6 +5,9 @@ it is, the boxes go through the same mask decoder as a person's. `engine.outline
 outlines of their own.
 """
 
+from dataclasses import replace
+from typing import cast
+
 import numpy as np
 import torch
 
@@ -16,9 +19,9 @@ from napari_uninuc.engine.peaks import PeakSettings, find_basins
 from napari_uninuc.engine.protocol import Proposer
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.errors import PromptError
-from napari_uninuc.network.card import PROPOSERS, ModelCard
+from napari_uninuc.network.card import PROPOSERS, ModelCard, ProposerName
 
-__all__ = ["PeakProposer", "ScaledProposer", "proposers_of", "threshold_of"]
+__all__ = ["PeakProposer", "ScaledProposer", "proposers_of", "threshold_of", "with_proposer"]
 
 _THRESHOLDS = {"ais": 0.0, "apg": 0.0, "next-point": 0.2}
 """Of scores that mean something else than the detector's. The papers of outliners print none, so
@@ -105,7 +108,7 @@ def proposers_of(
         return (NextPointProposer(engine),)
     if name == "detector+next-point":
         return engine, NextPointProposer(engine)
-    raise PromptError(f"proposer must be one of {', '.join(PROPOSERS)}, got {name!r}; correct it")
+    raise _no_such(name)
 
 
 def threshold_of(card: ModelCard, proposer: str | None, asked: float | None) -> float:
@@ -118,3 +121,25 @@ def threshold_of(card: ModelCard, proposer: str | None, asked: float | None) -> 
     chosen = card.proposer if proposer is None else proposer
     known = card.score_threshold
     return known if chosen == card.proposer else _THRESHOLDS.get(chosen, known)
+
+
+def with_proposer(card: ModelCard, name: str) -> ModelCard:
+    """The card of a model that finds nuclei in another way unless it is told otherwise.
+
+    Parameters
+    ----------
+    name : one of `PROPOSERS`; its threshold becomes the card's
+
+    Raises
+    ------
+    PromptError
+        No such name.
+    """
+    if name not in PROPOSERS:
+        raise _no_such(name)
+    threshold = threshold_of(card, name, None)
+    return replace(card, proposer=cast("ProposerName", name), score_threshold=threshold)
+
+
+def _no_such(name: str) -> PromptError:
+    return PromptError(f"proposer must be one of {', '.join(PROPOSERS)}, got {name!r}; correct it")

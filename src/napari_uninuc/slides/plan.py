@@ -22,7 +22,7 @@ __all__ = ["LATER", "ORIGIN", "SlidePlan", "fingerprint_of", "origin_of", "plan_
 ORIGIN = "origin_yx"
 """Setting of a run; left out where it is (0, 0)."""
 
-LATER = ("classifier", "learnt", "learnt_sha256")
+LATER = ("classifier", "learnt", "learnt_sha256", "proposer")
 """Settings that runs of earlier versions do not state; left out where they are empty."""
 
 _LARGEST_FIELD = 2**25
@@ -58,6 +58,7 @@ class SlidePlan:
     classifier : sha256 of what tells classes apart; empty where the model does
     learnt, learnt_sha256 : name and sha256 of the learnt state that the model was in; empty for the
         weights as they are
+    proposer : what found nuclei, where it was chosen; empty for the model's own way
     """
 
     slide: str
@@ -80,6 +81,7 @@ class SlidePlan:
     classifier: str = ""
     learnt: str = ""
     learnt_sha256: str = ""
+    proposer: str = ""
 
     @property
     def level_mpp(self) -> float:
@@ -121,6 +123,7 @@ def plan_slide(
     annotator: Annotator,
     settings: SegmentSettings | None = None,
     classifier: str = "",
+    proposer: str = "",
 ) -> SlidePlan:
     """Choose the level and the tiles, as the model would for one picture of the whole level.
 
@@ -158,6 +161,7 @@ def plan_slide(
         classifier=classifier,
         learnt=card.learnt,
         learnt_sha256=card.learnt_sha256,
+        proposer=proposer,
     )
 
 

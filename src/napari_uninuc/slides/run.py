@@ -45,6 +45,7 @@ def segment_slide(
     settings: SegmentSettings | None = None,
     outputs: Collection[str] = tuple(OUTPUTS),
     classifier: str = "",
+    proposer: str = "",
     keep_tiles: bool = False,
     overwrite: bool = False,
     runner: Runner = run_here,
@@ -63,6 +64,7 @@ def segment_slide(
     settings : None takes the model's and ours
     outputs : names of `OUTPUTS`
     classifier : sha256 of what tells the annotator's classes apart; empty where the model does
+    proposer : what the annotator finds nuclei with, where it was chosen; empty for the model's way
     keep_tiles : leave the files of single tiles, from which other outputs can be made later
     overwrite : make outputs anew from kept tiles though regions were merged back into them since;
         those corrections are lost
@@ -106,7 +108,7 @@ def segment_slide(
         began = perf_counter()
         tissue = find_tissue(slide)
         annotator = held_annotator(load)
-        plan = plan_slide(slide, tissue, annotator, settings, classifier)
+        plan = plan_slide(slide, tissue, annotator, settings, classifier, proposer)
         state = RunFolder(folder, plan)
         if is_merging(folder):
             carry_on(open_result(folder))

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.targets import replacing
-from napari_uninuc.slides.plan import ORIGIN, SlidePlan
+from napari_uninuc.slides.plan import LATER, ORIGIN, SlidePlan
 from napari_uninuc.slides.tiles import is_done, tile_path
 
 __all__ = [
@@ -183,11 +183,16 @@ def counts_from_elsewhere(stored: Mapping[str, Any], origin_yx: tuple[int, int])
 
 def _require_same(path: Path, stored: Mapping[str, Any], plan: SlidePlan) -> None:
     asked = json.loads(json.dumps(plan.settings()))
-    for name, value in asked.items():
-        if stored.get(name) != value:
+    for name in dict.fromkeys((*asked, *LATER)):
+        has, wanted = stored.get(name), asked.get(name)
+        if has != wanted:
             if name == "fingerprint" and stored.get(ORIGIN) != asked.get(ORIGIN):
                 raise OutputError(f"{path}: {counts_from_elsewhere(stored, plan.origin_yx)}")
             raise OutputError(
-                f"{path}: holds a run with {name} {stored.get(name)}, got {value}; name another "
-                "folder, or remove this one"
+                f"{path}: holds a run with {name} {_said(has)}, got {_said(wanted)}; name "
+                "another folder, or remove this one"
             )
+
+
+def _said(value: object) -> str:
+    return "none" if value is None else str(value)
