@@ -52,7 +52,7 @@ def share_found(true: npt.NDArray[np.int32], found: npt.NDArray[np.int32]) -> fl
 def main(data: Path, count: int, model: str, device: str) -> None:
     """Paint, outline, score, and print a row a picture."""
     brown._NUCLEAR_SHARE = 1.0
-    predictor = load_predictor(model, device)
+    predictor = load_predictor(model, device=device)
     paths = sorted((data / "images").iterdir())
     print("| picture | nuclei | found | index, true outlines | index, found | differs |")
     print("|---|---|---|---|---|---|")

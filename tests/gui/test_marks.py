@@ -101,10 +101,9 @@ def test_a_line_passes_its_corners_and_a_box_the_edges_of_its_pixels():
 
 
 def test_the_corners_of_a_segment_are_four_of_the_same_places():
-    made = vertices([[1, 2, 3, 4], [5, 6, 7, 8]], packed_colour("#0102ff"))
+    made = vertices([[1, 2, 3, 4], [5, 6, 7, 8]])
     assert made["a_from"].tolist() == [[1, 2]] * 4 + [[5, 6]] * 4
     assert made["a_corner"].tolist() == [0, 1, 2, 3] * 2
-    assert set(made["a_colour"].tolist()) == {0x0102FF}
 
 
 _KEYS, _ACTS = st.integers(0, 5), st.sampled_from(["set", "set", "recolour", "remove", "clear"])
@@ -126,9 +125,9 @@ def test_what_is_drawn_under_a_key_is_what_was_put_there_last(acts):
             strokes.set(key, segments, number)
             wanted[key] = segments, number
         elif act == "recolour":
-            strokes.recolour(key, number)
-            if key in wanted:
-                wanted[key] = wanted[key][0], number
+            strokes.recolour(dict.fromkeys(range(key), number))
+            for each in wanted.keys() & set(range(key)):
+                wanted[each] = wanted[each][0], number
         elif act == "remove":
             strokes.remove(key)
             wanted.pop(key, None)
@@ -141,6 +140,32 @@ def test_what_is_drawn_under_a_key_is_what_was_put_there_last(acts):
             np.testing.assert_array_equal(found, wanted.get(each, (np.zeros((0, 4)), 0))[0])
             if each in wanted:
                 assert strokes.colour_of(each) == wanted[each][1]
+
+
+@pytest.mark.parametrize("count", [1, 3, 200])
+def test_many_are_recoloured_at_once_and_no_others(count, monkeypatch):
+    strokes, sent = Strokes(Node(), 1.5, 3.0), []
+    for key in range(300):
+        strokes.set(key, np.full((key % 7, 4), key, np.float32), 5)
+    buffer = np.zeros(len(strokes._painted), np.float32)
+    buffer[:] = strokes._painted["a_colour"]
+
+    def send(data, offset, copy):
+        sent.append(len(data))
+        buffer[offset : offset + len(data)] = data["a_colour"]
+
+    monkeypatch.setattr(strokes._paint, "set_subdata", send)
+    chosen = range(200) if count == 200 else range(36, 36 + 49 * count, 49)
+    strokes.recolour({key: 1000 + key for key in chosen} | {"nobody": 3})
+    assert len(sent) == (1 if count == 200 else count)
+    np.testing.assert_array_equal(buffer, strokes._painted["a_colour"])
+    for key in range(300):
+        slot = strokes._slots[strokes._slot_of[key]]
+        colours = buffer[4 * slot["start"] : 4 * (slot["start"] + slot["fine"])]
+        assert set(colours.tolist()) <= {1000 + key if key in chosen else 5}
+        assert strokes.colour_of(key) == (1000 + key if key in chosen else 5)
+    strokes.recolour({key: 1000 + key for key in chosen})
+    assert len(sent) == (1 if count == 200 else count)
 
 
 def test_every_outline_is_drawn_in_its_colour_and_follows(desk):

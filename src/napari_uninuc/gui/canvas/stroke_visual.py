@@ -17,11 +17,12 @@ from vispy.color import Color
 from vispy.scene.visuals import create_visual_node
 from vispy.visuals import Visual
 
-__all__ = ["VERTEX", "Seen", "StrokeNode", "triangles", "vertices"]
+__all__ = ["COLOUR", "VERTEX", "Seen", "StrokeNode", "runs", "triangles", "vertices"]
 
-VERTEX = np.dtype(
-    [("a_from", "<f4", 2), ("a_to", "<f4", 2), ("a_corner", "<f4"), ("a_colour", "<f4")]
-)
+VERTEX = np.dtype([("a_from", "<f4", 2), ("a_to", "<f4", 2), ("a_corner", "<f4")])
+COLOUR = np.dtype([("a_colour", "<f4")])
+"""Of a corner, beside what changes with it seldom: whole numbers, red x 65536 + green x 256 + blue.
+"""
 
 _VERTEX_SHADER = """
 attribute vec2 a_from;
@@ -68,13 +69,12 @@ _TRIANGLES = np.array([0, 1, 2, 2, 1, 3], dtype=np.uint32)
 _ORIGIN_AND_STEPS = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
 
 
-def vertices(segments: npt.ArrayLike, colours: npt.ArrayLike) -> npt.NDArray[Any]:
+def vertices(segments: npt.ArrayLike) -> npt.NDArray[Any]:
     """Corners of segments, to be drawn.
 
     Parameters
     ----------
     segments : (n, 4) x and y of both ends
-    colours : one or (n,) whole numbers, red x 65536 + green x 256 + blue
 
     Returns
     -------
@@ -84,16 +84,23 @@ def vertices(segments: npt.ArrayLike, colours: npt.ArrayLike) -> npt.NDArray[Any
     made = np.zeros((len(ends), 4), dtype=VERTEX)
     made["a_from"], made["a_to"] = ends[:, None, :2], ends[:, None, 2:]
     made["a_corner"] = _CORNERS
-    made["a_colour"] = np.broadcast_to(np.asarray(colours, np.float32), len(ends))[:, None]
     return made.reshape(-1)
+
+
+def runs(
+    starts: npt.NDArray[np.integer[Any]], counts: npt.NDArray[np.integer[Any]]
+) -> npt.NDArray[np.int64]:
+    """The places of runs, one run after the other: (sum of counts,)."""
+    before = np.cumsum(counts) - counts
+    places: npt.NDArray[np.int64] = np.arange(counts.sum()) + np.repeat(starts - before, counts)
+    return places
 
 
 def triangles(
     starts: npt.NDArray[np.integer[Any]], counts: npt.NDArray[np.integer[Any]]
 ) -> npt.NDArray[np.uint32]:
     """Which corners make the triangles of runs of segments: (6 x sum of counts,)."""
-    before = np.cumsum(counts) - counts
-    segments = np.arange(counts.sum()) + np.repeat(starts - before, counts)
+    segments = runs(starts, counts)
     return (segments.astype(np.uint32)[:, None] * 4 + _TRIANGLES).reshape(-1)
 
 
@@ -140,9 +147,10 @@ class StrokeVisual(Visual):  # type: ignore[misc]
         self.set_gl_state("translucent", depth_test=False, cull_face=False)
         self.freeze()
 
-    def bind(self, buffer: gloo.VertexBuffer) -> None:
-        """Draw from a buffer of `vertices`."""
-        self.shared_program.bind(buffer)
+    def bind(self, corners: gloo.VertexBuffer, colours: gloo.VertexBuffer) -> None:
+        """Draw from a buffer of `vertices`, and one of `COLOUR` for each."""
+        self.shared_program.bind(corners)
+        self.shared_program.bind(colours)
 
     def _prepare_transforms(self, view: Any) -> None:
         """Nothing: see `_prepare_draw`."""

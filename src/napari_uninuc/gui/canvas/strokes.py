@@ -1,6 +1,6 @@
 """Outlines by key, each of which can be changed by itself, and the node that draws them."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,15 @@ from vispy import gloo
 from vispy.scene import Node
 
 from napari_uninuc.gui.canvas.outlines import Segments, simplified
-from napari_uninuc.gui.canvas.stroke_visual import VERTEX, Seen, StrokeNode, triangles, vertices
+from napari_uninuc.gui.canvas.stroke_visual import (
+    COLOUR,
+    VERTEX,
+    Seen,
+    StrokeNode,
+    runs,
+    triangles,
+    vertices,
+)
 
 __all__ = ["Strokes", "packed_colour"]
 
@@ -18,6 +26,8 @@ _COARSE_BELOW = 1.25
 """Screen px per px of the tile below which steps between pixels are too small to be seen."""
 _MARGIN = 0.15
 """What is drawn beyond each side of the canvas, of its size, to be there when it is moved."""
+_ONE_BY_ONE = 32
+"""Keys up to which each sends its own part of the buffer when it changes its colour."""
 
 _SLOT = np.dtype(
     [
@@ -50,6 +60,7 @@ class Strokes:
         self._free: list[int] = []
         self._colours: dict[Hashable, int] = {}
         self._corners = np.zeros(4 * _FIRST_ROOM, dtype=VERTEX)
+        self._painted = np.zeros(4 * _FIRST_ROOM, dtype=COLOUR)
         self._end = self._lost = 0
         self._drawn: tuple[bool, npt.NDArray[np.float64]] | None = None
         self._count = 0
@@ -75,18 +86,29 @@ class Strokes:
         ends = np.asarray(segments).reshape(-1, 2, 2)
         if len(ends):
             place["box"][:2], place["box"][2:] = ends.min(axis=(0, 1)), ends.max(axis=(0, 1))
-        self._write(int(place["start"]), vertices(every, colour))
+        start, end = int(place["start"]), int(place["start"]) + len(every)
+        self._corners[4 * start : 4 * end] = vertices(every)
+        self._painted[4 * start : 4 * end]["a_colour"] = colour
+        self._send(self._places, self._corners, start, end)
+        self._send(self._paint, self._painted, start, end)
         self._changed()
 
-    def recolour(self, key: Hashable, colour: int) -> None:
-        """Give another colour to what is there under a key."""
-        if key in self._slot_of and self._colours[key] != colour:
-            self._colours[key] = colour
-            start, room = (int(self._slots[self._slot_of[key]][name]) for name in ("start", "room"))
-            corners = self._corners[4 * start : 4 * (start + room)].copy()
-            corners["a_colour"] = colour
-            self._write(start, corners)
-            self._node.update()
+    def recolour(self, colours: Mapping[Any, int]) -> None:
+        """Give other colours, see `packed_colour`, to what is there under their keys."""
+        known = self._colours
+        changed = {key: one for key, one in colours.items() if known.get(key, one) != one}
+        if not changed:
+            return
+        known.update(changed)
+        slots = self._slots[[self._slot_of[key] for key in changed]]
+        starts, rooms = slots["start"], slots["room"]
+        of_segments = self._painted["a_colour"].reshape(-1, 4)
+        of_segments[runs(starts, rooms)] = np.repeat(list(changed.values()), rooms)[:, None]
+        if len(changed) > _ONE_BY_ONE:
+            starts, rooms = starts.min(keepdims=True), (starts + rooms).max() - starts.min()
+        for start, room in zip(starts.tolist(), np.atleast_1d(rooms).tolist(), strict=True):
+            self._send(self._paint, self._painted, start, start + room)
+        self._node.update()
 
     def remove(self, key: Hashable) -> None:
         """Draw nothing under a key."""
@@ -171,29 +193,32 @@ class Strokes:
             self._pack()
         place["start"], place["room"], self._end = self._end, room, self._end + room
         if 4 * self._end > len(self._corners):
-            grown = np.zeros(max(2 * len(self._corners), 4 * self._end), dtype=VERTEX)
-            grown[: len(self._corners)] = self._corners
-            self._corners = grown
+            more = max(len(self._corners), 4 * self._end - len(self._corners))
+            self._corners = np.concatenate([self._corners, np.zeros(more, VERTEX)])
+            self._painted = np.concatenate([self._painted, np.zeros(more, COLOUR)])
             self._upload()
 
     def _pack(self) -> None:
-        packed, end = np.zeros_like(self._corners), 0
+        packed, painted, end = np.zeros_like(self._corners), np.zeros_like(self._painted), 0
         for slot in self._slot_of.values():
             place = self._slots[slot]
             start, room = int(place["start"]), int(place["room"])
-            packed[4 * end : 4 * (end + room)] = self._corners[4 * start : 4 * (start + room)]
+            old, new = slice(4 * start, 4 * (start + room)), slice(4 * end, 4 * (end + room))
+            packed[new], painted[new] = self._corners[old], self._painted[old]
             place["start"], end = end, end + room
-        self._corners, self._end, self._lost = packed, end, 0
+        self._corners, self._painted, self._end, self._lost = packed, painted, end, 0
         self._upload()
 
-    def _write(self, start: int, corners: npt.NDArray[Any]) -> None:
-        if len(corners):
-            self._corners[4 * start : 4 * start + len(corners)] = corners
-            self._buffer.set_subdata(corners, offset=4 * start, copy=True)
+    @staticmethod
+    def _send(buffer: gloo.VertexBuffer, data: npt.NDArray[Any], start: int, end: int) -> None:
+        """Let the graphics card have some segments as they are now."""
+        if start < end:
+            buffer.set_subdata(data[4 * start : 4 * end], offset=4 * start, copy=True)
 
     def _upload(self) -> None:
-        self._buffer = gloo.VertexBuffer(self._corners.copy())
-        self._node.bind(self._buffer)
+        self._places = gloo.VertexBuffer(self._corners.copy())
+        self._paint = gloo.VertexBuffer(self._painted.copy())
+        self._node.bind(self._places, self._paint)
         self._changed()
 
     def _changed(self) -> None:

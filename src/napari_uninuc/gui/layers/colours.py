@@ -7,7 +7,7 @@ id has.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -254,9 +254,10 @@ class NucleusColours:
             return 1 + self._derived[row.id][0] % _CLASSES
         return _slot(row, self._by)
 
-    def packed(self, id_: int) -> int:
-        """The colour of a nucleus as one number, see `stroke_visual.vertices`."""
-        return int(self._packed[self.colormap.slot_of(id_)])
+    def packed(self, ids: Sequence[int]) -> list[int]:
+        """The colour of each nucleus as one number, see `stroke_visual.vertices`."""
+        packed = self._packed[self.colormap.slots_of(np.asarray(ids, np.int64))]
+        return [int(colour) for colour in packed.tolist()]
 
     def packed_score(self, id_: int) -> int:
         """The colour of its score, whatever colours tell now."""

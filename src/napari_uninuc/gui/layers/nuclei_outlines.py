@@ -61,8 +61,8 @@ class NucleiOutlines:
 
     def recolour_all(self) -> None:
         """Give every outline the colour that its nucleus has now."""
-        for id_ in self._session.labels.nuclei:
-            self._outlines.recolour(id_, self._colours.packed(id_))
+        ids = list(self._session.labels.nuclei)
+        self._outlines.recolour(dict(zip(ids, self._colours.packed(ids), strict=True)))
 
     def _draw_soon(self, ids: list[int]) -> None:
         self._draw(ids[:_AT_ONCE])
@@ -78,7 +78,8 @@ class NucleiOutlines:
                 self._boxes.remove(id_)
                 continue
             segments = outline_segments(labels.mask(id_))
-            self._outlines.set(id_, segments, self._colours.packed(id_))
+            (colour,) = self._colours.packed([id_])
+            self._outlines.set(id_, segments, colour)
             box = labels.nuclei[id_].detected_box_yxyx if self._show_boxes else None
             if box is not None:
                 self._boxes.set(id_, box_segments(box), self._colours.packed_score(id_))
