@@ -153,6 +153,14 @@ def test_the_same_layer_put_back_is_worked_at_again(room):
     come_to(room, "tile 0")
     agrees(room, layer)
     room.until(room.widget.earlier.isVisible)
+    earlier = room.widget.earlier
+    assert earlier.title.isChecked()
+    room.outline()
+    assert not earlier.title.isChecked()  # what is worked at needs the room
+    assert earlier.isVisible()
+    add(room, 1)
+    come_to(room, "tile 1")
+    assert earlier.title.isChecked()
 
 
 def test_an_answer_on_its_way_goes_to_the_picture_that_was_clicked(room):

@@ -103,7 +103,10 @@ def _is_ours(widget) -> bool:
 
 def test_the_hint_goes_for_good(make_room):
     room = make_room()
-    assert room.widget.hint.isVisible()
+    hint = room.widget.hint
+    assert hint.isVisible()
+    words = hint.text.heightForWidth(hint.text.width())
+    assert words <= hint.text.height() < words + 20  # all of them, and the picture around them
     QTest.mouseClick(room.widget.hint.done, Qt.MouseButton.LeftButton)
     assert not room.widget.hint.isVisible()
     room.close()

@@ -207,7 +207,9 @@ def test_what_was_taught_on_the_picture_before_is_gone_on_with_under_any_name(ro
     begin(room)
     teach(room)
     panel = room.widget.teaching
-    assert panel.known.item(1, 0).text() == "2"
+    rows = [panel.known.verticalHeaderItem(k).text() for k in range(panel.known.rowCount())]
+    assert rows == ["small", "large"]  # nobody has said of any that it is a mere nucleus
+    assert panel.known.item(0, 0).text() == "2"
     begin(room, seed=7)
     panel.before.click()
     room.until(lambda: bool(room.session.derived))

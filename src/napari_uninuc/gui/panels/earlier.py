@@ -12,12 +12,16 @@ __all__ = ["EarlierPanel"]
 
 
 class EarlierPanel(Panel):
-    """Seen only where there is earlier work; says when it was and how much."""
+    """Seen only where there is earlier work; says when it was and how much.
+
+    Folds once something is changed in the picture: what is worked at then needs the room.
+    """
 
     def __init__(self, workbench: Workbench) -> None:
         super().__init__("Corrected before")
         self._workbench = workbench
         self._shown: list[FoundSession] = []
+        self._begun = False
         self.choice = QComboBox()
         self.choice.setToolTip("When you last changed something in this picture.")
         self.words = QLabel()
@@ -31,8 +35,8 @@ class EarlierPanel(Panel):
         self.begin_anew.clicked.connect(self._on_begin_anew)
 
     def signals(self, desk: Desk) -> list[SignalInstance]:
-        """Earlier work found, or dismissed."""
-        return [self._workbench.sessions.changed]
+        """Earlier work found, or dismissed; the first change."""
+        return [self._workbench.sessions.changed, desk.session.steps.changed]
 
     def refresh(self) -> None:
         """List what there is, the newest first."""
@@ -42,6 +46,10 @@ class EarlierPanel(Panel):
             self.choice.clear()
             self.choice.addItems([_when(each) for each in found])
         self.setVisible(bool(found))
+        begun = self.desk is not None and self.desk.session.steps.history.can_undo
+        if begun != self._begun:
+            self._begun = begun
+            self.put_away(begun)
 
     def _on_choice(self, place: int) -> None:
         if 0 <= place < len(self._shown):

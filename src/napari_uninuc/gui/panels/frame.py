@@ -63,7 +63,8 @@ class Panel(QWidget):
         whole.addWidget(self._body)
         self.title.toggled.connect(self._show_body)
         self.title.clicked.connect(lambda unfolded: remember(self._name, not unfolded))
-        self.title.setChecked(not recall(self._name, folded))
+        self._folded = folded
+        self.put_away(False)
         self._show_body(self.title.isChecked())
         self.desk: Desk | None = None
         self._pause = QTimer(self)
@@ -88,6 +89,10 @@ class Panel(QWidget):
         self.setEnabled(desk is not None)
         self.refresh()
         self.refresh_later()
+
+    def put_away(self, away: bool) -> None:
+        """Fold for now, or unfold where a person has not folded it; neither is remembered."""
+        self.title.setChecked(not away and not recall(self._name, self._folded))
 
     def setEnabled(self, enabled: bool) -> None:
         """Enable or disable the column; a title can always be folded."""

@@ -126,17 +126,20 @@ class TeachingPanel(Panel):
             self.state.setText(_in_words(outcome.taught.examples.names, outcome.confusion))
 
     def _show_known(self, outcome: Outcome | None) -> None:
-        """Fill the table of examples."""
+        """Fill the table of examples, of the classes that have some."""
         self.known.setVisible(outcome is not None)
         if outcome is None:
             return
         examples = outcome.taught.examples
-        names, counts = examples.names, np.bincount(examples.classes, minlength=len(examples.names))
+        counts = np.bincount(examples.classes, minlength=len(examples.names))
+        told = np.flatnonzero(counts)
+        names = [examples.names[k] for k in told]
         self.known.setColumnCount(2 + len(names))
         self.known.setRowCount(len(names))
-        self.known.setVerticalHeaderLabels(list(names))
+        self.known.setVerticalHeaderLabels(names)
         self.known.setHorizontalHeaderLabels(["here", "others", *(f"-> {each}" for each in names)])
-        cells = np.column_stack([outcome.own, counts - outcome.own, outcome.confusion])
+        taken = outcome.confusion[:, told]
+        cells = np.column_stack([outcome.own, counts - outcome.own, taken])[told]
         for (down, right), number in np.ndenumerate(cells):
             self.known.setItem(down, right, QTableWidgetItem(str(number)))
         self.known.resizeColumnsToContents()

@@ -11,7 +11,7 @@ from napari_uninuc.gui.window.remembered import recall, remember
 __all__ = ["Hint"]
 
 _SEEN = "hint/seen"
-_EDGE_PX, _WIDEST_PX = 12, 640
+_EDGE_PX, _WIDEST_PX = 12, 720
 
 
 class Hint(QFrame):
@@ -60,8 +60,8 @@ class Hint(QFrame):
         parent = self.parentWidget()
         if self.isHidden() or parent is None:
             return
-        self.setFixedWidth(min(_WIDEST_PX, self._canvas.width() - 2 * _EDGE_PX))
-        self.adjustSize()
+        width = min(_WIDEST_PX, self._canvas.width() - 2 * _EDGE_PX)
+        self.setFixedSize(width, self.heightForWidth(width))  # adjustSize() takes far more
         corner = self._canvas.mapTo(parent, self._canvas.rect().bottomLeft())
         self.move(corner.x() + _EDGE_PX, corner.y() - self.height() - _EDGE_PX)
         self.raise_()
