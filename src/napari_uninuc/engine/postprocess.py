@@ -8,13 +8,13 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage
 from torch import Tensor
-from torch.nn import functional
 
 from napari_uninuc.core.instances import InstanceMask, cut_to_picture, largest_piece
 from napari_uninuc.core.outline import keep_meant, tight_crop
 from napari_uninuc.engine.frame import Frame
 from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
 from napari_uninuc.engine.windows import Window
+from napari_uninuc.network.sampling import sample_at
 
 __all__ = ["cut_to_tile", "instances_of", "logits_at_picture", "without_crumbs"]
 
@@ -53,7 +53,7 @@ def logits_at_picture(
     grid = torch.stack(
         [xs[:, None, :].expand(-1, count[0], -1), ys[:, :, None].expand(-1, -1, count[1])], dim=-1
     )
-    full = functional.grid_sample(logits, grid, padding_mode="border", align_corners=False)
+    full = sample_at(logits, grid)
     origins = first.numpy() + np.array(frame.origin_yx, np.int64)
     return origins, full.cpu().numpy()
 

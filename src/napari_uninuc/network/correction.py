@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from napari_uninuc.network.hints import click_distances
 from napari_uninuc.network.prompt_encoder import BOX_TOP_LEFT, NEGATIVE, POSITIVE
+from napari_uninuc.network.sampling import sample_at
 
 __all__ = ["FEATURES", "Correction", "describe_pixels", "has_click"]
 
@@ -182,9 +183,7 @@ def _at(logits: Tensor, points_xy: Tensor, stride: int) -> Tensor:
     """Logits (N, P) of a map (N, 1, H, W) at points; at its border for points outside."""
     size = torch.tensor(logits.shape[:1:-1], device=logits.device) * stride
     relative = (points_xy + 0.5) / size * 2 - 1
-    return functional.grid_sample(
-        logits, relative[:, :, None], align_corners=False, padding_mode="border"
-    )[:, 0, :, 0]
+    return sample_at(logits, relative[:, :, None])[:, 0, :, 0]
 
 
 def _logit_maps(before: Tensor, answer: Tensor) -> list[Tensor]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from napari_uninuc.network.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, POSITIVE
+from napari_uninuc.network.sampling import sample_at
 
 OBEY_SIGMA = 4.0
 """Input pixels: width of the bump that brings a disobedient answer in line with a click."""
@@ -52,9 +52,7 @@ def obey_clicks(logits: Tensor, points_xy: Tensor, labels: Tensor, stride: int) 
     dx2 = (xs - points_xy[..., :1]).square()[..., None, :]  # (N, P, 1, W)
     bumps = torch.exp(-(dy2 + dx2) / (2 * OBEY_SIGMA**2))  # (N, P, H, W)
     for k in range(points_xy.shape[1]):
-        here = functional.grid_sample(
-            logits, relative[:, k, None, None], align_corners=False, padding_mode="border"
-        )[..., 0, 0]  # (N, K)
+        here = sample_at(logits, relative[:, k, None, None])[..., 0, 0]  # (N, K)
         lacking = torch.relu(OBEY_LOGIT * sign[:, k].abs() - sign[:, k] * here)
         lacking = lacking * sign[:, k]
         logits = logits + lacking[..., None, None] * bumps[:, k, None]
@@ -99,9 +97,7 @@ def fit_box(logits: Tensor, points_xy: Tensor, labels: Tensor, stride: int) -> T
     grid = torch.stack(
         [gx[:, None].expand(-1, height, -1), gy[:, :, None].expand(-1, -1, width)], dim=-1
     )
-    moved = functional.grid_sample(
-        logits.reshape(n * k, 1, height, width), grid, padding_mode="border", align_corners=False
-    )
+    moved = sample_at(logits.reshape(n * k, 1, height, width), grid)
     return moved.view(n, k, height, width)
 
 
