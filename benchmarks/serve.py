@@ -45,13 +45,15 @@ _CLIENTS = 4
 _NURSERY = """
 import os, signal, sys
 from napari_uninuc.serve.asking import Service
+from napari_uninuc.serve.offers import LearntOffer, Offers
 from napari_uninuc.serve.running import listen, make_server
 from napari_uninuc.testing import FakeAnnotator
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 for line in sys.stdin:
     if os.fork() == 0:
         socket = listen("127.0.0.1", int(line))
-        service = Service(FakeAnnotator(), lambda text: print(text, file=sys.stderr))
+        offers = Offers({}, {"mine": LearntOffer(FakeAnnotator(click_radius_px=8))})
+        service = Service(FakeAnnotator(), lambda text: print(text, file=sys.stderr), offers)
         print(os.getpid(), socket.getsockname()[1], flush=True)
         make_server(service, host="127.0.0.1", key=None).run(sockets=[socket])
         os._exit(0)

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from napari_uninuc.cli import serve as module
-from napari_uninuc.network.card import card_for_preset
+from napari_uninuc.testing import FakeAnnotator
 
 KEY = "correct-horse-battery"
 
@@ -64,17 +64,18 @@ def test_tls_files_that_are_no_certificate(refused, key_file):
 
 
 def test_classifiers_need_names_that_an_address_can_hold(tmp_path, monkeypatch):
-    card = card_for_preset("uninuc-n")
+    annotator = FakeAnnotator()
     monkeypatch.setattr(module, "read_taught", lambda path, card: None)
     for name in ("with blank", "a", "b/a"):
         path = tmp_path / f"{name}.safetensors"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"")
     paths = {name: tmp_path / f"{name}.safetensors" for name in ("a", "b/a", "with blank")}
-    assert list(module._offers_of((paths["a"],), card).named) == ["a"]
+    assert list(module._offers_of((paths["a"],), (), annotator).named) == ["a"]
     for wrong in ((paths["a"], paths["b/a"]), (paths["with blank"],)):
-        with pytest.raises(click.ClickException, match="rename the file"):
-            module._offers_of(wrong, card)
+        for chosen in ((wrong, ()), ((), wrong)):
+            with pytest.raises(click.ClickException, match="rename the file"):
+                module._offers_of(*chosen, annotator)
 
 
 def test_a_port_that_is_taken(refused, no_model_is_loaded):

@@ -4,6 +4,7 @@ import json
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from threading import Event
 from typing import Any
 
@@ -40,6 +41,8 @@ class Connection:
     address : of the server
     tell : told once that a server does not answer, and once that it does again
     patience_s : how long a request waits for a server that went away
+    recognise : told what the server is whenever a lease begins, for it may have been started anew;
+        raises ServerError where it is not what it was
     """
 
     def __init__(
@@ -47,8 +50,10 @@ class Connection:
         address: ServerAddress,
         tell: Callable[[str], object],
         patience_s: float = PATIENCE_S,
+        recognise: Callable[[InfoMessage], object] = lambda told: None,
     ) -> None:
         self.address, self._tell, self._patience_s = address, tell, patience_s
+        self._recognise = recognise
         self._closed, self._hurried = Event(), Event()
         self._lease: str | None = None
         self._silent = False
@@ -186,7 +191,14 @@ class Connection:
             told = self._once("POST", LEASE, {}, None)
             if told.status_code in _BUSY:
                 raise ServerAwayError("the server is busy")
-            self._lease = str(json.loads(self._checked(told).content)["lease"])
+            lease = str(json.loads(self._checked(told).content)["lease"])
+            try:
+                self._recognise(self.info())
+            except ServerError:
+                with suppress(ServerAwayError):
+                    self._once("DELETE", LEASE, {LEASE_HEADER: lease}, None)
+                raise
+            self._lease = lease
         return {LEASE_HEADER: self._lease}
 
     def _once(

@@ -31,6 +31,7 @@ from napari_uninuc.engine.preprocess import PREPROCESS_VERSION, make_input
 from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
 from napari_uninuc.engine.restain import StainViews
 from napari_uninuc.errors import ImageError, PromptError
+from napari_uninuc.network.adapter import Adapter
 from napari_uninuc.network.card import DecodingName, ModelCard
 from napari_uninuc.network.dense_head import MAPS
 from napari_uninuc.network.mask_decoder import WindowFeatures
@@ -97,6 +98,26 @@ class TorchEngine:
         self._encoder: nn.Module | None = None
         self._is_ready = False
         self._pixels_at_once = _PIXELS_AT_ONCE
+
+    def in_state(self, adapter: Adapter) -> "TorchEngine":
+        """Make an engine of this model in a learnt state, beside this one.
+
+        Weights that nobody taught are in memory once, and what either engine has encoded the other
+        finds: a learnt state lies behind the encoder. This engine stays as it is.
+
+        Raises
+        ------
+        CheckpointError
+            It was taught on other weights.
+        """
+        self._get_ready()
+        model, card = adapter.beside(self.model, self.card)
+        made = TorchEngine(model, card, self.device, self.store)
+        made.decoding, made.dynamic_multimask = self.decoding, self.dynamic_multimask
+        made.folder, made.views = self.folder, self.views
+        made.cache, made._detection = self.cache, self._detection
+        made._encoder, made._dtype, made._is_ready = self._encoder, self._dtype, True
+        return made
 
     def make_room(self) -> None:
         """Let go of all that is kept on the device, and decode fewer prompts at once from now on.
