@@ -112,22 +112,21 @@ def serve(
 
     if tls is not None:
         check_tls(*tls)
-    socket = listen(host, port)
-    from napari_uninuc.engine.annotator import load_annotator
-    from napari_uninuc.serve.asking import Service
+    with listen(host, port) as socket:
+        from napari_uninuc.engine.annotator import load_annotator
+        from napari_uninuc.serve.asking import Service
 
-    annotator = load_annotator(model, device, notice=report_warning)
-    service = Service(annotator, _say, _offers_of(classifiers, adapters, annotator))
-    try:
-        server = make_server(service, host=host, key=key, names=names, tls=tls)
-        open_to_clients(socket)
-        _introduce(service, host, socket.getsockname()[1], key is not None, tls is not None)
-        server.run(sockets=[socket])
-    except KeyboardInterrupt:
-        pass  # it was asked to stop, and did
-    finally:
-        service.close()
-        socket.close()
+        annotator = load_annotator(model, device, notice=report_warning)
+        service = Service(annotator, _say, _offers_of(classifiers, adapters, annotator))
+        try:
+            server = make_server(service, host=host, key=key, names=names, tls=tls)
+            open_to_clients(socket)
+            _introduce(service, host, socket.getsockname()[1], key is not None, tls is not None)
+            server.run(sockets=[socket])
+        except KeyboardInterrupt:
+            pass  # it was asked to stop, and did
+        finally:
+            service.close()
     click.echo("stopped")
 
 
