@@ -190,7 +190,7 @@ class ModelPanel(Panel):
         if there:
             told = getattr(models.annotator, "learnt_states", {}).get(self.learnt.currentData())
             lines += [f"Learnt there: {told}"] if told else []
-            lines.append("From corrections a model learns that is loaded on this computer.")
+            lines.append("To teach a model what you correct, load it on this computer.")
         if "encode" in seconds:
             lines.append(f"Preparing took {seconds['encode']:.1f} s")
         if "click" in seconds:
