@@ -61,8 +61,10 @@ def load_bundled(model: Model, device: str) -> Annotator:
     ServerError
         See `napari_uninuc.client.annotator.connect`.
     """
-    there = isinstance(model, ServerAddress | OnServer)
-    loaded = _connected(model) if there else _loaded(model, device)
+    if isinstance(model, ServerAddress | OnServer):
+        loaded = _connected(model)
+    else:
+        loaded = _loaded(model, device)
     if preferences().commercial_use and not loaded.card.commercial_use:
         loaded.close()
         raise ModelNotFoundError(
