@@ -189,6 +189,7 @@ def test_qupath_chooses_in_its_menu_of_weights(server, png, tissue, box_of, plai
             found = qupath.post(path, json.dumps(told))
             assert found
             assert {each["properties"]["sam_model"] for each in found} == {name}
+            assert {each["properties"]["metadata"]["UniNuc: model"] for each in found} == {name}
             assert raster(found[0], tissue.tile.shape).any()
         assert {"answer", "segment"} <= set(engine.calls[before:])
 

@@ -16,6 +16,7 @@ from napari_uninuc.errors import DeviceError, ImageError, PromptError, ServerAwa
 from napari_uninuc.wire.constants import (
     ANSWER_S,
     CONNECT_S,
+    GOODBYE_S,
     INFO,
     LEASE,
     LEASE_HEADER,
@@ -175,8 +176,17 @@ class Connection:
         self._hurried.set()
 
     def close(self) -> None:
-        """Let go; requests under way end. May be called at any time, from any thread."""
+        """Let go; requests under way end. May be called at any time, from any thread.
+
+        The server is told, so that another client may have the lease's place at once; one that does
+        not answer in `GOODBYE_S` forgets it by itself.
+        """
+        first, lease = not self._closed.is_set(), self._lease
         self._closed.set()
+        if first and lease is not None and not self._silent:
+            with suppress(httpx.HTTPError, RuntimeError):
+                headers = {LEASE_HEADER: lease}
+                self._http.request("DELETE", LEASE, headers=headers, timeout=GOODBYE_S)
         self._http.close()
 
     def _with_lease(self, method: str, path: str, body: bytes | None) -> httpx.Response:
