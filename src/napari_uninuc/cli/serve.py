@@ -142,7 +142,7 @@ def _offers_of(
         for name, path in _by_name(classifiers, "a classifier").items()
     }
     learnt = {
-        name: LearntOffer(annotator.in_state(path), in_words(read_adapter_card(path).proof))
+        name: LearntOffer(annotator.beside(path), in_words(read_adapter_card(path).proof))
         for name, path in _by_name(adapters, "a learnt state").items()
     }
     return Offers(named, learnt)

@@ -110,7 +110,7 @@ class TorchAnnotator:
         self.notice = notice
         self._ahead = Prefetcher() if ahead else None
 
-    def in_state(self, adapter: str | Path) -> "TorchAnnotator":
+    def beside(self, adapter: str | Path) -> "TorchAnnotator":
         """Make an annotator of the same model in a learnt state, beside this one.
 
         Both are to be used in one thread, and closing either lets both encode nothing ahead.
@@ -124,7 +124,7 @@ class TorchAnnotator:
         CheckpointError
             The state is damaged or of other weights.
         """
-        made = TorchAnnotator(self.engine.in_state(read_adapter(Path(adapter))), self.notice)
+        made = TorchAnnotator(self.engine.beside(read_adapter(Path(adapter))), self.notice)
         made._ahead = self._ahead
         return made
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 from napari_uninuc.core.detections import Detections
 from napari_uninuc.core.geometry import Field, plan_fields
 from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.beside import in_state_beside
 from napari_uninuc.engine.cache import EmbeddingCache, EmbeddingKey
 from napari_uninuc.engine.decoding import PromptDecoder
 from napari_uninuc.engine.dense import DenseMaps
@@ -99,7 +100,7 @@ class TorchEngine:
         self._is_ready = False
         self._pixels_at_once = _PIXELS_AT_ONCE
 
-    def in_state(self, adapter: Adapter) -> "TorchEngine":
+    def beside(self, adapter: Adapter) -> "TorchEngine":
         """Make an engine of this model in a learnt state, beside this one.
 
         Weights that nobody taught are in memory once, and what either engine has encoded the other
@@ -111,7 +112,7 @@ class TorchEngine:
             It was taught on other weights.
         """
         self._get_ready()
-        model, card = adapter.beside(self.model, self.card)
+        model, card = in_state_beside(self.model, self.card, adapter)
         made = TorchEngine(model, card, self.device, self.store)
         made.decoding, made.dynamic_multimask = self.decoding, self.dynamic_multimask
         made.folder, made.views = self.folder, self.views

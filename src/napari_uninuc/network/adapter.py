@@ -6,7 +6,6 @@ model it was taught on it is nothing, and taking it away gives that model back t
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import os
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from uuid import uuid4
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_uninuc.errors import CheckpointError, OutputError
 from napari_uninuc.network.adapter_card import CARD_KEY, AdapterCard, read_adapter_card
@@ -28,7 +27,6 @@ from napari_uninuc.network.uninuc import UniNuc
 __all__ = ["Adapter", "read_adapter", "write_adapter"]
 
 _MAX_BYTES = 2**26
-_ENCODERS = ("image_encoder.", "detector_backbone.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,30 +106,6 @@ class Adapter:
             learnt_sha256=self.sha256,
             score_threshold=own.score_threshold,
         )
-
-    def beside(self, model: UniNuc, card: ModelCard) -> tuple[UniNuc, ModelCard]:
-        """Make a model in this state that shares all other weights with the one as it came.
-
-        Raises
-        ------
-        CheckpointError
-            It was taught on other weights, or changes what pictures are encoded with: then what
-            one of them has encoded would not be the other's.
-        """
-        for name in self.difference:
-            if name.startswith(_ENCODERS):
-                raise CheckpointError(
-                    f"the learnt state {self.card.name} changes {name}, with which pictures are "
-                    "encoded; it cannot be used beside the model as it came, learn again"
-                )
-        shared: dict[int, object] = {
-            id(value): nn.Parameter(value.detach(), value.requires_grad)
-            for name, value in model.named_parameters()
-            if name not in self.difference
-        }
-        shared |= {id(value): value for value in model.buffers()}
-        made = copy.deepcopy(model, shared)
-        return made, self.applied_to(made, card)
 
 
 def read_adapter(path: Path) -> Adapter:

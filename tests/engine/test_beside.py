@@ -92,7 +92,7 @@ def test_each_answers_as_if_it_were_alone_and_what_one_encodes_the_other_has(
 ):
     before = logits_of(annotator, tile), found_by(annotator, tile)
     path = learnt(("detector.class_heads", "sam_mask_decoder.output"))
-    state = annotator.in_state(path)
+    state = annotator.beside(path)
     assert (state.card.learnt, state.card.score_threshold) == ("mine", 0.3)
     assert annotator.card.learnt == ""
     (field,) = state.fields(tile)
@@ -112,7 +112,7 @@ def test_each_answers_as_if_it_were_alone_and_what_one_encodes_the_other_has(
 
 
 def test_weights_that_nobody_taught_are_in_memory_once(annotator, learnt):
-    state = annotator.in_state(learnt("detector.class_heads"))
+    state = annotator.beside(learnt("detector.class_heads"))
     own = dict(annotator.engine.model.named_parameters())
     for name, value in state.engine.model.named_parameters():
         shared = value.data_ptr() == own[name].data_ptr()
@@ -121,7 +121,7 @@ def test_weights_that_nobody_taught_are_in_memory_once(annotator, learnt):
 
 
 def test_a_device_that_is_full_for_one_is_not_for_the_other(annotator, learnt, tile):
-    state = annotator.in_state(learnt("detector.class_heads"))
+    state = annotator.beside(learnt("detector.class_heads"))
     before = logits_of(annotator, tile)
     state.engine.move_to(torch.device("cpu"))
     assert state.engine.cache is annotator.engine.cache
@@ -139,5 +139,5 @@ def test_a_device_that_is_full_for_one_is_not_for_the_other(annotator, learnt, t
 def test_states_that_cannot_stand_beside_it_are_refused(annotator, learnt, beginning, sha256, told):
     before = [value.clone() for value in annotator.engine.model.parameters()]
     with pytest.raises(CheckpointError, match=told):
-        annotator.in_state(learnt(beginning, sha256=sha256))
+        annotator.beside(learnt(beginning, sha256=sha256))
     assert all(map(torch.equal, before, annotator.engine.model.parameters()))
