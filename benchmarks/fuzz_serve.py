@@ -7,6 +7,7 @@ import random
 import socket
 import zlib
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -49,7 +50,7 @@ _FIELDS = (
     *("type", "b64img", "bbox", "point_coords", "point_labels", "checkpoint_url", "text_prompt"),
     *("positive_bboxes", "negative_bboxes", "confidence_threshold", "pred_iou_thresh"),
     *("min_mask_region_area", "mpp", "brown", "field", "score_threshold", "prompt", "name", "url"),
-    *("what", "count", "boxes", "pixels", "classifier"),
+    *("what", "count", "boxes", "pixels", "classifier", "learnt"),
 )
 _HEADERS = (
     *(b"host: evil.example", b"origin: http://evil.example", b"content-length: 99999999999"),
@@ -60,6 +61,7 @@ _HEADERS = (
 )
 
 
+_AT_A_TIME = 12
 _SQUARE = InstanceMask((3, 4), np.ones((7, 9), np.bool_), 1.0, 0, 1.0)
 _NUCLEI = DescribeMessage.of([_SQUARE, _SQUARE], "description", None, None)
 
@@ -81,8 +83,13 @@ class Fuzzer:
         self._lease = self._begin()
 
     def run(self, count: int) -> Counter[int]:
-        """Send so many requests; how often each status came, 0 where the connection was closed."""
-        return Counter(self._send(*self._made()) for _ in range(count))
+        """Send so many requests; how often each status came, 0 where the connection was closed.
+
+        Some at a time: a server waits for the rest of what says that more is to come.
+        """
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            sent = pool.map(lambda made: self._send(*made), [self._made() for _ in range(count)])
+            return Counter(sent)
 
     def _begin(self) -> str:
         """Begin a lease and send the picture, so that damage reaches what lies behind."""
@@ -103,7 +110,8 @@ class Fuzzer:
         lines = [f"{method} {path} HTTP/1.1".encode()]
         headers = [b"host: 127.0.0.1", b"content-type: application/json"]
         headers.append(b"content-length: %d" % len(body))
-        headers.append(b"x-uninuc-lease: " + self._lease.encode())
+        lease = "ended" if method == "DELETE" else self._lease  # else all that follows is refused
+        headers.append(b"x-uninuc-lease: " + lease.encode())
         if rng.random() < 0.15:
             headers[rng.randrange(len(headers))] = rng.choice(_HEADERS)
         request = b"\r\n".join([*lines, *headers, b"", body])
@@ -137,10 +145,13 @@ class Fuzzer:
             prompt["previous"] = {"origin_yx": [3, 4], "shape": [side, side], "packed": packed}
         fields: dict[str, Any] = {"mpp": 0.25, "field": 0, "score_threshold": 0.5}
         fields["prompt"] = prompt
+        fields["learnt"] = rng.choice(("", "", "mine", "other", None))
         fields |= json.loads(_NUCLEI.model_dump_json(exclude={"mpp", "brown"}))
         for damaged in (fields, prompt):
             if rng.random() < 0.3:
-                damaged[rng.choice([*damaged, "brown", "box_yxyx"])] = rng.choice(_VALUES)
+                damaged[rng.choice([*damaged, "brown", "box_yxyx", "classifier"])] = rng.choice(
+                    _VALUES
+                )
         body = json.dumps(fields).encode()
         return self._torn(body) if rng.random() < 0.15 else body
 
@@ -148,6 +159,7 @@ class Fuzzer:
         rng = self._rng
         fields: dict[str, Any] = {"type": "vit_b"}
         fields["b64img"] = base64.b64encode(self._picture()).decode()
+        fields["checkpoint_url"] = rng.choice(("uninuc:fake", "uninuc:fake+mine", "uninuc:fake+?"))
         if rng.random() < 0.6:
             fields["bbox"] = [rng.randrange(-50, 300) for _ in range(4)]
         for _ in range(rng.choice((0, 0, 1, 1, 2))):

@@ -104,3 +104,15 @@ def test_a_broken_part_hides_no_other(sections, monkeypatch):
     text = "ImportError: libcudart.so.13: cannot open shared object file"
     assert page["napari"] == [["problem", text]]
     assert page["packages"] == [["no-such-package", "not installed"]]
+
+
+def test_the_window_alone_is_no_broken_installation(sections, monkeypatch):
+    monkeypatch.setattr(window_check, "probe_window", WindowState)
+    monkeypatch.setattr(doctor_module, "find_spec", lambda name: None)
+    page = sections()
+    assert page["devices"][0][0] == "none"
+    assert "on a server" in page["devices"][0][1]
+    assert [name for name, _ in page["folders"]] == ["models"]
+    assert not any(
+        name == "problem" for title in page for name, *_ in page[title] if title != "napari"
+    )

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime
 
 import click
 import pytest
 
 from napari_uninuc.cli import serve as module
-from napari_uninuc.network.card import card_for_preset
+from napari_uninuc.testing import FakeAnnotator
 
 KEY = "correct-horse-battery"
 
@@ -64,17 +65,18 @@ def test_tls_files_that_are_no_certificate(refused, key_file):
 
 
 def test_classifiers_need_names_that_an_address_can_hold(tmp_path, monkeypatch):
-    card = card_for_preset("uninuc-n")
+    annotator = FakeAnnotator()
     monkeypatch.setattr(module, "read_taught", lambda path, card: None)
     for name in ("with blank", "a", "b/a"):
         path = tmp_path / f"{name}.safetensors"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"")
     paths = {name: tmp_path / f"{name}.safetensors" for name in ("a", "b/a", "with blank")}
-    assert list(module._offers_of((paths["a"],), card).named) == ["a"]
+    assert list(module._offers_of((paths["a"],), (), annotator).named) == ["a"]
     for wrong in ((paths["a"], paths["b/a"]), (paths["with blank"],)):
-        with pytest.raises(click.ClickException, match="rename the file"):
-            module._offers_of(wrong, card)
+        for chosen in ((wrong, ()), ((), wrong)):
+            with pytest.raises(click.ClickException, match="rename the file"):
+                module._offers_of(*chosen, annotator)
 
 
 def test_a_port_that_is_taken(refused, no_model_is_loaded):
@@ -126,6 +128,62 @@ def process(random_model):
 def get(url, **headers):
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
         return answer.read()
+
+
+@pytest.fixture
+def learnt(random_model, tmp_path):
+    """Write a learnt state of the random model, for weights of a check value or its own."""
+
+    def write(name, sha256=None):
+        from napari_uninuc.network.adapter import Adapter, write_adapter
+        from napari_uninuc.network.adapter_card import AdapterCard, Proof
+        from napari_uninuc.network.registry import find_model
+
+        own = find_model(random_model).card
+        counts = dict.fromkeys(("nuclei", "deleted", "right_before", "right_after"), 9)
+        counts |= {"false_before": 1, "false_after": 1}
+        proof = Proof(**counts, gain=0.1, low=0.05, high=0.2, confidence=0.98)
+        card = AdapterCard(
+            name=name,
+            model=own.id,
+            weights_sha256=sha256 or own.sha256,
+            sessions=("one",),
+            accepted=9,
+            redrawn=0,
+            added=0,
+            deleted=0,
+            proof=proof,
+            score_threshold=0.3,
+            licence=own.licence,
+            commercial_use=own.commercial_use,
+            made=datetime.now(UTC),
+            made_by="tests",
+        )
+        write_adapter(Adapter.of(card, {}), tmp_path / f"{name}.safetensors")
+        return tmp_path / f"{name}.safetensors"
+
+    return write
+
+
+def test_learnt_states_are_said_and_offered(process, learnt):
+    anna, ben = learnt("anna"), learnt("ben")
+    _, address, text = process("--adapter", anna, "--adapter", ben)
+    assert "in the learnt state anna; to choose from: ben, as it came" in text
+    told = json.loads(get(address.replace("/sam/", "/uninuc/v1/info")))
+    assert [each["name"] for each in told["learnt"]] == ["anna", "ben"]
+    assert told["card"]["learnt"] == "anna"
+    assert told["as_it_came"]["learnt"] == ""
+    assert "9 right before" in told["learnt"][0]["told"]
+    menu = json.loads(get(f"{address}weights/?type=vit_b"))
+    assert [each["name"] for each in menu] == ["uninuc-n+anna", "uninuc-n+ben", "uninuc-n"]
+
+
+def test_a_state_of_other_weights_ends_it_with_one_line(refused, learnt, random_model):
+    path = learnt("other", "cd" * 32)
+    line = refused("serve", "--port", 0, "--model", random_model, "--adapter", path)
+    assert "was taught on" in line
+    line = refused("serve", "--port", 0, "--model", random_model, "--adapter", path.parent / "no")
+    assert "no such learnt state" in line
 
 
 @pytest.mark.skipif(os.name != "posix", reason="an interrupt is sent as POSIX does")

@@ -13,12 +13,15 @@ from qtpy.QtWidgets import QInputDialog
 
 from napari_uninuc.client.address import ServerAddress
 from napari_uninuc.core.classes import ClassPalette
-from napari_uninuc.gui.work.model_slot import ModelSlot, load_bundled
+from napari_uninuc.gui.work.model_slot import ModelSlot, OnServer, load_bundled
 from napari_uninuc.io.classifiers import write_classifier
+from napari_uninuc.journal.folder import journals_in
+from napari_uninuc.journal.framing import JournalReader
+from napari_uninuc.journal.records import Record
 from napari_uninuc.serve.asking import Service
-from napari_uninuc.serve.offers import Offer, Offers
+from napari_uninuc.serve.offers import LearntOffer, Offer, Offers
 from napari_uninuc.serve.running import listen, make_server
-from napari_uninuc.testing import FakeAnnotator
+from napari_uninuc.testing import FakeAnnotator, FakeCard
 from napari_uninuc.wire.constants import PATIENCE_S
 
 KEY = "correct-horse-battery"
@@ -49,7 +52,7 @@ def remote_room(make_room):
     here = room.bench.models._load
 
     def load(model, device):
-        there = isinstance(model, ServerAddress)
+        there = isinstance(model, ServerAddress | OnServer)
         return load_bundled(model, device) if there else here(model, device)
 
     room.bench.models._load = load
@@ -138,6 +141,93 @@ def test_a_classifier_that_the_server_offers_is_loaded_by_name(
         assert {"small", "large"} <= set(room.session.classes.names)
         assert set(room.session.derived) == set(room.session.labels.nuclei)
     assert not said
+
+
+def with_states(*names):
+    return Offers(
+        {},
+        {
+            name: LearntOffer(
+                FakeAnnotator(FakeCard(learnt=name, learnt_sha256="ab" * 32)), f"{name}: 5 of 9 now"
+            )
+            for name in names
+        },
+    )
+
+
+def choose_state(room, name):
+    box = room.widget.model.learnt
+    box.setCurrentIndex(box.findData(name))
+    box.activated.emit(box.currentIndex())
+    room.until(lambda: not room.bench.models.loading)
+
+
+def test_learnt_states_of_the_server_are_chosen_and_stand_in_the_record(remote_room, said):
+    room, panel = remote_room, remote_room.widget.model
+    room.open(n_nuclei=12)
+    panel.title.setChecked(True)
+    assert not panel.learnt.isVisibleTo(panel)
+    assert panel.learning.isVisibleTo(panel)
+    offers = with_states("anna", "ben")
+    with serving(FakeAnnotator(), offers=offers) as port:
+        connect(room, port)
+        box = panel.learnt
+        assert [box.itemText(k) for k in range(box.count())] == ["anna", "ben", "As it came"]
+        assert (box.currentText(), box.isVisibleTo(panel)) == ("anna", True)
+        assert not panel.learning.isVisibleTo(panel)
+        assert "learnt: anna," in panel.state.text()
+        assert "anna: 5 of 9 now" in panel.state.text()
+        for name, learnt in (("ben", "ben"), ("", "")):
+            choose_state(room, name)
+            assert room.bench.models.annotator.card.learnt == learnt
+            assert box.currentData() == name
+        choose_state(room, "ben")
+        room.outline()
+        assert "segment" in offers.learnt["ben"].engine.calls
+        assert "segment" not in offers.learnt["anna"].engine.calls
+        room.bench.finish()
+        heads = [
+            str(Record(payload).head)
+            for path in journals_in(room.bench.sessions.folder_of(room.session)).values()
+            for payload in JournalReader(path).records()
+        ]
+        assert any("'learnt': 'ben'" in head for head in heads)
+    with serving(FakeAnnotator(), port, with_states("carl")):
+        choose_state(room, "anna")  # the list is of before
+        assert "offers: carl" in said[-1]
+        assert room.bench.models.annotator.card.learnt == "ben"
+        assert box.currentData() == "ben"
+        choose_state(room, "")
+        assert room.bench.models.annotator.card.learnt == ""
+        assert [box.itemText(k) for k in range(box.count())] == ["carl", "As it came"]
+    room.bench.models.use("uninuc-n", "cpu")
+    room.until(lambda: not room.bench.models.loading)
+    assert not box.isVisibleTo(panel)
+    assert panel.learning.isVisibleTo(panel)
+
+
+def test_a_server_that_comes_back_with_another_model_is_chosen_again_by_one_click(
+    remote_room, said
+):
+    room, panel = remote_room, remote_room.widget.model
+    room.open(n_nuclei=12)
+    with serving(FakeAnnotator()) as port:
+        connect(room, port)
+        room.outline()
+    nucleus = next(iter(room.session.labels.nuclei))
+    y, x = centre_of(room.session.labels, nucleus)
+    other = FakeAnnotator(FakeCard(id="other"))
+    with serving(other, port):
+        room.session.hand.pick(nucleus)
+        room.session.hand.click((y + 6, x + 6), True)
+        room.until(lambda: any("choose it again" in text for text in said))
+        assert "answer" not in other.calls
+        assert len(room.session.labels) == 12
+        panel.on_server.click()
+        room.until(lambda: not room.bench.models.loading)
+        assert room.bench.models.annotator.card.id == "other"
+        room.session.hand.click((y + 6, x + 6), True)
+        room.until(lambda: room.session.hand.draft is not None and room.session.hand.draft.answered)
 
 
 def begin_teaching(room):

@@ -11,7 +11,7 @@ from qupath import Extension, png_of
 from napari_uninuc.core.classifier import Classifier, Examples, Scale
 from napari_uninuc.io.classifiers import SavedClassifier, Teacher, write_classifier
 from napari_uninuc.serve.asking import Service
-from napari_uninuc.serve.offers import Offer, Offers
+from napari_uninuc.serve.offers import LearntOffer, Offer, Offers
 from napari_uninuc.serve.running import listen, make_server
 from napari_uninuc.testing import FakeAnnotator, FakeCard, make_tile
 
@@ -26,10 +26,13 @@ class Server:
     port : it listens at
     """
 
-    def __init__(self, engine, *, key=None, port=0, tls=None, classifiers=()):
+    def __init__(self, engine, *, key=None, port=0, tls=None, classifiers=(), learnt=()):
         self.engine, self.said = engine, []
         self._scheme = "http" if tls is None else "https"
-        self.service = Service(engine, self.said.append, Offers(dict(classifiers)))
+        states = {
+            name: LearntOffer(each, f"{name} is better") for name, each in dict(learnt).items()
+        }
+        self.service = Service(engine, self.said.append, Offers(dict(classifiers), states))
         self._socket = listen("127.0.0.1", port)
         self.port = self._socket.getsockname()[1]
         self._server = make_server(self.service, host="127.0.0.1", key=key, tls=tls)

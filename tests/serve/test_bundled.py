@@ -1,5 +1,7 @@
 """The bundled model behind the server answers as it does everywhere else."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +9,8 @@ from qupath import automask_body, box_body, check, png_of, point_body, raster, r
 from scipy import ndimage
 from skimage import data
 
+from napari_uninuc.client.address import ServerAddress
+from napari_uninuc.client.annotator import connect
 from napari_uninuc.core.prompts import Prompt
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.annotator import load_annotator
@@ -102,6 +106,37 @@ def test_features_are_the_means_under_each_mask(server, labels):
     alone = server.engine.features(tile, masks[3:4])
     np.testing.assert_allclose(alone[0], rows[3], rtol=1e-6)
     assert server.engine.features(tile, []).shape[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("mpp", "brown"), [(0.25, None), (0.4, None), (None, False)], ids=["stated", "other", "none"]
+)
+def test_a_client_gets_what_the_model_says_here_to_the_last_bit(server, mpp, brown):
+    """Nuclei, clicks, features and descriptions: classes taught on both sides are the same."""
+    tile = replace(Tile.from_array(RGB, mpp), brown=brown)
+    here, there = load_annotator("uninuc-n", "cpu"), connect(ServerAddress(server.url))
+    (field,) = here.fields(tile)
+    assert there.fields(tile) == [field]
+    found, told = (each.segment_field(tile, field, 0.2) for each in (here, there))
+    masks = [one.mask for one in found]
+    assert len(found) == len(told) > 3
+    for one, other in zip(found, told, strict=True):
+        assert one.box_yxyx == other.box_yxyx
+        assert one.mask.origin_yx == other.mask.origin_yx
+        np.testing.assert_array_equal(one.mask.mask, other.mask.mask)
+    prompt = Prompt(box_yxyx=masks[0].box_yxyx).with_point((40, 40), inside=False)
+    np.testing.assert_array_equal(
+        here.answer(tile, prompt).logits.logits, there.answer(tile, prompt).logits.logits
+    )
+    np.testing.assert_array_equal(here.features(tile, masks), there.features(tile, masks))
+    rows = here.describe(tile, masks)
+    assert rows.shape[1] > 100
+    np.testing.assert_array_equal(rows, there.describe(tile, masks))
+    few = rows.copy()
+    few[2:] = np.nan  # some are known already: here the rest alone is described
+    np.testing.assert_allclose(here.describe(tile, masks, few), rows, rtol=1e-4, atol=1e-4)
+    here.close()
+    there.close()
 
 
 def drawn_nuclei():

@@ -217,6 +217,26 @@ def test_a_picture_is_sent_once_and_to_all(server, linked, tissue):
     assert len(server.application.own.leases) == 2
 
 
+def test_who_goes_leaves_its_place_to_others(server, linked, tissue):
+    """Choosing among states connects anew each time; a computer may have 32 leases at a time."""
+    for _ in range(40):
+        remote = linked(server)
+        remote.answer(tissue.tile, Prompt((tissue.centres_yx[0],), (True,)))
+        assert len(server.application.own.leases) == 1
+        remote.close()
+        assert len(server.application.own.leases) == 0
+        remote.close()
+
+
+def test_going_does_not_wait_for_a_server_that_is_gone(running, linked, tissue):
+    with running(FakeAnnotator()) as server:
+        remote = linked(server)
+        remote.answer(tissue.tile, Prompt((tissue.centres_yx[0],), (True,)))
+    began = time.monotonic()
+    remote.close()
+    assert time.monotonic() - began < 20
+
+
 def test_what_the_engine_refuses_is_raised_here(server, remote, tissue):
     (field,) = remote.fields(tissue.tile)
     with pytest.raises(PromptError, match="threshold must"):

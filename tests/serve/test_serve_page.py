@@ -64,6 +64,7 @@ def test_curl_gets_what_the_page_promises(server, png, tmp_path):
         f"| {constants.ANSWER_S:g} s without a byte",
         f"| {constants.PATIENCE_S:g} s for a click",
         f"| {constants.RETRY_S:g} s between two tries",
+        f"| {constants.GOODBYE_S:g} s to end its lease",
     ],
 )
 def test_limits_and_time_outs_of_the_page_are_those_of_the_code(told):

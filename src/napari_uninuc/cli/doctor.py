@@ -5,6 +5,7 @@ import platform
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 
 import click
 
@@ -73,6 +74,11 @@ def _packages() -> list[Row]:
     return [(name, _version(name)) for name in _PACKAGES]
 
 
+def _computes_here() -> bool:
+    """Whether this is more than the window alone, which `pip install ./client` brings."""
+    return find_spec("torch") is not None
+
+
 def _version(package: str) -> str:
     try:
         return version(package)
@@ -81,6 +87,8 @@ def _version(package: str) -> str:
 
 
 def _devices() -> list[Row]:
+    if not _computes_here():
+        return [("none", "torch is not installed; models compute on a server: docs/serve.md")]
     import torch
 
     from napari_uninuc.engine.device import choose_device, encoder_dtype
@@ -144,11 +152,12 @@ def _models() -> list[Row]:
         except UniNucError as problem:
             state = one_line(str(problem))
         rows += [(model_id, str(folder)), ("", state)]
-    return rows or [("none", "no model folder found")]
+    elsewhere = "" if _computes_here() else "; a server has them"
+    return rows or [("none", f"no model folder found{elsewhere}")]
 
 
 def _folders() -> list[Row]:
-    return [*_models_folder(), _embeddings_folder()]
+    return [*_models_folder(), *([_embeddings_folder()] if _computes_here() else [])]
 
 
 def _embeddings_folder() -> Row:

@@ -19,7 +19,7 @@ from napari_uninuc.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from napari_uninuc.network.card import ModelCard
+    from napari_uninuc.engine.annotator import TorchAnnotator
     from napari_uninuc.serve.asking import Service
     from napari_uninuc.serve.offers import Offers
 
@@ -49,6 +49,15 @@ _KEY_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-_")
     "be given again: clients choose by the file's name, and the first is used where they do not.",
 )
 @click.option(
+    "--adapter",
+    "adapters",
+    multiple=True,
+    type=PathArgument,
+    metavar="FILE",
+    help="State that was learnt from corrections (uninuc learn); for the same weights only. May be "
+    "given again: clients choose by the file's name, and the first is used where they do not.",
+)
+@click.option(
     "--key-file",
     type=PathArgument,
     metavar="FILE",
@@ -69,6 +78,7 @@ def serve(
     model: str,
     device: str,
     classifiers: tuple[Path, ...],
+    adapters: tuple[Path, ...],
     key_file: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
@@ -82,6 +92,7 @@ def serve(
     Examples:
       uninuc serve
       uninuc serve --model uninuc-b --device cuda
+      uninuc serve --adapter anna.safetensors --adapter ben.safetensors
       uninuc serve --host 0.0.0.0 --key-file key.txt --tls-cert cert.pem --tls-key key.pem
     """
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
@@ -101,38 +112,54 @@ def serve(
 
     if tls is not None:
         check_tls(*tls)
-    socket = listen(host, port)
-    from napari_uninuc.engine.annotator import load_annotator
-    from napari_uninuc.serve.asking import Service
+    with listen(host, port) as socket:
+        from napari_uninuc.engine.annotator import load_annotator
+        from napari_uninuc.serve.asking import Service
 
-    annotator = load_annotator(model, device, notice=report_warning)
-    service = Service(annotator, _say, _offers_of(classifiers, annotator.card))
-    try:
-        server = make_server(service, host=host, key=key, names=names, tls=tls)
-        open_to_clients(socket)
-        _introduce(service, host, socket.getsockname()[1], key is not None, tls is not None)
-        server.run(sockets=[socket])
-    except KeyboardInterrupt:
-        pass  # it was asked to stop, and did
-    finally:
-        service.close()
-        socket.close()
+        annotator = load_annotator(model, device, notice=report_warning)
+        service = Service(annotator, _say, _offers_of(classifiers, adapters, annotator))
+        try:
+            server = make_server(service, host=host, key=key, names=names, tls=tls)
+            open_to_clients(socket)
+            _introduce(service, host, socket.getsockname()[1], key is not None, tls is not None)
+            server.run(sockets=[socket])
+        except KeyboardInterrupt:
+            pass  # it was asked to stop, and did
+        finally:
+            service.close()
     click.echo("stopped")
 
 
-def _offers_of(paths: tuple[Path, ...], card: "ModelCard") -> "Offers":
-    """Read the classifiers that clients may use, by the names of their files."""
-    from napari_uninuc.serve.offers import Offer, Offers, is_name
+def _offers_of(
+    classifiers: tuple[Path, ...], adapters: tuple[Path, ...], annotator: "TorchAnnotator"
+) -> "Offers":
+    """Read the classifiers and learnt states that clients may use, by the names of their files."""
+    from napari_uninuc.network.adapter_card import in_words, read_adapter_card
+    from napari_uninuc.serve.offers import LearntOffer, Offer, Offers
 
-    named: dict[str, Offer] = {}
+    named = {
+        name: Offer(read_taught(path, annotator.card), path.read_bytes())
+        for name, path in _by_name(classifiers, "a classifier").items()
+    }
+    learnt = {
+        name: LearntOffer(annotator.beside(path), in_words(read_adapter_card(path).proof))
+        for name, path in _by_name(adapters, "a learnt state").items()
+    }
+    return Offers(named, learnt)
+
+
+def _by_name(paths: tuple[Path, ...], what: str) -> dict[str, Path]:
+    from napari_uninuc.serve.offers import is_name
+
+    named: dict[str, Path] = {}
     for path in paths:
         if not is_name(path.stem) or path.stem in named:
             raise click.ClickException(
-                f"{path}: clients name a classifier by its file, in up to 64 letters, digits, '.', "
-                "'-' and '_', each name once; rename the file"
+                f"{path}: clients name {what} by its file, in up to 64 letters, digits, '.', '-' "
+                "and '_', each name once; rename the file"
             )
-        named[path.stem] = Offer(read_taught(path, card), path.read_bytes())
-    return Offers(named)
+        named[path.stem] = path
+    return named
 
 
 def _say(text: str) -> None:
@@ -155,6 +182,12 @@ def _introduce(service: "Service", host: str, port: int, keyed: bool, encrypted:
         f"with the size of a pixel, at full zoom 0.25:  {base}{prefix}/0.25um/sam/",
         f"into napari (Model, On a server):             {base}",
     ]
+    if service.offers.learnt:
+        first, *others = service.offers.learnt
+        lines.append(
+            f"Where nobody chooses, {card.id} answers in the learnt state {first}; to choose from: "
+            f"{', '.join([*others, 'as it came'])}"
+        )
     if not encrypted and not local:
         lines.append("Traffic is not encrypted: pictures and key can be read on the way.")
     for line in [*lines, "Ctrl+C stops."]:

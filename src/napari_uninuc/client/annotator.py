@@ -37,9 +37,11 @@ from napari_uninuc.wire.constants import (
 from napari_uninuc.wire.messages import (
     AnswerMessage,
     AskMessage,
+    CardMessage,
     DescribeMessage,
     EncodeMessage,
     FieldMessage,
+    InfoMessage,
     PromptMessage,
     SegmentMessage,
 )
@@ -55,6 +57,7 @@ def connect(
     *,
     notice: Callable[[str], None] | None = None,
     patience_s: float = PATIENCE_S,
+    learnt: str | None = None,
 ) -> "RemoteAnnotator":
     """Reach a server and ask what it is.
 
@@ -62,13 +65,15 @@ def connect(
     ----------
     notice : see `napari_uninuc.engine.protocol.Annotator`
     patience_s : how long a click waits for a server that went away
+    learnt : name of a state that the server offers; None is what it uses where nobody chooses,
+        empty the model as it came
 
     Raises
     ------
     ServerError
-        Not there, no server of ours, or the key is wrong.
+        Not there, no server of ours, the key is wrong, or it offers no such state.
     """
-    return RemoteAnnotator(address, notice, patience_s)
+    return RemoteAnnotator(address, notice, patience_s, learnt)
 
 
 class RemoteAnnotator:
@@ -80,11 +85,15 @@ class RemoteAnnotator:
 
     Parameters
     ----------
-    address, notice, patience_s : see `connect`
+    address, notice, patience_s, learnt : see `connect`
 
     Attributes
     ----------
     classifiers : names of those the server offers
+    learnt_states : of the states it offers, by name, what was measured when they were learnt; the
+        first is used where nobody chooses
+    state : name of the one that answers here; empty is the model as it came
+    address : of the server
     """
 
     def __init__(
@@ -92,17 +101,22 @@ class RemoteAnnotator:
         address: ServerAddress,
         notice: Callable[[str], None] | None = None,
         patience_s: float = PATIENCE_S,
+        learnt: str | None = None,
     ) -> None:
-        self.notice = notice
+        self.notice, self.address = notice, address
         self._closed = False
-        self._connection = Connection(address, self._tell, patience_s)
+        self._connection = Connection(address, self._tell, patience_s, self._recognise)
         self._known_fields: dict[tuple[object, ...], list[Field]] = {}
+        self._known = True
         try:
             told = self._connection.info()
+            self._card = _card_in(told, learnt, address)
         except BaseException:
             self._connection.close()
             raise
-        self._card, self._memory = told.card, told.memory_bytes
+        self.learnt_states = {each.name: each.told for each in told.learnt}
+        self.state = next(iter(self.learnt_states), "") if learnt is None else learnt
+        self._memory = told.memory_bytes
         self._description = told.description
         self.classifiers = tuple(each.name for each in told.classifiers)
         self.device_name = f"{told.device} at {address}"
@@ -143,7 +157,10 @@ class RemoteAnnotator:
         if not 0 <= score_threshold <= 1:
             raise PromptError(f"score threshold must lie in 0..1, got {score_threshold}")
         message = SegmentMessage(
-            field=field.index, score_threshold=score_threshold, **_view_of(tile)
+            field=field.index,
+            score_threshold=score_threshold,
+            learnt=self.state,
+            **_view_of(tile),
         )
         while True:
             try:
@@ -156,7 +173,8 @@ class RemoteAnnotator:
 
     def answer(self, tile: Tile, prompt: Prompt) -> Answer:
         """Outline what a prompt means; see `Annotator`."""
-        message = AskMessage(prompt=PromptMessage.of(prompt), **_view_of(tile))
+        asked = PromptMessage.of(prompt)
+        message = AskMessage(prompt=asked, learnt=self.state, **_view_of(tile))
         return AnswerMessage.model_validate_json(self._about(tile, ANSWER, message)).value()
 
     def features(self, tile: Tile, masks: Sequence[InstanceMask]) -> npt.NDArray[np.float32]:
@@ -207,7 +225,7 @@ class RemoteAnnotator:
         """
         if not self._description:
             raise ServerError(
-                f"the server at {self._connection.address} is of an older version, which does not "
+                f"the server at {self.address} is of an older version, which does not "
                 "tell what nuclei look like; update it, or load a model here"
             )
         return self._description
@@ -250,7 +268,7 @@ class RemoteAnnotator:
         asked = DescribeMessage.of(masks, what, tile.mpp, tile.brown)
         told = self._about(tile, DESCRIBE, asked, patient=False)
         if not told or len(told) % (4 * len(masks)):
-            raise ServerError(f"{self._connection.address} describes no nuclei; update it")
+            raise ServerError(f"{self.address} describes no nuclei; update it")
         return np.frombuffer(told, "<f4").astype(np.float32).reshape(len(masks), -1)
 
     def _about(self, tile: Tile, path: str, message: BaseModel, *, patient: bool = True) -> bytes:
@@ -276,9 +294,35 @@ class RemoteAnnotator:
             Image.fromarray(tile.rgb).save(stream, "PNG", compress_level=1)
             self._connection.ask("PUT", path, stream.getvalue(), patient=patient)
 
+    def _recognise(self, told: InfoMessage) -> None:
+        """Refuse a server that was started anew and is not what it was: records name a model."""
+        served = told.card_in(self.state)
+        if served == self._card and told.description == self._description:
+            self._known = True
+            return
+        at = self.address
+        if self._known:
+            self._known = False
+            self._tell(f"The server at {at} was started anew, and not with what it had before.")
+        raise ServerError(
+            f"the server at {at} has another model, learnt state or classes than before; choose it "
+            "again under Model, and work goes on with those"
+        )
+
     def _tell(self, text: str) -> None:
         if self.notice is not None:
             self.notice(text)
+
+
+def _card_in(told: InfoMessage, state: str | None, address: ServerAddress) -> CardMessage:
+    card = told.card_in(state)
+    if card is None:
+        here = ", ".join(each.name for each in told.learnt) or "none"
+        raise ServerError(
+            f"the server at {address} offers no learnt state of the name {state!r} (it offers: "
+            f"{here}); choose one of those, or the model as it came"
+        )
+    return card
 
 
 def _view_of(tile: Tile) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from threading import Event
 from typing import Any
 
@@ -15,6 +16,7 @@ from napari_uninuc.errors import DeviceError, ImageError, PromptError, ServerAwa
 from napari_uninuc.wire.constants import (
     ANSWER_S,
     CONNECT_S,
+    GOODBYE_S,
     INFO,
     LEASE,
     LEASE_HEADER,
@@ -40,6 +42,8 @@ class Connection:
     address : of the server
     tell : told once that a server does not answer, and once that it does again
     patience_s : how long a request waits for a server that went away
+    recognise : told what the server is whenever a lease begins, for it may have been started anew;
+        raises ServerError where it is not what it was
     """
 
     def __init__(
@@ -47,8 +51,10 @@ class Connection:
         address: ServerAddress,
         tell: Callable[[str], object],
         patience_s: float = PATIENCE_S,
+        recognise: Callable[[InfoMessage], object] = lambda told: None,
     ) -> None:
         self.address, self._tell, self._patience_s = address, tell, patience_s
+        self._recognise = recognise
         self._closed, self._hurried = Event(), Event()
         self._lease: str | None = None
         self._silent = False
@@ -170,8 +176,17 @@ class Connection:
         self._hurried.set()
 
     def close(self) -> None:
-        """Let go; requests under way end. May be called at any time, from any thread."""
+        """Let go; requests under way end. May be called at any time, from any thread.
+
+        The server is told, so that another client may have the lease's place at once; one that does
+        not answer in `GOODBYE_S` forgets it by itself.
+        """
+        first, lease = not self._closed.is_set(), self._lease
         self._closed.set()
+        if first and lease is not None and not self._silent:
+            with suppress(httpx.HTTPError, RuntimeError):
+                headers = {LEASE_HEADER: lease}
+                self._http.request("DELETE", LEASE, headers=headers, timeout=GOODBYE_S)
         self._http.close()
 
     def _with_lease(self, method: str, path: str, body: bytes | None) -> httpx.Response:
@@ -186,7 +201,14 @@ class Connection:
             told = self._once("POST", LEASE, {}, None)
             if told.status_code in _BUSY:
                 raise ServerAwayError("the server is busy")
-            self._lease = str(json.loads(self._checked(told).content)["lease"])
+            lease = str(json.loads(self._checked(told).content)["lease"])
+            try:
+                self._recognise(self.info())
+            except ServerError:
+                with suppress(ServerAwayError):
+                    self._once("DELETE", LEASE, {LEASE_HEADER: lease}, None)
+                raise
+            self._lease = lease
         return {LEASE_HEADER: self._lease}
 
     def _once(

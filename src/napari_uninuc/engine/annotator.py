@@ -23,6 +23,7 @@ from napari_uninuc.engine.loading import load_engine
 from napari_uninuc.engine.prefetch import Prefetcher, neighbours_of
 from napari_uninuc.engine.protocol import FoundNucleus
 from napari_uninuc.engine.torch_engine import TorchEngine
+from napari_uninuc.network.adapter import read_adapter
 from napari_uninuc.network.card import ModelCard
 
 __all__ = ["TorchAnnotator", "load_annotator"]
@@ -116,6 +117,24 @@ class TorchAnnotator:
         self._unheard: list[str] = []
         self.notice = notice
         self._ahead = Prefetcher() if ahead else None
+
+    def beside(self, adapter: str | Path) -> "TorchAnnotator":
+        """Make an annotator of the same model in a learnt state, beside this one.
+
+        Both are to be used in one thread, and closing either lets both encode nothing ahead.
+
+        Parameters
+        ----------
+        adapter : file of the state, see `napari_uninuc.network.adapter`
+
+        Raises
+        ------
+        CheckpointError
+            The state is damaged or of other weights.
+        """
+        made = TorchAnnotator(self.engine.beside(read_adapter(Path(adapter))), self.notice)
+        made._ahead = self._ahead
+        return made
 
     @property
     def notice(self) -> Callable[[str], None] | None:

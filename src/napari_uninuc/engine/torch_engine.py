@@ -16,6 +16,7 @@ from torch.nn import functional
 from napari_uninuc.core.detections import Detections
 from napari_uninuc.core.geometry import Field, plan_fields
 from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.beside import in_state_beside
 from napari_uninuc.engine.cache import EmbeddingCache, EmbeddingKey
 from napari_uninuc.engine.decoding import PromptDecoder
 from napari_uninuc.engine.dense import DenseMaps
@@ -31,6 +32,7 @@ from napari_uninuc.engine.preprocess import PREPROCESS_VERSION, make_input
 from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
 from napari_uninuc.engine.restain import StainViews
 from napari_uninuc.errors import ImageError, PromptError
+from napari_uninuc.network.adapter import Adapter
 from napari_uninuc.network.card import DecodingName, ModelCard
 from napari_uninuc.network.dense_head import MAPS
 from napari_uninuc.network.mask_decoder import WindowFeatures
@@ -97,6 +99,26 @@ class TorchEngine:
         self._encoder: nn.Module | None = None
         self._is_ready = False
         self._pixels_at_once = _PIXELS_AT_ONCE
+
+    def beside(self, adapter: Adapter) -> "TorchEngine":
+        """Make an engine of this model in a learnt state, beside this one.
+
+        Weights that nobody taught are in memory once, and what either engine has encoded the other
+        finds: a learnt state lies behind the encoder. This engine stays as it is.
+
+        Raises
+        ------
+        CheckpointError
+            It was taught on other weights.
+        """
+        self._get_ready()
+        model, card = in_state_beside(self.model, self.card, adapter)
+        made = TorchEngine(model, card, self.device, self.store)
+        made.decoding, made.dynamic_multimask = self.decoding, self.dynamic_multimask
+        made.folder, made.views = self.folder, self.views
+        made.cache, made._detection = self.cache, self._detection
+        made._encoder, made._dtype, made._is_ready = self._encoder, self._dtype, True
+        return made
 
     def make_room(self) -> None:
         """Let go of all that is kept on the device, and decode fewer prompts at once from now on.

@@ -27,6 +27,8 @@ Answering = Coroutine[Any, Any, Response]
 
 _DRAINED_BYTES = 4 * BODY_BYTES
 _DRAINED_S = 10.0
+_SILENT = 408
+"""Of a client that has been waited for already."""
 _NO_VIDEO = ("upload", "video", "sam3video")
 _NOTHING_HERE = (
     "nothing is answered at this address; QuPath asks /sam/ (or, with the size of a pixel, "
@@ -58,8 +60,10 @@ class Application:
         except ClientDisconnect:
             return
         except Exception as problem:
-            response = response_of(self._refusal(problem))
-            await inbox.drain()
+            refusal = self._refusal(problem)
+            response = response_of(refusal)
+            if refusal.status != _SILENT:
+                await inbox.drain()
         await response(scope, inbox, send)
 
     async def _respond(self, request: Request) -> Response:

@@ -29,9 +29,10 @@ class Service:
 
     Attributes
     ----------
-    engine : used in the room's thread alone, save its card and what answers at once
+    engine : the model as it came; used in the room's thread alone, save its card and what answers
+        at once. So are those of `offers`
     say : prints one line for who started the server; never told what is in a picture or a name
-    offers : classifiers that clients may use
+    offers : classifiers and learnt states that clients may use
     decoders : threads that decode pictures: few, because each takes memory
     """
 
@@ -53,7 +54,12 @@ class Service:
         """Answer nothing more."""
         self.room.close()
         self.decoders.shutdown(cancel_futures=True)
-        self.engine.close()
+        for engine in (self.engine, *(each.engine for each in self.offers.learnt.values())):
+            engine.close()
+
+    def engine_in(self, state: str | None) -> Annotator:
+        """Give the model in a learnt state; see `Offers.engine`."""
+        return self.offers.engine(self.engine, state)
 
     async def decoded(self, work: Callable[[], Result]) -> Result:
         """Decode in a thread of its own, so that others are answered meanwhile."""

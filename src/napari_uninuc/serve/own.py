@@ -48,6 +48,7 @@ from napari_uninuc.wire.messages import (
     FieldMessage,
     FoundMessage,
     InfoMessage,
+    LearntMessage,
     LineMessage,
     SegmentMessage,
     TileMessage,
@@ -98,14 +99,22 @@ class OwnProtocol:
 
     async def _info(self, _request: Request, _digest: str) -> Response:
         engine, offers = self._service.engine, self._service.offers
-        card = CardMessage.of(engine.card)
-        if offers.usual is not None:
-            card = card.model_copy(update={"classes": offers.usual.palette.names})
+        usual = offers.usual
+        classes = {} if usual is None else {"classes": usual.palette.names}
+
+        def card_of(engine: Annotator) -> CardMessage:
+            return CardMessage.of(engine.card).model_copy(update=classes)
+
         return _message(
             InfoMessage(
                 protocol=PROTOCOL,
                 version=__version__,
-                card=card,
+                card=card_of(self._service.engine_in(None)),
+                as_it_came=card_of(engine) if offers.learnt else None,
+                learnt=tuple(
+                    LearntMessage(name=name, card=card_of(offer.engine), told=offer.told)
+                    for name, offer in offers.learnt.items()
+                ),
                 classifiers=tuple(
                     ClassifierMessage(name=name, classes=offer.taught.palette.names)
                     for name, offer in offers.named.items()
@@ -164,10 +173,10 @@ class OwnProtocol:
         client = self._client(request)
         message, tile = await self._asked(request, digest, AskMessage)
         prompt = message.prompt.value()
+        engine = self._service.engine_in(message.learnt)
 
         def work() -> AnswerMessage:
-            answer = self._service.engine.answer(self._view(tile, message), prompt)
-            return AnswerMessage.of(answer)
+            return AnswerMessage.of(engine.answer(self._view(tile, message), prompt))
 
         asked = self._service.room.ask(client, work, latest=True)
         answer: AnswerMessage = await answered(request, asked)
@@ -192,7 +201,8 @@ class OwnProtocol:
         view = self._view(tile, message)
         field = self._field(view, message.field)
         taught = self._service.offers.taught(message.classifier)
-        steps = _steps(self._service.engine, view, field, message.score_threshold, taught)
+        engine = self._service.engine_in(message.learnt)
+        steps = _steps(engine, view, field, message.score_threshold, taught)
         lines: asyncio.Queue[LineMessage] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 

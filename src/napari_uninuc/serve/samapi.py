@@ -14,6 +14,7 @@ from napari_uninuc.core.classifier import Taught
 from napari_uninuc.core.prompts import Prompt
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.protocol import Annotator
 from napari_uninuc.serve.answers import Progress, alike, outline_meant, outline_steps
 from napari_uninuc.serve.asking import Service, answered, peer_of
 from napari_uninuc.serve.bodies import checked
@@ -29,6 +30,8 @@ _ALL_TYPES = (
     *("sam2_l", "sam2_bp", "sam2_s", "sam2_t", "sam3"),
 )
 """The extension's menu; it asks for the weights of one of them."""
+_SCHEME, _IN_STATE = "uninuc:", "+"
+"""Of what stands in the place of weights' address: ``uninuc:uninuc-n``, ``uninuc:uninuc-n+mine``"""
 _TYPE = re.compile(r"[\w.+:-]{1,64}")
 
 Handler = Callable[[Request, float | None], Coroutine[Any, Any, Response]]
@@ -59,6 +62,28 @@ class Samapi:
     def _model(self) -> str:
         return self._service.engine.card.id
 
+    def _chosen(self, body: SamBody) -> tuple[Annotator, str]:
+        """Give the model in the state that was chosen in QuPath's menu of weights, and its name.
+
+        Addresses that are none of ours, such as those of another server, mean the first entry.
+
+        Raises
+        ------
+        Refusal
+            422: a state that is not offered (any more).
+        """
+        chosen, offers = (body.checkpoint_url or "").removeprefix(_SCHEME), self._service.offers
+        state: str | None = None
+        if chosen == self._model:
+            state = ""
+        elif chosen.startswith(f"{self._model}{_IN_STATE}"):
+            state = chosen.removeprefix(f"{self._model}{_IN_STATE}")
+        engine = self._service.engine_in(state)
+        return engine, self._named(offers.usual_state if state is None else state)
+
+    def _named(self, state: str) -> str:
+        return f"{self._model}{_IN_STATE}{state}" if state else self._model
+
     async def _prompt(self, request: Request, mpp: float | None) -> Response:
         """Outline what a box and points mean: one feature, or none."""
         with await self._service.bodies.read(request) as content:
@@ -70,33 +95,36 @@ class Samapi:
                 "a prompt without a box or a point inside the picture: nothing to show"
             )
             return JSONResponse([])
-        work = partial(self._outline_one, tile, prompt, mpp)
+        work = partial(self._outline_one, tile, prompt, mpp, *self._chosen(body))
         return JSONResponse(await answered(request, self._service.room.ask(peer_of(request), work)))
 
-    def _outline_one(self, tile: Tile, prompt: Prompt, mpp: float | None) -> list[dict[str, Any]]:
+    def _outline_one(
+        self, tile: Tile, prompt: Prompt, mpp: float | None, engine: Annotator, name: str
+    ) -> list[dict[str, Any]]:
         seen, scale = self._seen(tile, mpp)
-        mask = outline_meant(self._service.engine, seen, prompt)
+        mask = outline_meant(engine, seen, prompt)
         if not mask.area:
             self._service.say(f"no nucleus where the prompt is, at {scale} a pixel")
-        return feature_of_prompt(mask, self._model, scale)
+        return feature_of_prompt(mask, name, scale)
 
     async def _automask(self, request: Request, mpp: float | None) -> Response:
         """Outline all nuclei."""
         with await self._service.bodies.read(request) as content:
             body = checked(content, AutomaskBody)
             tile = await self._tile_of(body)
+        engine, model = self._chosen(body)
 
         def steps() -> Generator[Progress, None, list[dict[str, Any]]]:
             yield 0, 1
             seen, scale = self._seen(tile, mpp)
             usual = self._service.offers.usual
-            nuclei = yield from outline_steps(self._service.engine, seen, taught=usual)
+            nuclei = yield from outline_steps(engine, seen, taught=usual)
             kept = nuclei.table["predicted_iou"] >= body.least_iou
             if body.min_mask_region_area:
                 pixels = np.bincount(nuclei.labels.ravel())[nuclei.table["id"]]
                 kept &= pixels >= body.min_mask_region_area
             self._service.say(f"{int(kept.sum())} nuclei outlined, at {scale} a pixel")
-            return features_of_nuclei(_only(nuclei, kept.to_numpy()), self._model, scale)
+            return features_of_nuclei(_only(nuclei, kept.to_numpy()), model, scale)
 
         return JSONResponse(await self._run(request, steps()))
 
@@ -106,13 +134,13 @@ class Samapi:
             body = checked(content, WordsBody)
             tile = await self._tile_of(body)
         positive, negative = body.boxes(tile.shape)
+        engine, model = self._chosen(body)
         meant = self._class_of(body.text_prompt or "")
         if meant is None or not (meant[1] or positive):
             return JSONResponse([])
         taught, name = meant
 
         def steps() -> Generator[Progress, None, list[dict[str, Any]]]:
-            engine = self._service.engine
             yield 0, 1
             seen, scale = self._seen(tile, mpp)
             nuclei = yield from outline_steps(engine, seen, taught=taught)
@@ -125,7 +153,7 @@ class Samapi:
                 kept &= likeness >= body.confidence_threshold
                 likeness = likeness[kept]
             self._service.say(f"{int(kept.sum())} of {len(kept)} nuclei are meant")
-            return features_of_nuclei(_only(nuclei, kept), self._model, scale, likeness)
+            return features_of_nuclei(_only(nuclei, kept), model, scale, likeness)
 
         return JSONResponse(await self._run(request, steps()))
 
@@ -150,13 +178,21 @@ class Samapi:
         return None
 
     async def _weights(self, request: Request, _mpp: float | None) -> Response:
-        """List the one model there is, under whichever type is asked for."""
+        """List the one model there is and its learnt states, under whichever type is asked for.
+
+        What answers where nobody chooses is first, for QuPath's menu selects it.
+        """
         asked = request.query_params.get("type", "")
         if asked and not _TYPE.fullmatch(asked):
             raise Refusal(422, "type: expected the name of a model such as vit_b")
         types = (asked,) if asked else _ALL_TYPES
+        names = [self._named(state) for state in (*self._service.offers.learnt, "")]
         return JSONResponse(
-            [{"type": each, "name": self._model, "url": f"uninuc:{self._model}"} for each in types]
+            [
+                {"type": each, "name": name, "url": f"{_SCHEME}{name}"}
+                for each in types
+                for name in names
+            ]
         )
 
     async def _register(self, request: Request, _mpp: float | None) -> Response:

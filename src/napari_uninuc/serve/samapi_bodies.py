@@ -36,12 +36,14 @@ class SamBody(BaseModel):
     ----------
     type : name of a model of SAM's; any is taken, one answers
     b64img : PNG in base64, as bytes: text of other characters would take four times its size
+    checkpoint_url : of an entry of `weights/`, or any other, or none; nothing is fetched from it
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     type: ModelName = "vit_h"
     b64img: bytes
+    checkpoint_url: Annotated[str, Field(max_length=4096)] | None = None
 
 
 class PromptBody(SamBody):

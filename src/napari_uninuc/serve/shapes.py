@@ -15,6 +15,8 @@ __all__ = ["LIKENESS", "feature_of_prompt", "features_of_nuclei"]
 
 LIKENESS = "UniNuc: likeness"
 PIXEL_SIZE = "UniNuc: pixel size"
+MODEL = "UniNuc: model"
+"""Metadata, which QuPath keeps; ``sam_model``, which the protocol has, it does not."""
 
 _NO_SPACE = UUID(int=0)  # ids are left out: QuPath gives its own
 
@@ -61,7 +63,7 @@ def _for_qupath(
     properties = feature["properties"]
     for name in (ID, *FOUND_COLUMNS):  # boxes would not move along to where the crop lies
         properties["measurements"].pop(name, None)
-    properties["metadata"] = {PIXEL_SIZE: str(scale)}
+    properties["metadata"] = {PIXEL_SIZE: str(scale), MODEL: model}
     return feature | {
         "properties": properties
         | {"label": "nucleus", "quality": round(quality, 4), "sam_model": model}

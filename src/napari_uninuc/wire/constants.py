@@ -14,6 +14,7 @@ __all__ = [
     "DESCRIBE",
     "ENCODE",
     "FIELDS",
+    "GOODBYE_S",
     "HEADERS_S",
     "HEARTBEAT_S",
     "INFO",
@@ -93,6 +94,8 @@ ANSWER_S = 60.0
 """Client: without a byte for so long, a request has failed."""
 SILENCE_S = 3 * HEARTBEAT_S
 """Client: a stream in which nothing was said for so long has ended."""
+GOODBYE_S = 0.5
+"""Client: to tell the server that it goes; then it goes all the same."""
 RETRY_S = 0.5
 """Client: between two tries to reach a server that does not answer."""
 PATIENCE_S = 20.0

@@ -37,6 +37,7 @@ __all__ = [
     "FieldMessage",
     "FoundMessage",
     "InfoMessage",
+    "LearntMessage",
     "LineMessage",
     "LogitsMessage",
     "MaskMessage",
@@ -173,7 +174,19 @@ class EncodeMessage(TileMessage):
     field: Annotated[int, Field(ge=0, le=2**20)]
 
 
-class SegmentMessage(EncodeMessage):
+class _Outlined(TileMessage):
+    """What is outlined, by the model in which state.
+
+    Attributes
+    ----------
+    learnt : name of a state that `InfoMessage` lists; None is the first of them, empty the model as
+        it came
+    """
+
+    learnt: Annotated[str, Field(max_length=200)] | None = None
+
+
+class SegmentMessage(EncodeMessage, _Outlined):
     """A field to be outlined.
 
     Attributes
@@ -186,7 +199,7 @@ class SegmentMessage(EncodeMessage):
     classifier: Annotated[str, Field(max_length=200)] | None = None
 
 
-class AskMessage(TileMessage):
+class AskMessage(_Outlined):
     """A prompt on a tile."""
 
     prompt: PromptMessage
@@ -347,13 +360,31 @@ class ClassifierMessage(_Message):
     classes: tuple[str, ...]
 
 
+class LearntMessage(_Message):
+    """A learnt state that is offered.
+
+    Attributes
+    ----------
+    name : which it is asked for by
+    card : of the model in this state
+    told : what was measured when it was learnt, for people
+    """
+
+    name: Annotated[str, Field(pattern=f"^{NAME}$")]
+    card: CardMessage
+    told: str = ""
+
+
 class InfoMessage(_Message):
     """What a server is and how it stands.
 
     Attributes
     ----------
+    card : of what answers where no state is named
     description : `Describer.description`; 0 of a server that describes no nuclei
-    classifiers : the first is in force where nobody names one, and the card has its classes then
+    classifiers : the first is in force where nobody names one, and all cards have its classes then
+    learnt : states; the first is in force where nobody names one
+    as_it_came : card of the model in none of its states; None where there are none
     """
 
     protocol: Literal[1]
@@ -363,6 +394,18 @@ class InfoMessage(_Message):
     memory_bytes: int
     description: int = 0
     classifiers: tuple[ClassifierMessage, ...] = ()
+    learnt: tuple[LearntMessage, ...] = ()
+    as_it_came: CardMessage | None = None
+
+    def card_in(self, state: str | None) -> CardMessage | None:
+        """Find the card of the model in a state, as `learnt` of a request names it.
+
+        None where no such state is offered.
+        """
+        if state is None or (state == "" and self.as_it_came is None):
+            return self.card
+        cards = {each.name: each.card for each in self.learnt}
+        return cards.get(state) if state else self.as_it_came
 
 
 class LineMessage(_Message):

@@ -13,7 +13,7 @@ from napari_uninuc.gui.panels.frame import Panel, button, row
 from napari_uninuc.gui.panels.learning import LearningBox
 from napari_uninuc.gui.window.notices import tell_problem, warn
 from napari_uninuc.gui.window.preferences import preferences
-from napari_uninuc.gui.work.model_slot import InState
+from napari_uninuc.gui.work.model_slot import InState, OnServer
 from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.network.card import use_in_words
 
@@ -47,11 +47,15 @@ class ModelPanel(Panel):
         self.on_server = button(
             "On a server", "Let a server compute. Corrections and their record stay here."
         )
+        self.learnt = QComboBox()
+        self.learnt.setToolTip("What the server's model has learnt from corrections.")
+        self.learnt.setVisible(False)
         self.state = QLabel()
         self.state.setWordWrap(True)
         self.column.addWidget(row(self.model, self.from_file))
         self.column.addWidget(self.device)
         self.column.addWidget(row(self.server, self.key, self.on_server))
+        self.column.addWidget(self.learnt)
         self.learning = LearningBox(workbench)
         self.column.addWidget(self.state)
         self.column.addWidget(self.learning)
@@ -64,7 +68,8 @@ class ModelPanel(Panel):
         self.on_server.clicked.connect(self._on_server)
         self.server.returnPressed.connect(self._on_server)
         self.key.returnPressed.connect(self._on_server)
-        workbench.models.changed.connect(self._show)
+        self.learnt.activated.connect(self._on_state_there)
+        workbench.models.changed.connect(self._on_model)
         self._timer = QTimer(self)
         self._timer.setInterval(_EVERY_MS)
         self._timer.timeout.connect(self._show)
@@ -146,8 +151,29 @@ class ModelPanel(Panel):
             return
         self._workbench.models.use(address, "server")
 
+    def _on_state_there(self) -> None:
+        """Put the server's model into another of its states: connect anew, pictures stay there."""
+        address = getattr(self._workbench.models.annotator, "address", None)
+        if address is not None:
+            self._workbench.models.use(OnServer(address, self.learnt.currentData()), "server")
+
+    def _on_model(self) -> None:
+        """Offer the states of the server, where the model is on one that has some."""
+        annotator = self._workbench.models.annotator
+        if not self._workbench.models.loading:
+            states: dict[str, str] = getattr(annotator, "learnt_states", {})
+            self.learnt.clear()
+            for name, told in {**states, "": "The model itself."}.items():
+                self.learnt.addItem(name or "As it came", name)
+                self.learnt.setItemData(self.learnt.count() - 1, told, Qt.ItemDataRole.ToolTipRole)
+            self.learnt.setCurrentIndex(self.learnt.findData(getattr(annotator, "state", "")))
+            self.learnt.setVisible(bool(states))
+        self._show()
+
     def _show(self) -> None:
         models = self._workbench.models
+        there = hasattr(models.annotator, "address")
+        self.learning.setVisible(not there or self.learning.learning.state is not None)
         for text in models.take_notices():
             warn(text)
         if models.annotator is None:
@@ -161,6 +187,10 @@ class ModelPanel(Panel):
             *card.attribution,
             f"{models.annotator.memory_bytes() / 1e6:.0f} MB in memory",
         ]
+        if there:
+            told = getattr(models.annotator, "learnt_states", {}).get(self.learnt.currentData())
+            lines += [f"Learnt there: {told}"] if told else []
+            lines.append("To teach a model what you correct, load it on this computer.")
         if "encode" in seconds:
             lines.append(f"Preparing took {seconds['encode']:.1f} s")
         if "click" in seconds:

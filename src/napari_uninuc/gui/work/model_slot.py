@@ -19,7 +19,7 @@ from napari_uninuc.errors import ModelNotFoundError
 from napari_uninuc.gui.window.preferences import preferences
 from napari_uninuc.gui.work.jobs import Worker
 
-__all__ = ["InState", "Loader", "ModelSlot", "load_bundled"]
+__all__ = ["InState", "Loader", "ModelSlot", "OnServer", "load_bundled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,19 @@ class InState:
         return f"{Path(self.model).name} as {self.adapter.stem}"
 
 
-Model = str | Path | ServerAddress | InState
-"""An id, a path, either of them in a learnt state, or a server that has one."""
+@dataclass(frozen=True, slots=True)
+class OnServer:
+    """A server's model in a state that it offers by name; empty is the model as it came."""
+
+    address: ServerAddress
+    learnt: str
+
+    def __str__(self) -> str:
+        return f"{self.address} ({self.learnt or 'as it came'})"
+
+
+Model = str | Path | ServerAddress | InState | OnServer
+"""An id, a path, either of them in a learnt state, or a server that has one, in a state or not."""
 Loader = Callable[[Model, str], Annotator]
 """Makes an annotator of a model and a device; called in the worker."""
 
@@ -50,7 +61,10 @@ def load_bundled(model: Model, device: str) -> Annotator:
     ServerError
         See `napari_uninuc.client.annotator.connect`.
     """
-    loaded = _connected(model) if isinstance(model, ServerAddress) else _loaded(model, device)
+    if isinstance(model, ServerAddress | OnServer):
+        loaded = _connected(model)
+    else:
+        loaded = _loaded(model, device)
     if preferences().commercial_use and not loaded.card.commercial_use:
         loaded.close()
         raise ModelNotFoundError(
@@ -77,14 +91,16 @@ def _loaded(model: str | Path | InState, device: str) -> Annotator:
         return load_annotator(name, device, embeddings_gb=kept, adapter=adapter)
 
 
-def _connected(address: ServerAddress) -> Annotator:
+def _connected(model: ServerAddress | OnServer) -> Annotator:
     try:
         from napari_uninuc.client.annotator import connect
     except ModuleNotFoundError as problem:
         raise ModelNotFoundError(
             f"a server needs {problem.name}: pip install 'napari-uninuc[client]'"
         ) from None
-    return connect(address)
+    if isinstance(model, OnServer):
+        return connect(model.address, learnt=model.learnt)
+    return connect(model)
 
 
 @contextmanager
@@ -166,7 +182,7 @@ class ModelSlot:
         self._annotator: Annotator | None = None
         self.seconds: dict[str, float] = {}
         self.notices: list[str] = []
-        self.wanted: tuple[str | ServerAddress | InState, str] | None = None
+        self.wanted: tuple[str | ServerAddress | InState | OnServer, str] | None = None
         self._loading = 0
         self._source: str | None = None
 
@@ -199,8 +215,8 @@ class ModelSlot:
 
     def use(self, model: Model = "uninuc-n", device: str = "auto") -> None:
         """Load a model in the worker, unless it is the one wanted last and still where it was."""
-        on_server = isinstance(model, ServerAddress)
-        wanted = (model if isinstance(model, ServerAddress | InState) else str(model), device)
+        on_server = isinstance(model, ServerAddress | OnServer)
+        wanted = (str(model) if isinstance(model, str | Path) else model, device)
         if wanted == self.wanted:
             return
         self.wanted = wanted
@@ -243,7 +259,7 @@ class ModelSlot:
         if isinstance(model, InState):
             self._source = model.model
         else:
-            self._source = None if isinstance(model, ServerAddress) else str(model)
+            self._source = str(model) if isinstance(model, str | Path) else None
         self._ended()
 
     def _ended(self) -> None:
