@@ -14,6 +14,7 @@ from napari_uninuc.network.build import build_model, config_of
 from napari_uninuc.network.card import card_for_preset
 from napari_uninuc.network.checkpoint import load_weights
 from napari_uninuc.network.config import preset
+from napari_uninuc.network.dense_files import DISTANCES_NAME, load_dense
 from napari_uninuc.network.registry import find_model
 
 __all__ = ["load_engine", "untrained_engine"]
@@ -66,6 +67,9 @@ def load_engine(
         engine = TorchEngine(network, card, torch.device("cpu"), store)
         notice(on_the_cpu_now(device_name(where)))
     engine.folder = files.weights_path.parent
+    distances = engine.folder / DISTANCES_NAME
+    if distances.is_file():
+        engine.distances = load_dense(distances, card.sha256)
     return engine
 
 

@@ -19,6 +19,7 @@ from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.cache import EmbeddingCache, EmbeddingKey
 from napari_uninuc.engine.decoding import PromptDecoder
 from napari_uninuc.engine.dense import DenseMaps
+from napari_uninuc.engine.dense_parts import painted_maps
 from napari_uninuc.engine.device import encoder_dtype
 from napari_uninuc.engine.embedding import TileEmbedding
 from napari_uninuc.engine.embedding_files import read_embedding, write_embedding
@@ -32,6 +33,7 @@ from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
 from napari_uninuc.engine.restain import StainViews
 from napari_uninuc.errors import ImageError, PromptError
 from napari_uninuc.network.card import DecodingName, ModelCard
+from napari_uninuc.network.dense_files import StoredDense
 from napari_uninuc.network.dense_head import MAPS
 from napari_uninuc.network.mask_decoder import WindowFeatures
 from napari_uninuc.network.next_point import PointDecoder
@@ -64,6 +66,7 @@ class TorchEngine:
     dynamic_multimask : see the card's, which it is at first; may be changed at any time
     folder : where the weights are, and parts taught beside them; None where they are of no file
     point_decoder : one of those parts, once it was asked for (`engine.next_points`)
+    distances : another, which paints maps in the place of the model's own
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class TorchEngine:
         self.dynamic_multimask = card.dynamic_multimask
         self.folder: Path | None = None
         self.point_decoder: PointDecoder | None = None
+        self.distances: StoredDense | None = None
         self._preparing = Lock()
         self.views = StainViews()
         self.cache: EmbeddingCache[TileEmbedding] = EmbeddingCache(_CACHE_BYTES)
@@ -251,10 +255,14 @@ class TorchEngine:
         PromptError
             A model without dense maps.
         """
-        logits = embedding.embedding.auxiliary
+        logits, names = embedding.embedding.auxiliary, MAPS
+        if self.distances is not None:
+            logits = painted_maps(self.distances, embedding)
+            names = self.distances.decoder.config.maps
         if logits is None:
             raise PromptError(
-                "this model has no dense maps, got proposer 'ais' or 'apg'; use 'detector'"
+                "this model has no dense maps, got proposer 'ais' or 'apg'; use 'detector', or "
+                "teach it distances (docs/train-your-own.md)"
             )
         size = embedding.frame.input_hw
         full = functional.interpolate(
@@ -262,7 +270,7 @@ class TorchEngine:
         )
         height, width = embedding.frame.content_hw
         maps: npt.NDArray[np.float32] = full[0, :, :height, :width].cpu().numpy()
-        return DenseMaps.named(MAPS, maps)
+        return DenseMaps.named(names, maps)
 
     def with_detection(self, embedding: TileEmbedding) -> Embedding:
         """The features with what the detector reads; its own backbone runs when first asked."""
