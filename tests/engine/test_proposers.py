@@ -27,7 +27,7 @@ def found_and_right(result, picture) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("flips", [False, True])
-@pytest.mark.parametrize("name", ["detector", "peaks", "both", "ais", "apg"])
+@pytest.mark.parametrize("name", ["detector", "peaks", "both", "ais", "apg", "grid"])
 def test_each_proposer_finds_every_disc_once(predictor, discs, name, flips):
     predictor.set_image(discs.rgb)
     result = predictor.segment(proposer=name, flips=flips)

@@ -37,7 +37,7 @@ __all__ = [
 
 DEFAULT_MODEL = "uninuc-n"
 
-PROPOSERS = ("detector", "peaks", "both", "ais", "apg", "next-point", "detector+next-point")
+PROPOSERS = ("detector", "peaks", "both", "ais", "apg", "grid", "next-point", "detector+next-point")
 """As in `napari_uninuc.network.card`, which takes a moment to import; a test compares them."""
 
 DEVICES = ("auto", "cpu", "cuda", "mps")

@@ -57,7 +57,8 @@ def _known_suffix(context: click.Context, option: click.Parameter, value: str | 
     "--proposer",
     type=click.Choice(PROPOSERS),
     help="What finds nuclei: the detector, peaks of the distance map, or both; a watershed of the "
-    "maps (ais), or clicks that they suggest (apg).  [default: the model's own]",
+    "maps (ais), clicks that they suggest (apg), or clicks on a grid, as SAM's (grid).  "
+    "[default: the model's own]",
 )
 @click.option(
     "--find",

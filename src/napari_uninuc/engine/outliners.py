@@ -27,7 +27,15 @@ from napari_uninuc.engine.protocol import FoundNucleus
 from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
 from napari_uninuc.errors import PromptError
 
-__all__ = ["AisOutliner", "Outliner", "PointOutliner", "PointSettings", "SeenField", "map_points"]
+__all__ = [
+    "AisOutliner",
+    "Outliner",
+    "PointOutliner",
+    "PointSettings",
+    "SeenField",
+    "grid_points",
+    "map_points",
+]
 
 _POINTS_AT_ONCE = 512
 """Between two steps at which one can stop."""
@@ -117,20 +125,25 @@ class PointSettings:
     offset : logits by which the threshold is moved up and down for the stability
     most_overlap : IoU above which the worse of two answers goes, in [0, 1]
     least_area : input px; answers that are not larger go
+    least_iou, least_stability : answers below either go, in [0, 1]
 
     Raises
     ------
     PromptError
-        An overlap outside [0, 1].
+        A share outside [0, 1].
     """
 
     offset: float = 1.0
     most_overlap: float = 0.9
     least_area: float = 25.0
+    least_iou: float = 0.0
+    least_stability: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.most_overlap <= 1:
-            raise PromptError(f"overlap must lie in 0..1, got {self.most_overlap}; correct it")
+        for name in ("most_overlap", "least_iou", "least_stability"):
+            share = getattr(self, name)
+            if not 0 <= share <= 1:
+                raise PromptError(f"{name} must lie in 0..1, got {share}; correct it")
 
 
 class PointOutliner:
@@ -167,7 +180,11 @@ class PointOutliner:
         """The answers that are large enough, as masks inside the tile."""
         stable = stability(answers.logits[:, 0], self.settings.offset)
         scores = (answers.ious[:, 0].clip(0, 1) * stable).astype(np.float32)
-        good = np.flatnonzero((answers.logits[:, 0] > 0).any(axis=(1, 2)))
+        wanted = (answers.logits[:, 0] > 0).any(axis=(1, 2)) & (
+            (answers.ious[:, 0] >= self.settings.least_iou)
+            & (stable >= self.settings.least_stability)
+        )
+        good = np.flatnonzero(wanted)
         masks = instances_of(answers.take(good), scores[good], np.zeros(len(good), np.int64))
         least = self.settings.least_area / float(seen.frame.scale_yx.prod())
         cut = [cut_to_tile(mask, seen.shape) for mask in masks]
@@ -180,6 +197,19 @@ def map_points(
     """Points of the maps' seeds, one each; several may lie in one nucleus."""
     chosen = SeedSettings() if settings is None else settings
     return lambda seen: points_of(find_seeds(seen.maps(), chosen))
+
+
+def grid_points(step: int) -> Callable[[SeenField], npt.NDArray[np.float64]]:
+    """Points every ``step`` input px, as SAM's automatic mask generation has them."""
+
+    def points(seen: SeenField) -> npt.NDArray[np.float64]:
+        height, width = seen.frame.content_hw
+        rows, columns = (np.arange(step / 2, side, step) - 0.5 for side in (height, width))
+        grid = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1)
+        placed: npt.NDArray[np.float64] = grid.reshape(-1, 2)
+        return placed
+
+    return points
 
 
 def stability(logits: npt.NDArray[np.float32], offset: float) -> npt.NDArray[np.float64]:

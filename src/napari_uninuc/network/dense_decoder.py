@@ -166,10 +166,12 @@ def paint(pixels: DensePixels, vectors: Tensor) -> Tensor:
     """
     if vectors.ndim == 2:
         vectors = vectors.expand(len(pixels.deep), -1, -1)
+    size, n = pixels.fine.shape[-2:], vectors.shape[1]
+    if n == 0:  # nothing is to be painted, and nothing cannot be enlarged
+        return pixels.fine.new_zeros(len(pixels.fine), 0, *size)
     width, fine = pixels.deep.shape[1], pixels.fine.shape[1]
     deep = torch.bmm(vectors[..., :width], pixels.deep.flatten(2))  # (B, N, h w)
     near = torch.bmm(vectors[..., width : width + fine], pixels.fine.flatten(2))  # (B, N, H W)
-    size, n = pixels.fine.shape[-2:], vectors.shape[1]
     deep = functional.interpolate(
         deep.reshape(len(deep), n, *pixels.deep.shape[-2:]),
         (int(size[0]), int(size[1])),
