@@ -125,25 +125,20 @@ class PointSettings:
     offset : logits by which the threshold is moved up and down for the stability
     most_overlap : IoU above which the worse of two answers goes, in [0, 1]
     least_area : input px; answers that are not larger go
-    least_iou, least_stability : answers below either go, in [0, 1]
 
     Raises
     ------
     PromptError
-        A share outside [0, 1].
+        An overlap outside [0, 1].
     """
 
     offset: float = 1.0
     most_overlap: float = 0.9
     least_area: float = 25.0
-    least_iou: float = 0.0
-    least_stability: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("most_overlap", "least_iou", "least_stability"):
-            share = getattr(self, name)
-            if not 0 <= share <= 1:
-                raise PromptError(f"{name} must lie in 0..1, got {share}; correct it")
+        if not 0 <= self.most_overlap <= 1:
+            raise PromptError(f"overlap must lie in 0..1, got {self.most_overlap}; correct it")
 
 
 class PointOutliner:
@@ -180,11 +175,7 @@ class PointOutliner:
         """The answers that are large enough, as masks inside the tile."""
         stable = stability(answers.logits[:, 0], self.settings.offset)
         scores = (answers.ious[:, 0].clip(0, 1) * stable).astype(np.float32)
-        wanted = (answers.logits[:, 0] > 0).any(axis=(1, 2)) & (
-            (answers.ious[:, 0] >= self.settings.least_iou)
-            & (stable >= self.settings.least_stability)
-        )
-        good = np.flatnonzero(wanted)
+        good = np.flatnonzero((answers.logits[:, 0] > 0).any(axis=(1, 2)))
         masks = instances_of(answers.take(good), scores[good], np.zeros(len(good), np.int64))
         least = self.settings.least_area / float(seen.frame.scale_yx.prod())
         cut = [cut_to_tile(mask, seen.shape) for mask in masks]

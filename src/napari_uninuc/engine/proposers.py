@@ -25,13 +25,14 @@ from napari_uninuc.network.card import PROPOSERS, ModelCard
 
 __all__ = ["PeakProposer", "ScaledProposer", "proposers_of", "threshold_of"]
 
-_THRESHOLDS = {"ais": 0.0, "apg": 0.0, "grid": 0.0, "next-point": 0.2}
+_THRESHOLDS = {"ais": 0.0, "apg": 0.0, "grid": 0.5, "next-point": 0.2}
 """Of scores that mean something else than the detector's. The papers of outliners print none, so
 that none is applied; that of points is the best of seven on validation tiles."""
 
 _GRID_PX = 32
-_GRID = PointSettings(most_overlap=0.7, least_iou=0.88, least_stability=0.95)
-"""SAM's automatic mask generation: 32 x 32 points on 1024 px, and its limits."""
+_GRID = PointSettings(most_overlap=0.7)
+"""SAM's automatic mask generation: 32 x 32 points on 1024 px. Its limits, 0.88 of predicted IoU and
+0.95 of stability, leave nothing of our masks; a threshold of the product stands for them."""
 
 _TRUST = 0.6
 """Peaks beside the detector: a box of theirs is taken where the detector has nothing like it."""
