@@ -17,7 +17,7 @@ def begin(room, seed=0):
 def ask(room, text):
     panel = room.widget.naming
     panel.name.setText(text)
-    panel.find.click()
+    panel.search.click()
 
 
 def find(room, text):
@@ -97,7 +97,7 @@ def test_what_the_model_does_not_know_is_said_and_nothing_is_done(room, said):
 def test_a_model_without_names_says_so(room, monkeypatch):
     monkeypatch.setattr(type(room.annotator), "names", ())
     begin(room)
-    assert not room.widget.naming.find.isEnabled()
+    assert not room.widget.naming.search.isEnabled()
     assert "knows no names" in room.widget.naming.known.text()
 
 

