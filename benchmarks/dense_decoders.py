@@ -17,6 +17,8 @@ import click
 import numpy as np
 import torch
 
+from napari_uninuc.core.geometry import label_boxes
+from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.names import NUCLEUS, Name
 from napari_uninuc.datasets.folder import LabelledTile, read_folder
 from napari_uninuc.engine.dense_parts import MapSource, WordSource, map_of
@@ -111,8 +113,13 @@ def main(data: Path, semantic: Path | None, words: Path | None, phrase: tuple[st
             name, _, text = each.partition("=")
             asked[text] = (name, tokens_of(text))
     sums = {text: {} for text in asked}
+    named: dict[str, list[tuple[str, str]]] = {name: [] for name in sources}
     for labelled in tiles:
+        masks, true_names = masks_of(labelled)
         for name, source in sources.items():
+            best = source.probabilities(labelled.tile, masks).argmax(axis=1).tolist()
+            said = [source.palette.names[k] for k in best]
+            named[name] += list(zip(true_names, said, strict=True))
             painted = source.class_map(labelled.tile)
             counts[name].append(class_pixels_of(labelled, painted, source.palette.names))
         for text, (_, tokens) in asked.items():
@@ -127,12 +134,37 @@ def main(data: Path, semantic: Path | None, words: Path | None, phrase: tuple[st
         classes = added_up(images)
         each = ", ".join(f"{one.name} {one.dice:.4f}" for one in classes)
         print(f"{name}, one class a pixel: {each}; weighted {weighted_dice(classes):.4f}")
+        accuracy, macro_f1 = accuracy_of(named[name])
+        print(f"{name}, true outlines: accuracy {accuracy:.4f}, macro F1 {macro_f1:.4f}")
     for text, (name, _) in asked.items():
         dice = {kind: 2 * both / (true + found) for kind, (true, found, both) in sums[text].items()}
         others = ", ".join(f"{kind} {value:.3f}" for kind, value in dice.items())
         print(f"{text!r} for {name}: {others}")
     if "semantic" in sources:
         tell_cost(engine, sources["semantic"], tiles[0])
+
+
+def masks_of(labelled: LabelledTile) -> tuple[list[InstanceMask], list[str]]:
+    """True outlines whose class is known, and their classes."""
+    known, labels = labelled.classes or {}, labelled.labels
+    ids, boxes = label_boxes(labels)
+    there = [(k, box) for k, box in zip(ids.tolist(), boxes.tolist(), strict=True) if k in known]
+    masks = [
+        InstanceMask((y0, x0), labels[y0:y1, x0:x1] == k, 1.0, 0, 1.0)
+        for k, (y0, x0, y1, x1) in there
+    ]
+    return masks, [known[k] for k, _ in there]
+
+
+def accuracy_of(pairs: list[tuple[str, str]]) -> tuple[float, float]:
+    """Share of nuclei named right, and the mean of the F1 of each class."""
+    names = sorted({true for true, _ in pairs})
+    f1 = []
+    for name in names:
+        both = sum(true == said == name for true, said in pairs)
+        either = sum(true == name for true, _ in pairs) + sum(said == name for _, said in pairs)
+        f1.append(2 * both / either)
+    return sum(true == said for true, said in pairs) / len(pairs), float(np.mean(f1))
 
 
 def truth_of(labelled: LabelledTile, kind: str) -> np.ndarray:

@@ -125,6 +125,19 @@ def test_an_annotator_finds_by_the_parts_beside_its_weights(
     assert part_path("other", tmp_path).name == "other"
 
 
+def test_a_part_of_other_weights_is_said_and_keeps_no_model_from_working(
+    predictor, monkeypatch, tmp_path
+):
+    part = stored(predictor.engine, classes=CLASSES)
+    other = replace(part.note, weights="0" * 64)
+    save_dense(part.decoder, other, tmp_path / "semantic.safetensors")
+    monkeypatch.setattr(predictor.engine, "folder", tmp_path)
+    said = []
+    annotator = TorchAnnotator(predictor.engine, said.append)
+    assert annotator.names == ()
+    assert "taught on weights" in said[0]
+
+
 def test_distances_beside_the_weights_are_what_ais_reads(predictor, discs, monkeypatch):
     part = stored(predictor.engine, maps=("nucleus", "centre", "boundary"))
     monkeypatch.setattr(predictor.engine, "distances", part)

@@ -14,7 +14,7 @@ from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.prompts import Answer, Prompt
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.automatic import Steps, find_in_field, steps_in_field
-from napari_uninuc.engine.dense_parts import sources_beside
+from napari_uninuc.engine.dense_parts import MapSource, WordSource, sources_beside
 from napari_uninuc.engine.describing import DESCRIPTION_VERSION, describe_nuclei
 from napari_uninuc.engine.device import device_name
 from napari_uninuc.engine.features import pooled_features
@@ -24,7 +24,7 @@ from napari_uninuc.engine.loading import load_engine
 from napari_uninuc.engine.prefetch import Prefetcher, neighbours_of
 from napari_uninuc.engine.protocol import FoundNucleus
 from napari_uninuc.engine.torch_engine import TorchEngine
-from napari_uninuc.errors import PromptError
+from napari_uninuc.errors import CheckpointError, PromptError
 from napari_uninuc.network.card import ModelCard
 
 __all__ = ["TorchAnnotator", "load_annotator"]
@@ -107,9 +107,13 @@ class TorchAnnotator:
         ahead: bool = False,
     ) -> None:
         self.engine = engine
-        self._sources = sources_beside(engine)
         self._unheard: list[str] = []
         self.notice = notice
+        self._sources: tuple[MapSource | WordSource, ...] = ()
+        try:
+            self._sources = sources_beside(engine)
+        except CheckpointError as error:  # what lies beside a model never keeps it from working
+            self.tell(f"{error}; nothing is found by name")
         self._ahead = Prefetcher() if ahead else None
 
     @property

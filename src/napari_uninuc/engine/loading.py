@@ -9,6 +9,7 @@ from napari_uninuc.engine.device import choose_device, device_name, is_out_of_me
 from napari_uninuc.engine.embedding_store import default_store
 from napari_uninuc.engine.full_device import on_the_cpu_now
 from napari_uninuc.engine.torch_engine import TorchEngine
+from napari_uninuc.errors import CheckpointError
 from napari_uninuc.network.adapter import read_adapter
 from napari_uninuc.network.build import build_model, config_of
 from napari_uninuc.network.card import card_for_preset
@@ -69,7 +70,10 @@ def load_engine(
     engine.folder = files.weights_path.parent
     distances = engine.folder / DISTANCES_NAME
     if distances.is_file():
-        engine.distances = load_dense(distances, card.sha256)
+        try:
+            engine.distances = load_dense(distances, card.sha256)
+        except CheckpointError as error:  # what lies beside a model never keeps it from working
+            notice(f"{error}; the model's own maps are used")
     return engine
 
 
