@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ from psygnal import Signal
 from napari_uninuc.core.edits import Edit
 from napari_uninuc.core.names import NUCLEUS, plain
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.engine.protocol import Annotator
+from napari_uninuc.engine.protocol import Annotator, Namer
 from napari_uninuc.errors import ModelNotFoundError, PromptError
 from napari_uninuc.gui.work.jobs import Worker
 from napari_uninuc.session import AnnotationSession
@@ -155,9 +156,7 @@ class Naming:
         self._session.labels.changed.disconnect(self._on_edit, missing_ok=True)
 
     def _work(self, lesson: Lesson, tile: Tile, name: str) -> npt.NDArray[np.float64]:
-        annotator = self._annotator()
-        shares: npt.NDArray[np.float64] = getattr(annotator, "shares")(tile, lesson.masks(), name)  # noqa: B009
-        return shares
+        return cast(Namer, self._annotator()).shares(tile, lesson.masks(), name)
 
     def _show(self, name: str, lesson: Lesson, shares: npt.NDArray[np.float64]) -> None:
         there = [
