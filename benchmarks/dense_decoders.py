@@ -44,13 +44,12 @@ def tokens_of(text: str) -> torch.Tensor:
 
 
 def alone(engine: TorchEngine, source: WordSource, tile: LabelledTile, texts: torch.Tensor):
-    """Where a text is above one half, (H, W) bool."""
-
-    def painted(embedding):
-        likely = torch.sigmoid(source.asked(embedding, texts))
-        return torch.cat([1 - likely, likely], dim=1)
-
-    return map_of(engine, tile.tile, painted) > 0
+    """Where each of T texts is above one half, (H, W) bool in turn; of a tile of one field."""
+    (field,) = engine.fields(tile.tile)
+    likely = torch.sigmoid(source.asked(engine.embed(tile.tile, field), texts))
+    for k in range(len(texts)):
+        one = torch.cat([1 - likely[:, [k]], likely[:, [k]]], dim=1)
+        yield map_of(engine, tile.tile, lambda _, one=one: one) > 0
 
 
 def cpu_seconds(call) -> float:
@@ -122,8 +121,9 @@ def main(data: Path, semantic: Path | None, words: Path | None, phrase: tuple[st
             named[name] += list(zip(true_names, said, strict=True))
             painted = source.class_map(labelled.tile)
             counts[name].append(class_pixels_of(labelled, painted, source.palette.names))
-        for text, (_, tokens) in asked.items():
-            found = alone(engine, by_word, labelled, tokens)
+        tokens = torch.cat([tokens for _, tokens in asked.values()]) if asked else torch.zeros(0)
+        painted = alone(engine, by_word, labelled, tokens) if asked else ()
+        for text, found in zip(asked, painted, strict=True):
             for kind in (*by_word.palette.names, NUCLEUS):
                 true = truth_of(labelled, kind)
                 total = sums[text].setdefault(kind, np.zeros(3))
