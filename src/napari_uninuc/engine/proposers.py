@@ -25,9 +25,9 @@ from napari_uninuc.network.card import PROPOSERS, ModelCard
 
 __all__ = ["PeakProposer", "ScaledProposer", "proposers_of", "threshold_of"]
 
-_THRESHOLDS = {"ais": 0.0, "apg": 0.0, "grid": 0.5, "next-point": 0.2}
+_THRESHOLDS = {"ais": 0.0, "apg": 0.0, "grid": 0.2, "next-point": 0.2}
 """Of scores that mean something else than the detector's. The papers of outliners print none, so
-that none is applied; that of points is the best of seven on validation tiles."""
+that none is applied; those of points and of a grid are the best on validation tiles."""
 
 _GRID_PX = 32
 _GRID = PointSettings(most_overlap=0.7)
