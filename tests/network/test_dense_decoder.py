@@ -59,6 +59,21 @@ def test_maps_and_classes_are_painted_at_the_finest_level():
     assert painted.classes.shape == (2, 3, 32, 32)  # background first
 
 
+def test_in_use_norms_are_folded_and_nothing_changes():
+    decoder = made().train()
+    for k in range(3):
+        decoder(levels(), torch.randn(2, 3, 32, 32) + k)
+    decoder.eval()
+    folded = decoder(levels(), torch.ones(2, 3, 32, 32))
+    decoder.requires_grad_(False).train()
+    for norm in decoder.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            norm.eval()
+    plain = decoder(levels(), torch.ones(2, 3, 32, 32))
+    for one, other in zip(folded, plain, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
 def test_a_decoder_paints_only_what_it_is_told_to():
     one = made(replace(SMALL, maps=(), words=None))
     painted = one(levels(), torch.zeros(2, 3, 32, 32))

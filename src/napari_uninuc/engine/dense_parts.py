@@ -89,8 +89,10 @@ class MapSource:
     def painted(self, embedding: TileEmbedding) -> Tensor:
         """Probabilities (1, 1 + C, H, W) of a field's pixels, background first."""
         if self._last is None or self._last[0] != embedding.key:
-            pixels = pixels_of(self._stored, embedding)
-            likely = torch.softmax(self._stored.decoder.painted(pixels).classes, dim=1)
+            with self._engine.low_precision():
+                pixels = pixels_of(self._stored, embedding)
+                painted = self._stored.decoder.painted(pixels).classes
+            likely = torch.softmax(painted.float(), dim=1)
             self._last = embedding.key, _with_own_nuclei(likely, embedding)
         return self._last[1]
 
@@ -160,10 +162,12 @@ class WordSource:
     @torch.inference_mode()
     def asked(self, embedding: TileEmbedding, texts: Tensor) -> Tensor:
         """Logits (1, T, H, W) of T texts, tokens (T, L, D)."""
-        pixels = pixels_of(self._stored, embedding)
+        with self._engine.low_precision():
+            pixels = pixels_of(self._stored, embedding)
         index = torch.zeros(len(texts), dtype=torch.long, device=pixels.coarse.device)
-        found = self._words(pixels.coarse, texts.to(pixels.coarse.device), index)
-        return paint(pixels, found.best()[None])
+        coarse = pixels.coarse.float()
+        found = self._words(coarse, texts.to(coarse.device), index)
+        return paint(pixels._replace(deep=pixels.deep.float()), found.best()[None])
 
 
 def _with_own_nuclei(likely: Tensor, embedding: TileEmbedding) -> Tensor:
@@ -244,9 +248,10 @@ def pixels_of(stored: StoredDense, embedding: TileEmbedding) -> DensePixels:
     return decoder.pixels(levels_of(parts), parts.auxiliary)
 
 
-def painted_maps(stored: StoredDense, embedding: TileEmbedding) -> Tensor:
-    """Logits (1, M, H, W) of the maps of ``config.maps``."""
-    return stored.decoder.painted(pixels_of(stored, embedding)).maps
+def painted_maps(engine: "TorchEngine", stored: StoredDense, embedding: TileEmbedding) -> Tensor:
+    """Logits (1, M, H, W) of the maps of ``config.maps``, float32."""
+    with engine.low_precision():
+        return stored.decoder.painted(pixels_of(stored, embedding)).maps.float()
 
 
 def part_path(name: str | Path, folder: Path | None) -> Path:

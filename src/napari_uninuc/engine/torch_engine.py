@@ -213,7 +213,7 @@ class TorchEngine:
         began = time.perf_counter()
         image = make_input(tile, frame, self.config.mean, self.config.std, self.device)
         shared = self.model.detector_backbone is None
-        with self._low_precision():
+        with self.low_precision():
             embedding = self.model.encode(image, detection=shared, encoder=self._encoder)
         embedding = Embedding(
             WindowFeatures(*[_plain(level) for level in embedding.maps]),
@@ -223,7 +223,8 @@ class TorchEngine:
         )
         return TileEmbedding(frame, embedding, time.perf_counter() - began, tile, key)
 
-    def _low_precision(self) -> AbstractContextManager[object]:
+    def low_precision(self) -> AbstractContextManager[object]:
+        """What the encoder computes in, for what reads its features as it does."""
         if self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, self.dtype)
@@ -231,7 +232,7 @@ class TorchEngine:
     @torch.inference_mode()
     def propose(self, embedding: TileEmbedding) -> Detections:
         """All boxes the detector offers, in px of the tile, with scores; a Proposer."""
-        with self._low_precision():
+        with self.low_precision():
             output = self.model.detect(self.with_detection(embedding))
         logits, boxes = output.layers[-1]
         valid = output.valid[0, 0]
@@ -258,7 +259,7 @@ class TorchEngine:
         names: tuple[str, ...] = MAPS
         logits = embedding.embedding.auxiliary
         if self.distances is not None:
-            logits = painted_maps(self.distances, embedding)
+            logits = painted_maps(self, self.distances, embedding)
             names = self.distances.decoder.config.maps
         if logits is None:
             raise PromptError(
@@ -331,7 +332,7 @@ class TorchEngine:
             stable=self.dynamic_multimask,
             pixels_at_once=self._pixels_at_once,
             tight=tight,
-            precision=nullcontext if by_hand else self._low_precision,
+            precision=nullcontext if by_hand else self.low_precision,
         )
         return decoder.answers(embedding, prompts, self.logit_grid(embedding))
 

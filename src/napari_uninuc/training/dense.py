@@ -241,8 +241,7 @@ class DenseTrainer:
                 told.append(functional.avg_pool2d(known.float()[None], stride)[0])
         rows = torch.tensor(index, device=self.device)
         found = words(pixels.coarse, torch.stack(texts).to(self.device), rows)
-        picked = DensePixels(*(part[rows] for part in pixels))
-        masks = paint(picked, found.vectors)
+        masks = paint(pixels.take(rows), found.vectors)
         loss, _ = words_loss(masks, found.fit, torch.stack(target), torch.stack(told))
         return loss
 
