@@ -26,6 +26,13 @@ def found_and_right(result, picture) -> tuple[int, int]:
     return len(result.table), right
 
 
+def test_clicks_on_a_grid_outline_what_they_meet(predictor, discs):
+    predictor.set_image(discs.rgb)
+    found, right = found_and_right(predictor.segment(0.5, proposer="grid"), discs)
+    assert right >= 2  # discs of 20 px every 36 and 38, a click every 32
+    assert found <= right + 2
+
+
 @pytest.mark.parametrize("flips", [False, True])
 @pytest.mark.parametrize("name", ["detector", "peaks", "both", "ais", "apg"])
 def test_each_proposer_finds_every_disc_once(predictor, discs, name, flips):

@@ -10,7 +10,9 @@ from napari_uninuc.cli.messages import report_warning
 
 if TYPE_CHECKING:
     from napari_uninuc.core.classifier import Taught
+    from napari_uninuc.engine.class_sources import ClassSource
     from napari_uninuc.engine.predictor import Predictor
+    from napari_uninuc.engine.torch_engine import TorchEngine
     from napari_uninuc.network.card import ModelCard
 
 __all__ = [
@@ -29,13 +31,14 @@ __all__ = [
     "only_reviewed_option",
     "proposer_option",
     "qupath_objects_option",
+    "read_source",
     "read_taught",
     "score_threshold_option",
 ]
 
 DEFAULT_MODEL = "uninuc-n"
 
-PROPOSERS = ("detector", "peaks", "both", "ais", "apg", "next-point", "detector+next-point")
+PROPOSERS = ("detector", "peaks", "both", "ais", "apg", "grid", "next-point", "detector+next-point")
 """As in `napari_uninuc.network.card`, which takes a moment to import; a test compares them."""
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -91,8 +94,9 @@ classifier_option = click.option(
     "--classifier",
     type=PathArgument,
     metavar="FILE",
-    help="Give nuclei the classes that were taught in the window and saved there; for the same "
-    "weights only.",
+    help="Give nuclei the classes that were taught in the window and saved there, or that a dense "
+    "decoder paints: its file, or 'semantic' for the one beside the weights. For the same weights "
+    "only.",
 )
 
 adapter_option = click.option(
@@ -106,7 +110,7 @@ proposer_option = click.option(
     "--proposer",
     type=click.Choice(PROPOSERS),
     help="What finds nuclei: the detector, peaks of the distance map, or both; a watershed of the "
-    "maps (ais), clicks that they suggest (apg), or points written down one after another.  "
+    "maps (ais), clicks that they suggest (apg) or on a grid, or points written one by one.  "
     "[default: the model's own]",
 )
 
@@ -142,8 +146,33 @@ def load_taught_predictor(
         model, device=device, embeddings_gb=None, adapter=adapter, notice=report_warning
     )
     if classifier is not None:
-        predictor.taught = read_taught(classifier, predictor.card)
+        predictor.source = read_source(classifier, predictor.engine)
     return predictor
+
+
+def read_source(classifier: Path, engine: "TorchEngine") -> "ClassSource":
+    """Read what tells classes: of a few clicks, or a dense decoder.
+
+    Parameters
+    ----------
+    classifier : its file or, of a decoder beside the weights, how it is called
+
+    Raises
+    ------
+    CheckpointError
+        A file that cannot be read, or a classifier of other weights.
+    """
+    from functools import partial
+
+    from napari_uninuc.engine.class_sources import ExamplesSource
+    from napari_uninuc.engine.dense_parts import dense_source, part_path
+    from napari_uninuc.engine.describing import describe_nuclei
+    from napari_uninuc.network.dense_files import is_dense_file
+
+    path = part_path(classifier, engine.folder)
+    if is_dense_file(path):
+        return dense_source(engine, path)
+    return ExamplesSource(partial(describe_nuclei, engine), read_taught(path, engine.card))
 
 
 def read_taught(classifier: Path, card: "ModelCard") -> "Taught":

@@ -19,7 +19,7 @@ from napari_uninuc.cli.options import (
     score_threshold_option,
 )
 from napari_uninuc.cli.outputs import plan_outputs
-from napari_uninuc.errors import ImageError, OutputError
+from napari_uninuc.errors import ImageError, OutputError, PromptError
 
 if TYPE_CHECKING:
     from napari_uninuc.engine.predictor import Predictor
@@ -55,6 +55,12 @@ def _known_suffix(context: click.Context, option: click.Parameter, value: str | 
 @adapter_option
 @proposer_option
 @click.option(
+    "--find",
+    metavar="NAME",
+    help="Keep the nuclei of a name only: 'inflammatory nuclei'. Names are those of --classifier "
+    "or, without it, of what lies beside the weights.",
+)
+@click.option(
     "--flips/--no-flips",
     default=None,
     help="See each field in a mirror too: better, and twice the time.  [default: the model's own]",
@@ -76,6 +82,7 @@ def segment(
     classifier: Path | None,
     adapter: Path | None,
     proposer: str | None,
+    find: str | None,
     flips: bool | None,
     suffix: str | None,
 ) -> int:
@@ -89,13 +96,14 @@ def segment(
       uninuc segment tile.png --output tile.tif
       uninuc segment scan.tif --output nuclei.csv --mpp 0.25
       uninuc segment *.png --output results --format .ome.zarr
+      uninuc segment tile.png --output lymphoid.geojson --find "inflammatory nuclei"
 
     One image that cannot be read among many is reported, the others go on, and the exit
     status is 2.
     """
     pairs = plan_outputs(images, output, suffix)
     work = _Worker(
-        model, device, mpp, _Choices(score_threshold, proposer, flips), classifier, adapter
+        model, device, mpp, _Choices(score_threshold, proposer, flips), classifier, adapter, find
     )
     if len(pairs) == 1:
         click.echo(work.segment(*pairs[0]))
@@ -134,14 +142,16 @@ class _Worker:
         choices: _Choices,
         classifier: Path | None,
         adapter: Path | None,
+        find: str | None,
     ) -> None:
         self._model, self._device = model, device
         self._mpp, self._choices = mpp, choices
-        self._classifier, self._adapter = classifier, adapter
+        self._classifier, self._adapter, self._find = classifier, adapter, find
         self._predictor: Predictor | None = None
 
     def segment(self, source: Path, target: Path) -> str:
         """Segment `source` into `target` and say so in one line."""
+        from napari_uninuc.engine.classing import only_named
         from napari_uninuc.io.dicom_annotations import FoundBy
         from napari_uninuc.io.formats import write_segmentation
         from napari_uninuc.io.images import read_image_with_notice
@@ -153,6 +163,8 @@ class _Worker:
         with progress_bar(source.name, "field") as progress:
             predictor.set_image(tile)
             segmentation = predictor.segment(**self._choices._asdict(), progress=progress)
+        if self._find is not None:
+            segmentation = only_named(segmentation, self._find, predictor.card.classes)
         card = predictor.card
         found_by = FoundBy(card.id, card.sha256)
         write_segmentation(segmentation, target, tile, found_by=found_by)
@@ -160,7 +172,37 @@ class _Worker:
 
     def _loaded(self) -> "Predictor":
         if self._predictor is None:
-            self._predictor = load_taught_predictor(
+            loaded = load_taught_predictor(
                 self._model, self._device, self._classifier, self._adapter
             )
+            if self._find is not None:
+                _make_findable(loaded, self._find)
+            self._predictor = loaded
         return self._predictor
+
+
+def _make_findable(predictor: "Predictor", text: str) -> None:
+    """Give a predictor the source of classes that knows a name.
+
+    Raises
+    ------
+    PromptError
+        None knows it; says what can be found.
+    """
+    from napari_uninuc.engine.classing import meant_of
+    from napari_uninuc.engine.dense_parts import sources_beside
+
+    own = predictor.class_source
+    sources = (own,) if own is not None else sources_beside(predictor.engine)
+    names = [name for each in sources for name in each.palette.names]
+    if not names and len(predictor.card.classes) > 1:  # the detector tells classes itself
+        meant_of(text, predictor.card.classes)
+        return
+    if not names:
+        raise PromptError(
+            f"{predictor.card.id} knows no names, got --find {text!r}; pass --classifier FILE, "
+            "taught in the window by a few clicks (docs/classes.md)"
+        )
+    meant = meant_of(text, list(dict.fromkeys(names)))
+    knowing = [each for each in sources if meant in each.palette.names]
+    predictor.source = (knowing or list(sources))[0]

@@ -20,7 +20,7 @@ from napari_uninuc.cli.options import (
     model_option,
     mpp_option,
     proposer_option,
-    read_taught,
+    read_source,
     score_threshold_option,
 )
 from napari_uninuc.errors import ImageError, OutputError
@@ -144,10 +144,16 @@ class ModelSource:
     proposer: str | None = None
 
     def classifier_sha256(self) -> str:
-        """Of the classifier's file; empty without one."""
-        if self.classifier is None or not self.classifier.is_file():
+        """Of the classifier's file, or of the part beside the weights; empty without one."""
+        if self.classifier is None:
             return ""
-        return hashlib.sha256(self.classifier.read_bytes()).hexdigest()
+        path = self.classifier
+        if not path.exists():
+            from napari_uninuc.engine.dense_parts import part_path
+            from napari_uninuc.network.registry import find_model
+
+            path = part_path(path, find_model(self.model).weights_path.parent)
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
     def other_proposer(self) -> str:
         """What finds nuclei, where it is not what the model's card says; else empty."""
@@ -173,7 +179,9 @@ class ModelSource:
             return annotator
         from napari_uninuc.engine.classifying import ClassifyingAnnotator
 
-        return ClassifyingAnnotator.around(annotator, read_taught(self.classifier, annotator.card))
+        return ClassifyingAnnotator.around(
+            annotator, read_source(self.classifier, annotator.engine)
+        )
 
 
 class _Choices(NamedTuple):

@@ -56,7 +56,7 @@ def train_values(recipe: "TrainRecipe", device: str, *, resume: bool) -> None:
     _require_own_output(recipe.output, resume)
     folder = _train(recipe, device, resume=resume)
     if folder is not None:
-        what = "model saved in" if folder.is_dir() else "decoder of next points saved as"
+        what = "model saved in" if folder.is_dir() else "decoder saved as"
         click.echo(f"{what} {folder}")
 
 
@@ -99,7 +99,7 @@ def _train(
             training.run(show)
         folder = export_learnt(training)
     earlier = training.began.earlier
-    part = recipe.corrections is not None or recipe.next_point is not None
+    part = any((recipe.corrections, recipe.next_point, recipe.dense))
     kept = "" if earlier is None or part else kept_from(earlier)
     if kept and not smoke:
         report_warning(f"the card has {kept} (docs/train-your-own.md, 4)")

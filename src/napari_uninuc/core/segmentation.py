@@ -27,12 +27,12 @@ FOUND_COLUMNS = ("found_y0", "found_x0", "found_y1", "found_x1")
 """Of the detector's box, half-open px, float64; a table has all of them or none."""
 
 CLASS_PROBABILITY = "class_probability"
-"""Column of classes that were derived from examples: how likely each is, in [0, 1]; NaN where a
-person or the model has said the class."""
+"""Column of classes that were derived, from examples or maps: how likely each is, in [0, 1]; NaN
+where a person or the model has said the class."""
 
 CLASS_BY = "class_by"
-"""Column that comes with `CLASS_PROBABILITY`: who gave the class, ``person``, ``examples`` or
-``model``."""
+"""Column that comes with `CLASS_PROBABILITY`: who gave the class, ``person``, ``examples``,
+``map`` or ``words`` (dense decoders), or ``model``."""
 
 STAIN_SAID = "stain_said"
 """Column of how brown a person has called nuclei, 0 to 3; NaN where nobody did."""

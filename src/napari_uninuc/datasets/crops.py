@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ class Crop:
     maps : (3, S, S) float32 in [0, 1]: nucleus, normalised distance to the boundary, contact
     exhaustive : every nucleus of the crop is labelled
     classes : (n,) int64, class of each nucleus; -1 where it is not known
+    region : part of the body that it shows; empty where the data set does not say
     """
 
     image: Tensor
@@ -34,13 +35,15 @@ class Crop:
     maps: Tensor
     exhaustive: bool
     classes: Tensor
+    region: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CropSource:
     """The tiles of one data set, their share of the crops, and their common scale.
 
-    ``label_shift_yx`` are image pixels by which the labels are moved to lie on their nuclei.
+    ``label_shift_yx`` are image pixels by which the labels are moved to lie on their nuclei,
+    ``regions`` the part of the body that each tile shows, or none.
     """
 
     tiles: Sequence[LabelledTile]
@@ -48,6 +51,7 @@ class CropSource:
     exhaustive: bool
     mpp: float | None
     label_shift_yx: tuple[float, float] = (0.0, 0.0)
+    regions: Sequence[str] = ()
 
 
 class CropStream:
@@ -82,7 +86,8 @@ class CropStream:
         rng = np.random.default_rng((self.seed, index))
         for _ in range(2):
             source = self.sources[int(np.searchsorted(self._cumulative, rng.random()))]
-            sample = source.tiles[int(rng.integers(len(source.tiles)))]
+            place = int(rng.integers(len(source.tiles)))
+            sample = source.tiles[place]
             factor = 1.0 if source.mpp is None else source.mpp / self.mpp
             zoom = (self.zoom[0] * factor, self.zoom[1] * factor)
             image, labels = random_crop(
@@ -101,7 +106,8 @@ class CropStream:
         if len(self._class_ids) > 1:
             named = sample.classes or {}
             classes = {id_: self._class_ids.get(name, -1) for id_, name in named.items()}
-        return finish_crop(image, labels, source.exhaustive, self.min_area, classes)
+        crop = finish_crop(image, labels, source.exhaustive, self.min_area, classes)
+        return replace(crop, region=source.regions[place]) if source.regions else crop
 
 
 def finish_crop(

@@ -14,6 +14,7 @@ from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.prompts import Answer, Prompt
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.automatic import Steps, find_in_field, steps_in_field
+from napari_uninuc.engine.dense_parts import MapSource, WordSource, sources_beside
 from napari_uninuc.engine.describing import DESCRIPTION_VERSION, describe_nuclei
 from napari_uninuc.engine.device import device_name
 from napari_uninuc.engine.features import pooled_features
@@ -23,6 +24,7 @@ from napari_uninuc.engine.loading import load_engine
 from napari_uninuc.engine.prefetch import Prefetcher, neighbours_of
 from napari_uninuc.engine.protocol import FoundNucleus
 from napari_uninuc.engine.torch_engine import TorchEngine
+from napari_uninuc.errors import CheckpointError, PromptError
 from napari_uninuc.network.adapter import read_adapter
 from napari_uninuc.network.card import ModelCard
 
@@ -116,6 +118,11 @@ class TorchAnnotator:
         self.engine = engine
         self._unheard: list[str] = []
         self.notice = notice
+        self._sources: tuple[MapSource | WordSource, ...] = ()
+        try:
+            self._sources = sources_beside(engine)
+        except CheckpointError as error:  # what lies beside a model never keeps it from working
+            self.tell(f"{error}; nothing is found by name")
         self._ahead = Prefetcher() if ahead else None
 
     def beside(self, adapter: str | Path) -> "TorchAnnotator":
@@ -256,6 +263,26 @@ class TorchAnnotator:
     def description(self) -> int:
         """Version of what the columns of `describe` are."""
         return DESCRIPTION_VERSION
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What nuclei can be asked for by; see `engine.protocol.Namer`."""
+        return tuple(dict.fromkeys(name for each in self._sources for name in each.palette.names))
+
+    def shares(
+        self, tile: Tile, masks: Sequence[InstanceMask], name: str
+    ) -> npt.NDArray[np.float64]:
+        """How much of each nucleus is what a name says; see `engine.protocol.Namer`."""
+        if not masks:
+            return np.zeros(0)
+        source = next((each for each in self._sources if name in each.palette.names), None)
+        if source is None:
+            raise PromptError(
+                f"expected one of {', '.join(self.names) or 'no name'}, got {name!r}; choose one"
+            )
+        likely = self._where_it_fits(lambda _: source.probabilities(tile, masks))
+        column: npt.NDArray[np.float64] = likely[:, source.palette.names.index(name)]
+        return column
 
     def memory_bytes(self) -> int:
         """Bytes of weights and cached embeddings."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import sparse
 from torch import Tensor
 
 from napari_uninuc.core.instances import InstanceMask
@@ -21,6 +20,7 @@ from napari_uninuc.core.shapes import (
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.embedding import TileEmbedding
 from napari_uninuc.engine.owners import field_of
+from napari_uninuc.engine.pooling import cells_of, pooled_over
 from napari_uninuc.engine.torch_engine import TorchEngine
 
 __all__ = ["DESCRIPTION_VERSION", "describe_nuclei"]
@@ -118,35 +118,13 @@ def _seen(
     levels, columns = _levels(embedding), []
     frame = embedding.frame
     for level in levels:
-        columns.append(_pooled(level, _cells(inside, chosen, embedding, level)))
+        columns.append(pooled_over(level, cells_of(inside, chosen, embedding, level)))
     for level in levels[1:-1]:
-        columns.append(_pooled(level, _cells(around, chosen, embedding, level)))
+        columns.append(pooled_over(level, cells_of(around, chosen, embedding, level)))
     middles = frame.points_to_input(centres[chosen]) + 0.5
     for which, reach in _WINDOWS:
         columns.append(_windowed(levels[which], middles, reach, frame.input_hw))
     return np.concatenate(columns, axis=1)
-
-
-def _cells(
-    places: Places, chosen: npt.NDArray[np.int64], embedding: TileEmbedding, level: Tensor
-) -> sparse.csr_array:
-    """How much of each nucleus lies in each cell of a level, (n, h w); rows sum to 1."""
-    rank = np.full(places.count, -1)
-    rank[chosen] = np.arange(len(chosen))
-    kept = rank[places.owner] >= 0
-    centres = embedding.frame.points_to_input(places.yx[kept]) + 0.5
-    shape = np.array(level.shape[2:])
-    cells = np.floor(centres * shape / embedding.frame.input_hw).clip(0, shape - 1).astype(np.int64)
-    flat, row = cells[:, 0] * shape[1] + cells[:, 1], rank[places.owner[kept]]
-    share = 1 / np.bincount(row, minlength=len(chosen))[row]
-    size = (len(chosen), int(shape.prod()))
-    return sparse.csr_array((share.astype(np.float32), (row, flat)), shape=size)
-
-
-def _pooled(level: Tensor, share: sparse.csr_array) -> npt.NDArray[np.float32]:
-    flat = level[0].flatten(1).T.float().cpu().numpy()  # (h w, C)
-    pooled: npt.NDArray[np.float32] = share @ np.ascontiguousarray(flat)
-    return pooled
 
 
 def _windowed(

@@ -10,11 +10,13 @@ from napari_uninuc.engine.embedding_store import default_store
 from napari_uninuc.engine.full_device import on_the_cpu_now
 from napari_uninuc.engine.proposers import proposers_of, with_proposer
 from napari_uninuc.engine.torch_engine import TorchEngine
+from napari_uninuc.errors import CheckpointError
 from napari_uninuc.network.adapter import read_adapter
 from napari_uninuc.network.build import build_model, config_of
 from napari_uninuc.network.card import card_for_preset
 from napari_uninuc.network.checkpoint import load_weights
 from napari_uninuc.network.config import preset
+from napari_uninuc.network.dense_files import DISTANCES_NAME, load_dense
 from napari_uninuc.network.registry import find_model
 
 __all__ = ["load_engine", "untrained_engine"]
@@ -72,6 +74,12 @@ def load_engine(
         engine = TorchEngine(network, card, torch.device("cpu"), store)
         notice(on_the_cpu_now(device_name(where)))
     engine.folder = files.weights_path.parent
+    distances = engine.folder / DISTANCES_NAME
+    if distances.is_file():
+        try:
+            engine.distances = load_dense(distances, card.sha256)
+        except CheckpointError as error:  # what lies beside a model never keeps it from working
+            notice(f"{error}; the model's own maps are used")
     if proposer is not None:
         proposers_of(engine, proposer)
         engine.card = with_proposer(engine.card, proposer)

@@ -27,7 +27,15 @@ from napari_uninuc.engine.protocol import FoundNucleus
 from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
 from napari_uninuc.errors import PromptError
 
-__all__ = ["AisOutliner", "Outliner", "PointOutliner", "PointSettings", "SeenField", "map_points"]
+__all__ = [
+    "AisOutliner",
+    "Outliner",
+    "PointOutliner",
+    "PointSettings",
+    "SeenField",
+    "grid_points",
+    "map_points",
+]
 
 _POINTS_AT_ONCE = 512
 """Between two steps at which one can stop."""
@@ -180,6 +188,19 @@ def map_points(
     """Points of the maps' seeds, one each; several may lie in one nucleus."""
     chosen = SeedSettings() if settings is None else settings
     return lambda seen: points_of(find_seeds(seen.maps(), chosen))
+
+
+def grid_points(step: int) -> Callable[[SeenField], npt.NDArray[np.float64]]:
+    """Points every ``step`` input px, as SAM's automatic mask generation has them."""
+
+    def points(seen: SeenField) -> npt.NDArray[np.float64]:
+        height, width = seen.frame.content_hw
+        rows, columns = (np.arange(step / 2, side, step) - 0.5 for side in (height, width))
+        grid = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1)
+        placed: npt.NDArray[np.float64] = grid.reshape(-1, 2)
+        return placed
+
+    return points
 
 
 def stability(logits: npt.NDArray[np.float32], offset: float) -> npt.NDArray[np.float64]:

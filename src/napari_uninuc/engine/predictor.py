@@ -15,7 +15,9 @@ from napari_uninuc.core.classifier import Taught
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.answering import Answers
+from napari_uninuc.engine.class_sources import ClassSource, ExamplesSource
 from napari_uninuc.engine.classing import classed
+from napari_uninuc.engine.dense_parts import MapSource, WordSource
 from napari_uninuc.engine.describing import describe_nuclei
 from napari_uninuc.engine.loading import load_engine, untrained_engine
 from napari_uninuc.engine.requests import OUTSIDE, PromptBatch
@@ -120,6 +122,8 @@ class Predictor:
     ----------
     taught : classes that `segment` tells apart; None leaves it to the model. See
         `napari_uninuc.io.classifiers.read_classifier`
+    source : another source of those classes, `engine.dense_parts.dense_source` for instance; it
+        goes before ``taught``
 
     Examples
     --------
@@ -149,12 +153,20 @@ class Predictor:
         self._failure = ""
         self._encode_seconds = 0.0  # spent in set_image, and not yet told by segment
         self.taught: Taught | None = None
+        self.source: ClassSource | None = None
 
     @property
     def card(self) -> ModelCard:
-        """What the model is and what it may be used for; with the classes that were taught."""
-        card = self.engine.card
-        return card if self.taught is None else replace(card, classes=self.taught.palette.names)
+        """What the model is and what it may be used for; with the classes that `segment` tells."""
+        card, source = self.engine.card, self.class_source
+        return card if source is None else replace(card, classes=source.palette.names)
+
+    @property
+    def class_source(self) -> ClassSource | None:
+        """Where classes come from; None where they are the model's own."""
+        if self.source is None and self.taught is not None:
+            return ExamplesSource(partial(describe_nuclei, self.engine), self.taught)
+        return self.source
 
     @property
     def device(self) -> torch.device:
@@ -497,10 +509,24 @@ class Predictor:
         found = pictures[0].outlined(
             score_threshold, min_area_um2, progress, timings, proposer=proposer, flips=flips
         )
-        if self.taught is None:
-            return found
-        describe = partial(describe_nuclei, self.engine)
-        return classed(describe, pictures[0].tile, found, self.taught)
+        source = self.class_source
+        return found if source is None else classed(pictures[0].tile, found, source)
+
+    def class_map(self) -> npt.NDArray[np.uint8] | None:
+        """The likeliest class of every pixel, (H, W): 0 background, 1 + class id; of one picture.
+
+        None where classes are those of nuclei and not of pixels: without a decoder that paints
+        them (`engine.dense_parts`).
+
+        Raises
+        ------
+        PromptError
+            No picture set.
+        """
+        [*_, picture] = self._require_pictures()
+        if not isinstance(self.source, MapSource | WordSource):
+            return None
+        return self.source.class_map(picture.tile)
 
     def _require_pictures(self) -> tuple[SetPicture, ...]:
         pictures = self._pictures

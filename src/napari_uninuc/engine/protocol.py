@@ -12,7 +12,7 @@ from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.prompts import Answer, Prompt
 from napari_uninuc.core.tile import Tile
 
-__all__ = ["Annotator", "AnnotatorCard", "Describer", "FoundNucleus", "Proposer"]
+__all__ = ["Annotator", "AnnotatorCard", "Describer", "FoundNucleus", "Namer", "Proposer"]
 
 
 class Proposer(Protocol):
@@ -135,6 +135,32 @@ class Describer(Protocol):
     @property
     def description(self) -> int:
         """Version of what the columns of `describe` are."""
+        ...
+
+
+class Namer(Protocol):
+    """Finds nuclei by what they are called; an annotator may be one."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What can be asked for; answers at once, from any thread. Empty where nothing can."""
+        ...
+
+    def shares(
+        self, tile: Tile, masks: Sequence[InstanceMask], name: str
+    ) -> npt.NDArray[np.float64]:
+        """How much of each nucleus is what ``name`` says, (N,) in [0, 1]; encodes if it must.
+
+        Parameters
+        ----------
+        masks : px of the tile, with a pixel inside each
+        name : one of `names`
+
+        Raises
+        ------
+        PromptError
+            Another name.
+        """
         ...
 
 

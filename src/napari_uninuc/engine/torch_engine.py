@@ -20,6 +20,7 @@ from napari_uninuc.engine.beside import in_state_beside
 from napari_uninuc.engine.cache import EmbeddingCache, EmbeddingKey
 from napari_uninuc.engine.decoding import PromptDecoder
 from napari_uninuc.engine.dense import DenseMaps
+from napari_uninuc.engine.dense_parts import painted_maps
 from napari_uninuc.engine.device import encoder_dtype
 from napari_uninuc.engine.embedding import TileEmbedding
 from napari_uninuc.engine.embedding_files import read_embedding, write_embedding
@@ -34,6 +35,7 @@ from napari_uninuc.engine.restain import StainViews
 from napari_uninuc.errors import ImageError, PromptError
 from napari_uninuc.network.adapter import Adapter
 from napari_uninuc.network.card import DecodingName, ModelCard
+from napari_uninuc.network.dense_files import StoredDense
 from napari_uninuc.network.dense_head import MAPS
 from napari_uninuc.network.mask_decoder import WindowFeatures
 from napari_uninuc.network.next_point import PointDecoder
@@ -66,6 +68,7 @@ class TorchEngine:
     dynamic_multimask : see the card's, which it is at first; may be changed at any time
     folder : where the weights are, and parts taught beside them; None where they are of no file
     point_decoder : one of those parts, once it was asked for (`engine.next_points`)
+    distances : another, which paints maps in the place of the model's own
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class TorchEngine:
         self.dynamic_multimask = card.dynamic_multimask
         self.folder: Path | None = None
         self.point_decoder: PointDecoder | None = None
+        self.distances: StoredDense | None = None
         self._preparing = Lock()
         self.views = StainViews()
         self.cache: EmbeddingCache[TileEmbedding] = EmbeddingCache(_CACHE_BYTES)
@@ -231,7 +235,7 @@ class TorchEngine:
         began = time.perf_counter()
         image = make_input(tile, frame, self.config.mean, self.config.std, self.device)
         shared = self.model.detector_backbone is None
-        with self._low_precision():
+        with self.low_precision():
             embedding = self.model.encode(image, detection=shared, encoder=self._encoder)
         embedding = Embedding(
             WindowFeatures(*[_plain(level) for level in embedding.maps]),
@@ -241,7 +245,8 @@ class TorchEngine:
         )
         return TileEmbedding(frame, embedding, time.perf_counter() - began, tile, key)
 
-    def _low_precision(self) -> AbstractContextManager[object]:
+    def low_precision(self) -> AbstractContextManager[object]:
+        """What the encoder computes in, for what reads its features as it does."""
         if self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, self.dtype)
@@ -249,7 +254,7 @@ class TorchEngine:
     @torch.inference_mode()
     def propose(self, embedding: TileEmbedding) -> Detections:
         """All boxes the detector offers, in px of the tile, with scores; a Proposer."""
-        with self._low_precision():
+        with self.low_precision():
             output = self.model.detect(self.with_detection(embedding))
         logits, boxes = output.layers[-1]
         valid = output.valid[0, 0]
@@ -273,10 +278,15 @@ class TorchEngine:
         PromptError
             A model without dense maps.
         """
+        names: tuple[str, ...] = MAPS
         logits = embedding.embedding.auxiliary
+        if self.distances is not None:
+            logits = painted_maps(self, self.distances, embedding)
+            names = self.distances.decoder.config.maps
         if logits is None:
             raise PromptError(
-                "this model has no dense maps, got proposer 'ais' or 'apg'; use 'detector'"
+                "this model has no dense maps, got proposer 'ais' or 'apg'; use 'detector', or "
+                "teach it distances (docs/train-your-own.md)"
             )
         size = embedding.frame.input_hw
         full = functional.interpolate(
@@ -284,7 +294,7 @@ class TorchEngine:
         )
         height, width = embedding.frame.content_hw
         maps: npt.NDArray[np.float32] = full[0, :, :height, :width].cpu().numpy()
-        return DenseMaps.named(MAPS, maps)
+        return DenseMaps.named(names, maps)
 
     def with_detection(self, embedding: TileEmbedding) -> Embedding:
         """The features with what the detector reads; its own backbone runs when first asked."""
@@ -344,7 +354,7 @@ class TorchEngine:
             stable=self.dynamic_multimask,
             pixels_at_once=self._pixels_at_once,
             tight=tight,
-            precision=nullcontext if by_hand else self._low_precision,
+            precision=nullcontext if by_hand else self.low_precision,
         )
         return decoder.answers(embedding, prompts, self.logit_grid(embedding))
 

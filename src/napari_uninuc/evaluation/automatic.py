@@ -14,6 +14,12 @@ from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.datasets.folder import LabelledImage, LabelledTile
 from napari_uninuc.evaluation import metrics
 from napari_uninuc.evaluation.calibration import Reliability, best_ious
+from napari_uninuc.evaluation.class_pixels import (
+    ClassPixels,
+    class_pixels_of,
+    painted_of,
+    weighted_dice,
+)
 
 PREDICTED_IOU = "predicted_iou"
 """Column of a segmentation's table."""
@@ -43,6 +49,8 @@ class AutomaticRow:
     reliability : predicted IoU of the masks found against their best true IoU; None where the
         predictor does not say what it expects
     tissue : as the data set calls it; empty where it does not say
+    weighted_dice : of the classes of pixels, see `class_pixels`; NaN where `mpq` is
+    class_pixels : pixels of each class; empty without true classes
     """
 
     dataset: str
@@ -60,6 +68,8 @@ class AutomaticRow:
     seconds: float
     reliability: Reliability | None = None
     tissue: str = ""
+    weighted_dice: float = float("nan")
+    class_pixels: tuple[ClassPixels, ...] = ()
 
 
 class ClassNames:
@@ -131,19 +141,37 @@ def evaluate_automatic(
         found = segment()
         seconds = time.perf_counter() - start
         names.see(labelled, found)
-        row = score_automatic(labelled, found, seconds, dataset)
+        row = score_automatic(labelled, found, seconds, dataset, _class_map(predictor))
         rows.append(replace(row, tissue=image.tissue))
         if progress is not None:
             progress(done, len(images))
-    return rows if names.shared else [replace(row, mpq=float("nan")) for row in rows]
+    if names.shared:
+        return rows
+    nothing = float("nan")
+    return [replace(row, mpq=nothing, weighted_dice=nothing, class_pixels=()) for row in rows]
+
+
+def _class_map(predictor: object) -> np.ndarray | None:
+    """Classes of pixels, where the predictor paints them; else they are those of its nuclei."""
+    painted: Callable[[], np.ndarray | None] = getattr(predictor, "class_map", lambda: None)
+    return painted()
 
 
 def score_automatic(
-    labelled: LabelledTile, found: Segmentation, seconds: float, dataset: str = ""
+    labelled: LabelledTile,
+    found: Segmentation,
+    seconds: float,
+    dataset: str = "",
+    painted: np.ndarray | None = None,
 ) -> AutomaticRow:
     """Score one segmentation; mSA of an image without nuclei is NaN, so that means skip it.
 
     mPQ is of the names as they stand, see `ClassNames` for whether it means anything.
+
+    Parameters
+    ----------
+    painted : (H, W) classes of pixels, 0 background, 1 + place in the palette of ``found``; None
+        takes those of the nuclei
 
     Raises
     ------
@@ -153,6 +181,10 @@ def score_automatic(
     overlaps = match(labelled.labels, found.labels)
     quality = metrics.panoptic_quality_of(overlaps)
     any_truth = len(overlaps.first_ids) > 0
+    names = found.palette.names
+    classes = class_pixels_of(
+        labelled, painted_of(found, names) if painted is None else painted, names
+    )
     # A picture that states no scale is taken to be at 40x.
     radius_px = metrics.CENTROID_RADIUS_UM / (labelled.tile.mpp or metrics.MPP_AT_40X)
     return AutomaticRow(
@@ -172,6 +204,8 @@ def score_automatic(
         f1_centroid=metrics.detection_by_centroid(labelled.labels, found.labels, radius_px).f1,
         seconds=seconds,
         reliability=_reliability(overlaps, found),
+        weighted_dice=weighted_dice(classes),
+        class_pixels=classes,
     )
 
 

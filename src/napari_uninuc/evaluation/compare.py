@@ -15,7 +15,7 @@ from napari_uninuc.evaluation.stored import reading_report
 from napari_uninuc.evaluation.summary import bootstrap_interval
 
 _METRICS = {
-    "automatic": ("msa", "bpq", "mpq", "aji", "f1_iou"),
+    "automatic": ("msa", "bpq", "mpq", "weighted_dice", "aji", "f1_iou"),
     "interactive": ("msa", "mean_iou"),
 }
 Key = tuple[str, str, bool, int, str]
@@ -128,4 +128,4 @@ def _entries(stored: Mapping[str, Any]) -> Iterator[tuple[Key, str, Any]]:
                 int(row.get("iteration", 0)),
             )
             for metric in metrics:
-                yield (str(row["dataset"]), *protocol, metric), str(row["image"]), row[metric]
+                yield (str(row["dataset"]), *protocol, metric), str(row["image"]), row.get(metric)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_uninuc.errors import RecipeError
@@ -35,17 +36,21 @@ def predictor_of(recipe: EvaluationRecipe) -> Any:
         if recipe.decoding is not None:
             predictor.engine.decoding = recipe.decoding
         if recipe.classifier is not None:
-            from napari_uninuc.engine.describing import DESCRIPTION_VERSION
+            _give_classes(predictor, recipe.classifier)
+        if recipe.maps is not None:
+            from napari_uninuc.network.dense_files import load_dense
 
-            teacher = Teacher(predictor.card.id, predictor.card.sha256, DESCRIPTION_VERSION)
-            predictor.taught = read_classifier(recipe.classifier).ready_for(teacher)
+            predictor.engine.distances = load_dense(recipe.maps, predictor.card.sha256)
         return predictor
     baseline = BASELINES[recipe.model]
-    choices = (recipe.proposer, recipe.flips, recipe.decoding, recipe.classifier, recipe.adapter)
+    choices = (
+        *(recipe.proposer, recipe.flips, recipe.decoding),
+        *(recipe.classifier, recipe.maps, recipe.adapter),
+    )
     if choices != (None,) * len(choices) or recipe.validation:
         raise RecipeError(
-            f"proposer, flips, decoding, classifier, adapter, validation: {recipe.model} has none "
-            "of them; remove them"
+            f"proposer, flips, decoding, classifier, maps, adapter, validation: {recipe.model} has "
+            "none of them; remove them"
         )
     kinds = () if recipe.interactive is None else recipe.interactive.kinds
     if recipe.automatic and not hasattr(baseline, "segment"):
@@ -55,6 +60,20 @@ def predictor_of(recipe: EvaluationRecipe) -> Any:
     if "point" in kinds:
         raise RecipeError(f'interactive.kinds: {recipe.model} needs boxes; set kinds = ["box"]')
     return baseline()
+
+
+def _give_classes(predictor: Any, classifier: Path) -> None:
+    """Have nuclei classed by a classifier of clicks, or by what a dense decoder paints."""
+    from napari_uninuc.engine.dense_parts import dense_source, part_path
+    from napari_uninuc.engine.describing import DESCRIPTION_VERSION
+    from napari_uninuc.network.dense_files import is_dense_file
+
+    path = part_path(classifier, predictor.engine.folder)
+    if is_dense_file(path):
+        predictor.source = dense_source(predictor.engine, path)
+        return
+    teacher = Teacher(predictor.card.id, predictor.card.sha256, DESCRIPTION_VERSION)
+    predictor.taught = read_classifier(path).ready_for(teacher)
 
 
 def cost_of(predictor: Any) -> tuple[int | None, Cost | None]:

@@ -68,7 +68,9 @@ class EvaluationRecipe(BaseModel):
     automatic : segment and score; data sets not labelled exhaustively are passed over
     proposer : where automatic prompts come from: one of `network.card.PROPOSERS`; None takes the
         card's. Baselines have no choice
-    classifier : file of classes taught by examples; automatic nuclei are given them
+    classifier : file of classes taught by examples, or of a dense decoder that paints classes or
+        reads words; automatic nuclei are given them. "semantic" and "words" lie beside the weights
+    maps : file of a dense decoder whose distances "ais" and "apg" read; None takes the model's own
     adapter : file of a learnt state (`uninuc learn`) that the model is to be in
     flips : see each field in a mirror too and average both; None takes the card's
     decoding : "local" masks from a window around the prompt, "whole" from all of a field, which
@@ -88,6 +90,7 @@ class EvaluationRecipe(BaseModel):
     automatic: bool = True
     proposer: ProposerName | None = None
     classifier: Path | None = None
+    maps: Path | None = None
     adapter: Path | None = None
     flips: bool | None = None
     decoding: DecodingName | None = None

@@ -10,6 +10,7 @@ from typing import Any
 
 from napari_uninuc.evaluation.automatic import AutomaticRow
 from napari_uninuc.evaluation.calibration import CalibrationRow, Key, Reliability, calibration_of
+from napari_uninuc.evaluation.class_pixels import ClassPixels, added_up, weighted_dice
 from napari_uninuc.evaluation.curves import curves_text, write_curves
 from napari_uninuc.evaluation.effort import EffortRow, effort_of
 from napari_uninuc.evaluation.interactive import InteractiveRow
@@ -75,10 +76,20 @@ class Report:
         ]
         return calibration_of((key, one) for key, one in counted if one is not None)
 
+    def classes(self) -> dict[str, tuple[ClassPixels, ...]]:
+        """Pixels of each class over all images, by data set; see `evaluation.class_pixels`."""
+        sets = dict.fromkeys(row.dataset for row in self.automatic)
+        found = {
+            name: added_up(row.class_pixels for row in self.automatic if row.dataset == name)
+            for name in sets
+        }
+        return {name: classes for name, classes in found.items() if classes}
+
     def tables(self) -> list[Table]:
         """Lay out what was found, see `report_tables`."""
         return report_tables(
             *(self.summary(), self.by_tissue(), self.effort(), self.calibration()),
+            classes=self.classes(),
             subset=self.max_nuclei is not None,
         )
 
@@ -143,6 +154,13 @@ def to_json(report: Report) -> str:
         "summary": [asdict(row) for row in report.summary()],
         "over_tissues": [asdict(row) for row in over_tissues],
         "tissues": [asdict(row) for row in tissues],
+        "classes": {
+            name: {
+                "weighted_dice": weighted_dice(classes),
+                "classes": [asdict(each) | {"dice": each.dice} for each in classes],
+            }
+            for name, classes in report.classes().items()
+        },
         "effort": [asdict(row) for row in report.effort()],
         "parameters": report.parameters,
         "encoder_parameters": report.encoder_parameters,

@@ -40,4 +40,9 @@ def made_small(recipe: EvaluationRecipe) -> tuple[EvaluationRecipe, list[str]]:
     if model not in BASELINES and model not in model_folders() and not Path(model).exists():
         notes.append(f"model: {model} is not there yet; tried with {_STAND_IN}")
         changes |= {"model": _STAND_IN, "chosen_by": "msa"}  # it may know other classes
+    for key, instead in (("maps", "the model's own"), ("classifier", "the model's classes")):
+        path = getattr(recipe, key)
+        if path is not None and path.suffix and not path.exists():
+            notes.append(f"{key}: {path} is not there yet; tried with {instead}")
+            changes[key] = None
     return recipe.model_copy(update=changes), notes

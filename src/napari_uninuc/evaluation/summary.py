@@ -10,7 +10,16 @@ import numpy as np
 from napari_uninuc.evaluation.automatic import AutomaticRow
 from napari_uninuc.evaluation.interactive import InteractiveRow
 
-AUTOMATIC_METRICS = ("msa", "bpq", "mpq", "aji", "f1_iou", "f1_centroid", "seconds")
+AUTOMATIC_METRICS = (
+    "msa",
+    "bpq",
+    "mpq",
+    "weighted_dice",
+    "aji",
+    "f1_iou",
+    "f1_centroid",
+    "seconds",
+)
 INTERACTIVE_METRICS = ("msa", "mean_iou", "seconds")
 _RESAMPLES = 2000
 

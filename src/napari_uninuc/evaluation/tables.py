@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from napari_uninuc.evaluation.calibration import CalibrationRow
+from napari_uninuc.evaluation.class_pixels import ClassPixels, weighted_dice
 from napari_uninuc.evaluation.effort import EffortRow
 from napari_uninuc.evaluation.published import ReferenceRow, references_for
 from napari_uninuc.evaluation.summary import SummaryRow
@@ -23,6 +24,7 @@ def report_tables(
     effort: Sequence[EffortRow],
     calibration: Sequence[CalibrationRow],
     *,
+    classes: Mapping[str, Sequence[ClassPixels]],
     subset: bool,
 ) -> list[Table]:
     """Lay out each table that has rows.
@@ -30,6 +32,7 @@ def report_tables(
     Parameters
     ----------
     tissues : scores of each tissue, and their means
+    classes : pixels of each class, by data set
     subset : not all nuclei were prompted, so that interactive figures are nobody else's
     """
     automatic = [row for row in summary if row.prompt == "automatic"]
@@ -37,6 +40,7 @@ def report_tables(
     keys = ("data set", "prompt", "mask fed back", "corrections")
     tables = (
         _metric_table("Automatic", automatic, keys[:1]),
+        _class_table(classes),
         _tissue_table(*tissues),
         _metric_table("Interactive", interactive, keys),
         _effort_table(effort),
@@ -84,6 +88,18 @@ def _tissue_table(tissues: Sequence[TissueRow], means: Sequence[TissueMean]) -> 
         for names, found in lines.items()
     ]
     return "Automatic, by tissue", ("data set", "tissue", "images", *metrics), cells
+
+
+def _class_table(sets: Mapping[str, Sequence[ClassPixels]]) -> Table:
+    """Lay out the Dice of each class over the pixels of all images, and their weighted mean."""
+    cells: list[tuple[str, ...]] = []
+    for dataset, classes in sets.items():
+        true = sum(each.true for each in classes)
+        for each in classes:
+            share = each.true / true if true else float("nan")
+            cells.append((dataset, each.name, f"{share:.1%}", f"{each.dice:.4f}"))
+        cells.append((dataset, "weighted by frequency", "", f"{weighted_dice(classes):.4f}"))
+    return "Pixels by class", ("data set", "class", "share of nuclei", "Dice"), cells
 
 
 def _effort_table(rows: Sequence[EffortRow]) -> Table:

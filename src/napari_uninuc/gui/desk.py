@@ -19,6 +19,7 @@ from napari_uninuc.gui.window.keyboard import Keyboard
 from napari_uninuc.gui.work.asking import Asker
 from napari_uninuc.gui.work.disputes import Disputes
 from napari_uninuc.gui.work.jobs import Worker
+from napari_uninuc.gui.work.naming import Naming
 from napari_uninuc.gui.work.reviewing import Reviewing
 from napari_uninuc.gui.work.teaching import Teaching
 from napari_uninuc.session import AnnotationSession
@@ -43,7 +44,7 @@ class Desk:
 
     Attributes
     ----------
-    session, placement, bridge, tools, reviewing, teaching : its parts
+    session, placement, bridge, tools, reviewing, teaching, naming : its parts
     disputes : leads through what two readers disagree about; None where it is not about that
     """
 
@@ -77,6 +78,7 @@ class Desk:
         self._actions = Actions(session, self.tools, on_problem=on_problem)
         self._asker = Asker(worker, session, annotator, on_problem=on_problem)
         self.teaching = Teaching(worker, session, annotator, on_problem=on_problem)
+        self.naming = Naming(worker, session, annotator, on_problem=on_problem)
         self._keyboard: Keyboard | None = None
         self.tools.changed.connect(self._on_tools)
 
@@ -214,6 +216,7 @@ class Desk:
             nuclei.visible = seen
         self.tools.changed.disconnect(self._on_tools, missing_ok=True)
         self.teaching.close()
+        self.naming.close()
         self.tools.close()
         if self.disputes is not None:
             self.disputes.close()

@@ -12,6 +12,7 @@ from napari_uninuc.gui.panels import (
     ComparePanel,
     EarlierPanel,
     ModelPanel,
+    NamingPanel,
     OutlinePanel,
     Pages,
     PicturePanel,
@@ -83,6 +84,7 @@ class CorrectNucleiWidget(QWidget):
         self.classes = ClassesPanel()
         self.teaching = TeachingPanel()
         self.review = ReviewPanel()
+        self.naming = NamingPanel(self.workbench)
         self.compare = ComparePanel(self.workbench)
         self.stain = StainPanel(self.workbench)
         self.save = SavePanel(self.workbench)
@@ -97,6 +99,7 @@ class CorrectNucleiWidget(QWidget):
                     self.classes,
                     self.teaching,
                     self.review,
+                    self.naming,
                 ],
                 _RESULTS: [self.stain, self.save, self.compare],
             }
@@ -120,6 +123,7 @@ class CorrectNucleiWidget(QWidget):
             self.regions.close_panel()
             self.result.close_panel()
             self.model.close_learning()
+            self.naming.close_panel()
             self._window.removeEventFilter(self)
             self.slides.close()
             self.workbench.close()

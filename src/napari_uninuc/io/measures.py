@@ -90,11 +90,12 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         ("class_probability",),
         "How likely the class is, 0 to 1, where a classifier gave it; empty where a person did. "
-        "Only where classes were learnt from examples",
+        "Only where classes were learnt from examples, or painted by a dense decoder",
     ),
     Measure(
         ("class_by",),
-        "Who gave the class: person, examples (derived from them) or model. With class_probability",
+        "Who gave the class: person, examples (derived from them), map or words (a dense decoder) "
+        "or model. With class_probability",
     ),
     Measure(
         ("stain_said",),

@@ -29,7 +29,7 @@ WEIGHTS_NAME = "model.safetensors"
 DEFAULT_SCORE_THRESHOLD = 0.4
 """Until ``uninuc evaluate`` on validation images says better; scores are taught to be the IoU."""
 ProposerName = Literal[
-    "detector", "peaks", "both", "ais", "apg", "next-point", "detector+next-point"
+    "detector", "peaks", "both", "ais", "apg", "grid", "next-point", "detector+next-point"
 ]
 DecodingName = Literal["local", "whole"]
 """Masks from a window around the prompt, or from all that was encoded at once."""

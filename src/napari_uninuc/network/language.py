@@ -55,6 +55,40 @@ class LanguagePrior:
         return tokens, dim
 
 
+def text_vectors(
+    sentences: Sequence[str],
+    encoder: EncoderName | TextEncoder = "minilm",
+    *,
+    folder: Path | None = None,
+) -> tuple[str, Tensor]:
+    """Embed sentences as they are, or take them from the cache.
+
+    Parameters
+    ----------
+    sentences : S of them
+    encoder, folder : as `language_prior`
+
+    Returns
+    -------
+    tag : names the encoder
+    vectors : (S, D) float32 of length 1
+
+    Raises
+    ------
+    CheckpointError
+        The encoder's package or weights are not there.
+    """
+    source = encoder_named(encoder) if isinstance(encoder, str) else encoder
+    key = json.dumps([source.tag, "as they are", list(sentences)]).encode()
+    kept_in = cache_folder() / "language" if folder is None else folder
+    path = kept_in / f"{hashlib.blake2b(key, digest_size=16).hexdigest()}.safetensors"
+    vectors = _read(path, len(sentences))
+    if vectors is None:
+        vectors = functional.normalize(source.encode(list(sentences)).float(), dim=-1)
+        _keep(path, vectors)
+    return source.tag, vectors
+
+
 def language_prior(
     names: Sequence[str],
     encoder: EncoderName | TextEncoder = "minilm",

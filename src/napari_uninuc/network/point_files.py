@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import TypeAdapter, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 
-from napari_uninuc.errors import CheckpointError, OutputError
+from napari_uninuc.errors import CheckpointError
 from napari_uninuc.network.checkpoint import check_names_and_shapes
 from napari_uninuc.network.next_point import NextPointConfig, PointDecoder
+from napari_uninuc.network.part_files import put_state, read_part, write_part
 
 __all__ = ["POINTS_NAME", "PointsNote", "load_points", "save_points"]
 
@@ -60,23 +56,7 @@ def save_points(decoder: PointDecoder, note: PointsNote, path: Path) -> None:
     OutputError
         The file cannot be written.
     """
-    state = {
-        name: value.detach().to(torch.float16).contiguous()
-        for name, value in decoder.state_dict().items()
-    }
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.touch()
-        mode = partial.stat().st_mode
-        save_file(state, str(partial), metadata={_NOTE: json.dumps(asdict(note))})
-        partial.chmod(mode)
-        os.replace(partial, path)
-    except (OSError, SafetensorError) as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise OutputError(
-            f"{path}: cannot write the decoder ({error}); choose a folder you can write to"
-        ) from error
+    write_part(decoder.state_dict(), _NOTE, asdict(note), path, "the decoder")
 
 
 def load_points(path: Path, weights: str | None = None) -> tuple[PointDecoder, PointsNote]:
@@ -97,10 +77,8 @@ def load_points(path: Path, weights: str | None = None) -> tuple[PointDecoder, P
             "another proposer"
         )
     try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata: Mapping[str, str] = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        note = _checked(json.loads(metadata[_NOTE]))
+        stored, state = read_part(path, _NOTE)
+        note = _checked(stored)
     except (SafetensorError, OSError, LookupError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
@@ -117,10 +95,8 @@ def load_points(path: Path, weights: str | None = None) -> tuple[PointDecoder, P
     own = decoder.state_dict()
     check_names_and_shapes(own, state, f"{path}: ", "next-point")
     decoder = PointDecoder(note.config)
-    decoder.load_state_dict({name: value.float() for name, value in state.items()})
-    if not all(bool(torch.isfinite(value).all()) for value in state.values()):
-        raise CheckpointError(f"{path}: holds values that are not finite; get it again")
-    return decoder.eval().requires_grad_(False), note
+    put_state(decoder, state, path)
+    return decoder, note
 
 
 def _checked(stored: Any) -> PointsNote:

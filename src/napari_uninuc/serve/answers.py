@@ -15,6 +15,7 @@ from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.prompts import Prompt
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.class_sources import ExamplesSource
 from napari_uninuc.engine.classing import classed
 from napari_uninuc.engine.protocol import Annotator, FoundNucleus
 from napari_uninuc.engine.settling import settled
@@ -100,7 +101,9 @@ def outline_steps(
                 break
             yield done, len(fields)
     nuclei = settled(found, tile, card.classes, card.mpp, {})
-    return nuclei if taught is None else classed(engine.describe, tile, nuclei, taught)
+    if taught is None:
+        return nuclei
+    return classed(tile, nuclei, ExamplesSource(engine.describe, taught))
 
 
 def mask_of(segmentation: Segmentation, row: int) -> InstanceMask:

@@ -14,6 +14,7 @@ from napari_uninuc import __version__
 from napari_uninuc.core.classifier import Taught
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.class_sources import ExamplesSource
 from napari_uninuc.engine.classing import found_classed
 from napari_uninuc.engine.protocol import Annotator, FoundNucleus
 from napari_uninuc.serve.asking import Service, answered, peer_of
@@ -241,7 +242,9 @@ def _steps(
     engine: Annotator, view: Tile, field: Field, threshold: float, taught: Taught | None
 ) -> Generator[None, None, list[FoundNucleus]]:
     found = yield from engine.segment_steps(view, field, threshold)
-    return found if taught is None else found_classed(engine.describe, view, found, taught)
+    if taught is None:
+        return found
+    return found_classed(view, found, ExamplesSource(engine.describe, taught))
 
 
 def _last_line(run: Run) -> LineMessage:

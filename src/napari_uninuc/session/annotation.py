@@ -259,6 +259,19 @@ class AnnotationSession:
         """Give nuclei a class."""
         return self._on(ids, lambda labels, chosen: verbs.set_class(labels, chosen, class_id))
 
+    def set_class_named(self, ids: Iterable[int], name: str) -> bool:
+        """Give nuclei the class of a name, which is added where there is none: one step of undo."""
+        names = self.classes.names
+        if name in names:
+            return self.set_class(ids, names.index(name))
+        wanted = list(ids)
+        self.hand.keep()
+        chosen = [id_ for id_ in wanted if self.labels.area(id_)]
+        edit = verbs.set_class(self.labels, chosen, len(names)) if chosen else None
+        if edit is not None:
+            self.steps.do_classes(self.classes.with_added(name), edit)
+        return edit is not None
+
     def set_stain(self, ids: Iterable[int], level: int | None) -> bool:
         """Say how brown nuclei are, 0 to 3, whatever is measured; None takes the word back."""
         return self.set_stains(dict.fromkeys(ids, level))

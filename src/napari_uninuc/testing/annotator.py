@@ -213,6 +213,21 @@ class FakeAnnotator:
         """Version of `describe`."""
         return 1
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What can be asked for: `small` and `large`; see `engine.protocol.Namer`."""
+        return ("small", "large")
+
+    def shares(
+        self, tile: Tile, masks: Sequence[InstanceMask], name: str
+    ) -> npt.NDArray[np.float64]:
+        """How many of the masks are not larger than each, or not smaller, as a share."""
+        if name not in self.names:
+            raise PromptError(f"expected one of {', '.join(self.names)}, got {name!r}")
+        areas = np.array([mask.area for mask in masks], np.float64)
+        above = (areas[:, None] > areas[None]).mean(axis=1)
+        return above if name == "large" else 1 - above
+
     def memory_bytes(self) -> int:
         """Bytes of the blobs found so far."""
         return sum(blobs.nbytes for blobs in list(self._blobs.values()))

@@ -6,9 +6,11 @@ import datetime
 import hashlib
 from pathlib import Path
 
-from napari_uninuc.network.card import ModelCard, write_card
+from napari_uninuc.network.card import WEIGHTS_NAME, ModelCard, sha256_of, write_card
 from napari_uninuc.network.checkpoint import save_weights
+from napari_uninuc.network.dense_files import DenseNote, file_name_of, save_dense
 from napari_uninuc.network.point_files import POINTS_NAME, PointsNote, save_points
+from napari_uninuc.training.dense import DenseTrainer
 from napari_uninuc.training.points import PointTrainer
 from napari_uninuc.training.run import TrainingRun
 from napari_uninuc.training.tuning import with_tuning
@@ -16,7 +18,31 @@ from napari_uninuc.training.tuning import with_tuning
 
 def export_learnt(run: TrainingRun) -> Path:
     """Write what a run has learnt; returns the model folder or, of a part, its file."""
-    return _export_points(run) if isinstance(run, PointTrainer) else export_model(run)
+    if isinstance(run, PointTrainer):
+        return _export_points(run)
+    return _export_dense(run) if isinstance(run, DenseTrainer) else export_model(run)
+
+
+def _export_dense(run: DenseTrainer) -> Path:
+    """Write the decoder alone or, where the encoder was taught, beside the model of it."""
+    recipe = run.recipe
+    folder = export_model(run) if run.settings.teach_encoder else recipe.output
+    weights = sha256_of(folder / WEIGHTS_NAME) if run.settings.teach_encoder else run.weights
+    words = run.settings.words
+    note = DenseNote(
+        weights=weights,
+        config=run.kept.config,
+        licence=recipe.licence,
+        training_data=tuple(spec.name for spec in recipe.datasets),
+        created=datetime.date.today().isoformat(),
+        notes=f"{run.step} steps, {round(run.seconds / 3600, 2)} hours",
+        encoder=run.texts.encoder,
+        names=run.texts.names,
+        region="" if words is None else words.region,
+    )
+    path = folder / file_name_of(note.config)
+    save_dense(run.kept, note, path, run.texts.known() if words is not None else None)
+    return folder if run.settings.teach_encoder else path
 
 
 def _export_points(run: PointTrainer) -> Path:

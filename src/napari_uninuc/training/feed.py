@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from napari_uninuc.core.names import region_of
 from napari_uninuc.datasets.crops import Crop, CropSource, CropStream
 from napari_uninuc.datasets.recipes import DatasetSpec
 from napari_uninuc.errors import RecipeError
@@ -124,5 +125,12 @@ def _load_sources(recipe: TrainRecipe, *, every_class: bool) -> list[CropSource]
 
 
 def _load_source(spec: DatasetSpec) -> CropSource:
-    tiles = [image.read(spec.mpp) for image in spec.images()]
-    return CropSource(tiles, spec.weight, spec.exhaustive, spec.mpp, spec.label_shift_yx)
+    images = spec.images()
+    return CropSource(
+        [image.read(spec.mpp) for image in images],
+        spec.weight,
+        spec.exhaustive,
+        spec.mpp,
+        spec.label_shift_yx,
+        [region_of(spec.name, image.name, image.tissue) for image in images],
+    )

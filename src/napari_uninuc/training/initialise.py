@@ -48,7 +48,8 @@ class Beginning:
 def starting_model(recipe: TrainRecipe) -> Beginning:
     """Build a recipe's network and put its first weights into it.
 
-    Where only a correction is taught, classes and language stay those of the first weights.
+    Where only a correction or a dense decoder is taught, classes and language stay those of the
+    first weights.
 
     Raises
     ------
@@ -58,10 +59,12 @@ def starting_model(recipe: TrainRecipe) -> Beginning:
         Classes or language that teaching a correction cannot bring.
     """
     earlier = _card_beside(recipe.initial)
-    kept = None if recipe.corrections is None else earlier
-    if kept is not None:
+    kept = earlier if recipe.corrections is not None or recipe.dense is not None else None
+    if kept is not None and recipe.corrections is not None:
         _require_nothing_new(recipe, kept)
     classes = recipe.classes if kept is None else kept.classes
+    if kept is None and recipe.dense is not None:
+        classes = ("nucleus",)  # the recipe's are those of pixels
     note, vectors, shape = None if kept is None else kept.language, None, None
     if recipe.language is not None and kept is None:
         prior = language_prior(classes, recipe.language.encoder, recipe.language.context)

@@ -164,6 +164,47 @@ class NextPointSection(Section):
         return self
 
 
+MapName = Literal["nucleus", "centre", "boundary", "distance", "contact"]
+"""As `napari_uninuc.network.dense_decoder.KNOWN_MAPS`."""
+
+
+class WordsSection(Section):
+    """Masks of what is asked for by name (PathSegmentor, sec. 4.2), sized for a small trunk."""
+
+    encoder: EncoderName = "minilm"
+    queries: int = Field(4, ge=1, le=64)
+    layers: int = Field(2, ge=1, le=12)
+    texts_per_crop: int = Field(3, ge=1)
+    """Names asked of each crop in a step: some that it holds, and some that it does not."""
+    region: str = ""
+    """What known names are said with when the decoder is used; empty says no region."""
+
+
+class DenseSection(Section):
+    """Teach a dense decoder beside a model; see `napari_uninuc.training.dense`."""
+
+    maps: tuple[MapName, ...] = ()
+    """Maps of instances; PathoSAM's are nucleus, centre and boundary (sec. 2.2)."""
+    semantic: bool = False
+    """Classes of pixels, the recipe's ``classes`` and background (sec. 2.4)."""
+    words: WordsSection | None = None
+    width: int = Field(64, ge=8, le=1024, multiple_of=4)
+    initial: Path | None = None
+    """A decoder to begin from; what it does not paint begins from nothing."""
+    teach_encoder: bool = False
+    """Trunk and neck learn too: the run leaves a model, with the decoder beside its weights."""
+    crops: int = Field(1000, ge=1)
+    """Crops that are drawn; where the encoder stays, they are encoded once."""
+    oversampling: float = Field(0.0, ge=0, le=1)
+    """0 draws each crop alike, 1 each class: a crop is drawn for the classes that it holds."""
+
+    @model_validator(mode="after")
+    def _paints_something(self) -> DenseSection:
+        if not self.maps and not self.semantic and self.words is None:
+            raise ValueError("set maps, semantic = true or a table words: else nothing is taught")
+        return self
+
+
 class OptimiserSection(Section):
     """AdamW with a cosine schedule (paper sec. 3.2 trains with 5e-5 from SAM weights)."""
 
@@ -213,6 +254,7 @@ class TrainRecipe(Section):
     prompts: PromptsSection = PromptsSection()
     corrections: CorrectionsSection | None = None
     next_point: NextPointSection | None = None
+    dense: DenseSection | None = None
     losses: LossesSection = LossesSection()
     optimiser: OptimiserSection = OptimiserSection()
     licence: str = Field("unknown", min_length=1)
@@ -269,6 +311,25 @@ class TrainRecipe(Section):
             raise ValueError("next_point takes one batch a step: remove crops.accumulate")
         if not all(spec.exhaustive for spec in self.datasets):
             raise ValueError("next_point needs data sets in which every nucleus is drawn")
+        return self
+
+    @model_validator(mode="after")
+    def _a_decoder_has_features(self) -> TrainRecipe:
+        if self.dense is None:
+            return self
+        if self.corrections is not None or self.next_point is not None:
+            raise ValueError("dense, corrections and next_point are runs of their own; keep one")
+        if not self.dense.teach_encoder and not isinstance(self.initial, Path):
+            raise ValueError(
+                "dense reads a taught model: set initial to its model.safetensors, or "
+                "dense.teach_encoder = true"
+            )
+        if self.dense.semantic and len(self.classes) == 1:
+            raise ValueError("dense.semantic needs names: set classes, two or more")
+        if self.crops.accumulate > 1:
+            raise ValueError("dense takes one batch a step: remove crops.accumulate")
+        if self.language is not None:
+            raise ValueError("language is for the detector; dense has a table words")
         return self
 
     @model_validator(mode="after")

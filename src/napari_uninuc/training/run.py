@@ -12,6 +12,7 @@ from napari_uninuc.datasets.numbering import look_at
 from napari_uninuc.errors import RecipeError
 from napari_uninuc.network.uninuc import UniNuc
 from napari_uninuc.training.corrections import CorrectionTrainer
+from napari_uninuc.training.dense import DenseTrainer
 from napari_uninuc.training.initialise import Beginning
 from napari_uninuc.training.log import Progress
 from napari_uninuc.training.loop import Trainer
@@ -76,7 +77,7 @@ def begin(
     for spec in recipe.datasets:
         for remark in look_at(spec).remarks():
             tell(f"{spec.path}: {remark}")
-    for part in ("corrections", "next_point"):
+    for part in ("corrections", "next_point", "dense"):
         if getattr(recipe, part) is not None and ranks.count > 1:
             raise RecipeError(
                 f"{part}: expected one process, got {ranks.count}; run it without torchrun"
@@ -85,4 +86,6 @@ def begin(
         return CorrectionTrainer(recipe, recipe.corrections, device, resume=resume, smoke=smoke)
     if recipe.next_point is not None:
         return PointTrainer(recipe, recipe.next_point, device, resume=resume, smoke=smoke)
+    if recipe.dense is not None:
+        return DenseTrainer(recipe, recipe.dense, device, resume=resume, smoke=smoke)
     return Trainer(recipe, device, resume=resume, smoke=smoke, ranks=ranks)

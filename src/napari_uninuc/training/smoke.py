@@ -51,6 +51,11 @@ def made_small(recipe: TrainRecipe, folder: Path) -> tuple[TrainRecipe, list[str
             notes.append("next_point.initial: tried with a small new decoder")
         sizes = {"window": 64, "margin": 16, "dim": 32, "layers": 1, "windows_per_crop": 2}
         points = points.model_copy(update={**sizes, "initial": None})
+    dense = recipe.dense
+    if dense is not None:
+        if dense.initial is not None:
+            notes.append("dense.initial: tried with a small new decoder")
+        dense = dense.model_copy(update={"width": 8, "crops": _BATCH, "initial": None})
     small = recipe.model_copy(
         update={
             "steps": STEPS,
@@ -60,6 +65,7 @@ def made_small(recipe: TrainRecipe, folder: Path) -> tuple[TrainRecipe, list[str
             "prompts": recipe.prompts.model_copy(update=prompts),
             "corrections": corrections,
             "next_point": points,
+            "dense": dense,
             "datasets": tuple(spec.with_few_images(_IMAGES) for spec in recipe.datasets),
         }
     )

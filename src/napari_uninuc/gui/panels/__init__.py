@@ -4,6 +4,7 @@ from napari_uninuc.gui.panels.classes import ClassesPanel
 from napari_uninuc.gui.panels.compare import ComparePanel
 from napari_uninuc.gui.panels.earlier import EarlierPanel
 from napari_uninuc.gui.panels.model import ModelPanel
+from napari_uninuc.gui.panels.naming import NamingPanel
 from napari_uninuc.gui.panels.outline import OutlinePanel
 from napari_uninuc.gui.panels.pages import Pages
 from napari_uninuc.gui.panels.picture import PicturePanel
@@ -22,6 +23,7 @@ __all__ = [
     "ComparePanel",
     "EarlierPanel",
     "ModelPanel",
+    "NamingPanel",
     "OutlinePanel",
     "Pages",
     "PicturePanel",
