@@ -180,7 +180,7 @@ def _make_cocos(folder: Path) -> None:
 
 def _make_outlines(folder: Path) -> None:
     """Files of other programs, as the tests lay them out, and ours; named for `_read_labels`."""
-    _write(folder, "ours.rois.zip", "ours.ann.dcm", "ours_seg.npy")
+    _write(folder, "ours.rois.zip", "ours.ann.dcm", "ours.seg.dcm", "ours_seg.npy")
     with tempfile.TemporaryDirectory() as name:
         for path in write_files(Path(name)).values():
             shutil.copy(path, folder / f"foreign-{path.name}")

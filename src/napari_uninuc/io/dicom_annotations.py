@@ -5,12 +5,10 @@ has one ring there: a hole is joined to it by a seam of no width, and a nucleus 
 is several polygons of one id.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,45 +19,34 @@ from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.colours import rgb_by_class
 from napari_uninuc.io.dicom_slide import DicomSlide
+from napari_uninuc.io.dicom_terms import (
+    CATEGORY,
+    HEADER_BLOCK,
+    LONGEST,
+    NUCLEUS,
+    Code,
+    FoundBy,
+    header_text,
+    how_found,
+    stand_in,
+)
 from napari_uninuc.io.extras import require_library
 from napari_uninuc.io.outlines import Ring, trace_nuclei
 from napari_uninuc.io.targets import replacing
 
-__all__ = ["HEADER_BLOCK", "ID_CODE", "SCORE_CODE", "Code", "FoundBy", "write_dicom_annotations"]
-
-HEADER_BLOCK = (0x0041, "NAPARI-UNINUC")
-"""Group and owner of the private element that holds what DICOM has no place for, as JSON."""
+__all__ = ["ID_CODE", "SCORE_CODE", "write_dicom_annotations"]
 
 _EXACT_ID = 2**24  # measurements are 32-bit floats
-_LONGEST = 64  # characters of a short text
 
 
-class Code(NamedTuple):
-    """A coded concept: its value, the scheme it is from, and what it means."""
-
-    value: str
-    scheme: str
-    meaning: str
-
-
-NUCLEUS = Code("84640000", "SCT", "Nucleus")
-_CATEGORY = Code("91723000", "SCT", "Anatomical structure")
 _AREA = Code("42798000", "SCT", "Area")
 ID_CODE = Code("id", "99UNINUC", "Number in the label image")
 SCORE_CODE = Code("score", "99UNINUC", "Score of the detector")
-_FAMILY = Code("123110", "DCM", "Artificial Intelligence")
 _UM2, _PX, _ONE = (
     Code("um2", "UCUM", "square micrometer"),
     Code("{pixels}", "UCUM", "pixels"),
     Code("1", "UCUM", "no units"),
 )
-
-
-class FoundBy(NamedTuple):
-    """The model that found nuclei: its id, and the SHA-256 of its weights."""
-
-    model: str
-    sha256: str
 
 
 @dataclass(slots=True)
@@ -106,12 +93,12 @@ def write_dicom_annotations(
     step = 1.0 if tile is None else tile.downsample
     groups = _grouped(segmentation, path, origin_yx_slide, step, mpp)
     known = dict(codes or {})
-    kind, algorithm = _origin_of(hd, segmentation, found_by)
+    kind, algorithm = how_found(hd, segmentation, found_by)
     made = [
         _annotation_group(hd, number, name, each, known.get(name, NUCLEUS), mpp, kind, algorithm)
         for number, (name, each) in enumerate(groups.items(), start=1)
     ]
-    source = _stand_in(segmentation, tile) if slide is None else slide.header
+    source = stand_in(segmentation, tile) if slide is None else slide.header
     document = hd.ann.MicroscopyBulkSimpleAnnotations(
         source_images=[source],
         annotation_coordinate_type=hd.ann.AnnotationCoordinateTypeValues.SCOORD,
@@ -127,7 +114,7 @@ def write_dicom_annotations(
         content_label="NUCLEI",
     )
     block = document.private_block(*HEADER_BLOCK, create=True)
-    block.add_new(0x01, "UT", _header(segmentation, mpp, origin_yx_slide, step))
+    block.add_new(0x01, "UT", header_text(segmentation, mpp, origin_yx_slide, step))
     with replacing(path) as part:
         document.save_as(part)
 
@@ -205,8 +192,8 @@ def _annotation_group(
     return hd.ann.AnnotationGroup(
         number=number,
         uid=hd.UID(),
-        label=name[:_LONGEST],
-        annotated_property_category=hd.sr.CodedConcept(*_CATEGORY),
+        label=name[:LONGEST],
+        annotated_property_category=hd.sr.CodedConcept(*CATEGORY),
         annotated_property_type=hd.sr.CodedConcept(*code),
         graphic_type=hd.ann.GraphicTypeValues.POLYGON,
         graphic_data=_narrowed(group.polygons),
@@ -224,53 +211,3 @@ def _narrowed(polygons: list[npt.NDArray[np.float64]]) -> list[npt.NDArray[Any]]
     narrow = [points.astype(np.float32) for points in polygons]
     exact = all(bool((a == b).all()) for a, b in zip(narrow, polygons, strict=True))
     return narrow if exact else list(polygons)
-
-
-def _origin_of(hd: Any, segmentation: Segmentation, found_by: FoundBy | None) -> tuple[str, Any]:
-    """Say how annotations were made, and by which algorithm."""
-    status = segmentation.table.get("status")
-    touched = found_by is None or (status is not None and bool((status != "automatic").any()))
-    said = {} if found_by is None else {"model SHA-256": found_by.sha256}
-    algorithm = hd.AlgorithmIdentificationSequence(
-        name="napari-uninuc" if found_by is None else found_by.model[:_LONGEST],
-        family=hd.sr.CodedConcept(*_FAMILY),
-        version=__version__,
-        source="napari-uninuc",
-        parameters=said or None,
-    )
-    return ("SEMIAUTOMATIC" if touched else "AUTOMATIC"), algorithm
-
-
-def _stand_in(segmentation: Segmentation, tile: Tile | None) -> Any:
-    """Make the header of a slide that is not DICOM: identifiers that its pixels give."""
-    from pydicom.dataset import Dataset
-    from pydicom.uid import generate_uid
-
-    told = "" if tile is None else tile.digest
-    told = told or hashlib.sha256(segmentation.labels.tobytes()).hexdigest()
-    source = Dataset()
-    source.SOPClassUID = "1.2.840.10008.5.1.4.1.1.77.1.6"
-    for name in ("Study", "Series", "SOP"):
-        setattr(source, f"{name}InstanceUID", generate_uid(entropy_srcs=[told, name]))
-    source.FrameOfReferenceUID = generate_uid(entropy_srcs=[told, "frame"])
-    for name in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
-        setattr(source, name, "")
-    for name in ("AccessionNumber", "StudyID", "StudyDate", "StudyTime"):
-        setattr(source, name, "")
-    source.Modality = "SM"
-    source.Rows = source.Columns = 1
-    return source
-
-
-def _header(
-    segmentation: Segmentation, mpp: float | None, origin_yx: tuple[int, int], step: float
-) -> str:
-    classes = [{"name": n, "color": list(rgb)} for n, rgb in rgb_by_class(segmentation).items()]
-    said: dict[str, Any] = {
-        "shape": list(segmentation.labels.shape),
-        "mpp": mpp,
-        "origin_yx_slide": [int(value) for value in origin_yx],
-        "downsample": step,
-        "classes": classes,
-    }
-    return json.dumps(said)
