@@ -19,6 +19,7 @@ from napari_uninuc.io.dicom_slide import DicomSlide
 from napari_uninuc.io.dicom_terms import Code, FoundBy
 from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.labels import read_segmentation
+from napari_uninuc.io.outline_formats import extent_of_outlines, outline_format_of
 
 
 def test_highdicom_reads_what_is_written(two_nuclei, tile_40x60, tmp_path):
@@ -104,7 +105,7 @@ _CORNERS[0, 0], _CORNERS[1, 1], _CORNERS[2, 0], _CORNERS[0, 2] = 3, 70_000, 3, 7
 def test_every_pixel_comes_back_through_touching_nuclei_and_pieces(
     tmp_path_factory, labels, origin
 ):
-    labels[11, 13] = 3
+    labels[-1, -1] = 3
     path = tmp_path_factory.mktemp("dicom") / "a.seg.dcm"
     nuclei = Segmentation.from_labels(labels, "tumour (2)")
     write_segmentation(nuclei, path, mpp=0.25, origin_yx_slide=origin)
@@ -146,8 +147,23 @@ def test_segments_of_others_are_read_piece_by_piece(tmp_path, kind, packing, ful
     ]
     assert stored.mpp == 0.25
     assert "each piece of 2 segments is a nucleus" in stored.notice
+    extent = extent_of_outlines(outline_format_of(path), path)
+    assert extent == (0, 0, 300, 511)
     part = read_segmentation(path, (20, 30), (245, 235)).segmentation
     assert part.table[["y0", "x0", "y1", "x1"]].values.tolist() == [[5, 0, 17, 15]]
+
+
+def test_what_is_said_to_be_background_is_no_nucleus(tmp_path):
+    pixels = np.ones((40, 50), np.uint8)
+    pixels[3:9, 5:15] = 2
+    path = foreign(tmp_path / "a.dcm", "LABELMAP", pixels, ["glass", "tumour"])
+    document = pydicom.dcmread(path)
+    kind = document.SegmentSequence[1].SegmentedPropertyTypeCodeSequence[0]
+    kind.CodingSchemeDesignator, kind.CodeValue = "DCM", "125040"
+    document.save_as(path)
+    stored = read_segmentation(path)
+    assert stored.segmentation.table["class"].tolist() == ["tumour"]
+    assert (stored.segmentation.labels > 0).sum() == 60
 
 
 def test_a_segment_a_nucleus_keeps_its_number(tmp_path):

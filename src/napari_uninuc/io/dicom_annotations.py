@@ -57,9 +57,9 @@ class _Group:
 
     polygons: list[npt.NDArray[Any]] = field(default_factory=list)
     exact: bool = True
-    ids: array[float] = field(default_factory=lambda: array("d"))
-    scores: array[float] = field(default_factory=lambda: array("d"))
-    areas: array[float] = field(default_factory=lambda: array("d"))
+    ids: "array[float]" = field(default_factory=lambda: array("d"))
+    scores: "array[float]" = field(default_factory=lambda: array("d"))
+    areas: "array[float]" = field(default_factory=lambda: array("d"))
 
 
 def write_dicom_annotations(

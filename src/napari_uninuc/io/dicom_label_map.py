@@ -23,7 +23,7 @@ from napari_uninuc.io.stated import clean_name, counted, known_id, known_mpp
 
 __all__ = ["extent_of_segments", "is_dicom_segmentation", "read_dicom_segments", "segments_header"]
 
-_WHAT = "a DICOM segmentation"
+_WHAT = "DICOM segmentations"
 _CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 _CODE = ("CodingSchemeDesignator", "CodeValue")
 _BACKGROUND = ["DCM", "125040"]
@@ -271,10 +271,7 @@ def _backgrounds(document: Any) -> list[int]:
     found = []
     for segment in document.get("SegmentSequence") or []:
         kind = segment.get("SegmentedPropertyTypeCodeSequence")
-        if (
-            kind
-            and (kind[0].get("CodingSchemeDesignator"), kind[0].get("CodeValue")) == _BACKGROUND
-        ):
+        if kind and [kind[0].get(each) for each in _CODE] == _BACKGROUND:
             found.append(_whole(segment, "SegmentNumber", 0))
     return [number for number in found if number]
 

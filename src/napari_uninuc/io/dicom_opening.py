@@ -7,7 +7,7 @@ from typing import Any
 from napari_uninuc.errors import LabelsError
 from napari_uninuc.io.dicom_slide import damage_of, dicom_mark
 from napari_uninuc.io.extras import require_library
-from napari_uninuc.io.sources import DECODING_ERRORS, reason_of
+from napari_uninuc.io.sources import reason_of
 from napari_uninuc.io.stated import clean_name
 
 __all__ = ["class_of_dicom", "coded_meaning", "opened_dicom"]
@@ -66,7 +66,7 @@ def opened_dicom(path: Path, what: str, *, pixels: bool = True) -> Any:
                     f"{path}: expected whole DICOM, got a file that is cut short; fetch it again"
                 )
         return document
-    except (*DECODING_ERRORS, *damage_of(pydicom)) as problem:
+    except damage_of(pydicom) as problem:
         if isinstance(problem, LabelsError):
             raise
         raise LabelsError(

@@ -248,6 +248,8 @@ def _geometry(
         first pixel; which way rows and columns run
     matrix : (H, W) of the whole slide, px of the labels
     """
+    turn: tuple[float, ...] = ()
+    needed: tuple[Any, ...]
     try:
         measures = source.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
         y_mm, x_mm = (float(each) * step for each in measures.PixelSpacing)
@@ -258,10 +260,10 @@ def _geometry(
         )
         turn = tuple(float(each) for each in source.ImageOrientationSlide)
         sides = int(source.TotalPixelMatrixRows), int(source.TotalPixelMatrixColumns)
-        present = source.NumberOfFrames, source.Rows, source.Columns, source.FrameOfReferenceUID
+        needed = source.NumberOfFrames, source.Rows, source.Columns, source.FrameOfReferenceUID
     except (AttributeError, IndexError, TypeError, ValueError):
-        present, turn = (), ()
-    if len(present) < 4 or len(turn) != 6:
+        needed = ()
+    if not all(needed) or len(needed) < 4 or len(turn) != 6:
         raise OutputError(
             f"{path}: expected a DICOM slide that says where it lies and its pixel size, got one "
             "that does not; write .ann.dcm, which needs neither"

@@ -26,8 +26,9 @@ def dicom_mark(path: Path) -> bool:
 
 
 def damage_of(pydicom: Any) -> tuple[type[Exception], ...]:
-    """What pydicom raises for damaged files besides `DECODING_ERRORS`."""
-    return pydicom.errors.InvalidDicomError, pydicom.errors.BytesLengthException
+    """What pydicom raises for damaged files."""
+    own = pydicom.errors.InvalidDicomError, pydicom.errors.BytesLengthException
+    return DECODING_ERRORS + own
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +83,7 @@ def _header(pydicom: Any, file: Path) -> Any:
         kinds = list(header.get("ImageType", []))
         volume = header.get("SOPClassUID") == _WHOLE_SLIDE and "VOLUME" in kinds
         return header if volume and int(header.TotalPixelMatrixColumns) > 0 else None
-    except (*DECODING_ERRORS, *damage_of(pydicom)) as problem:
+    except damage_of(pydicom) as problem:
         raise ImageError(
             f"{file}: expected readable DICOM, got {reason_of(problem)}; fetch it again"
         ) from None

@@ -115,8 +115,9 @@ class _Told:
             text = str(problem)
             if not text.startswith(str(self._path)):
                 raise LabelsError(f"{self._path}: {text}") from None
-        elif isinstance(problem, (*DECODING_ERRORS, zipfile.BadZipFile, sqlite3.Error)) or (
-            type(problem).__module__ == "pydicom.errors"
+        elif problem is not None and (
+            isinstance(problem, (*DECODING_ERRORS, zipfile.BadZipFile, sqlite3.Error))
+            or type(problem).__module__ == "pydicom.errors"
         ):
             raise LabelsError(
                 f"{self._path}: expected {self._title}, got a damaged file ({reason_of(problem)}); "
