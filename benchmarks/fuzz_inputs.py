@@ -26,6 +26,7 @@ from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "io"))
+from dicom_slides import foreign
 from outline_layouts import write_files
 
 __all__ = ["READERS", "Reader"]
@@ -180,10 +181,21 @@ def _make_cocos(folder: Path) -> None:
 
 def _make_outlines(folder: Path) -> None:
     """Files of other programs, as the tests lay them out, and ours; named for `_read_labels`."""
-    _write(folder, "ours.rois.zip", "ours.ann.dcm", "ours_seg.npy")
+    _write(folder, "ours.rois.zip", "ours.ann.dcm", "ours.seg.dcm", "ours_seg.npy")
     with tempfile.TemporaryDirectory() as name:
         for path in write_files(Path(name)).values():
             shutil.copy(path, folder / f"foreign-{path.name}")
+
+
+def _make_dicom(folder: Path) -> None:
+    """Annotations and segmentations of ours, and segmentations of others."""
+    _write(folder, "ours.ann.dcm", "ours.seg.dcm")
+    numbers = np.minimum(nuclei().labels, 10).astype(np.uint8)
+    numbers[numbers == 4], numbers[numbers > 4] = 1, 2
+    for kind in ("LABELMAP", "BINARY"):
+        for full in (True, False):
+            path = folder / f"whole-{kind}-{full}.dcm"
+            foreign(path, kind, numbers, ["tumour", "stroma"], full=full, tile=(16, 24))
 
 
 def _make_sessions(folder: Path) -> None:
@@ -280,6 +292,7 @@ READERS: dict[str, Reader] = {
     "GeoJSON": Reader(900, _make_geojsons, _read_labels),
     "COCO": Reader(700, _make_cocos, _read_labels),
     "outlines of others": Reader(1500, _make_outlines, _read_labels),
+    "DICOM": Reader(900, _make_dicom, _read_labels),
     "session": Reader(1200, _make_sessions, _read_session),
     "train recipe": Reader(400, _make_recipe("train"), _read_recipe),
     "evaluate recipe": Reader(400, _make_recipe("evaluate"), _read_recipe),
@@ -288,4 +301,4 @@ READERS: dict[str, Reader] = {
     "SAM 2 checkpoint": Reader(400, make_sam2, read_sam2),
     "training checkpoint": Reader(400, make_checkpoints, read_checkpoint, links=True),
 }
-"""By name; the cases of a full run are 12,100 together."""
+"""By name; the cases of a full run are 13,000 together."""

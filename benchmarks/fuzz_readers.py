@@ -253,7 +253,7 @@ def table(counts: dict[str, Counter[str]]) -> str:
 
 
 @click.command()
-@click.option("--cases", type=int, help="Of each reader.  [default: 12,100 in all]")
+@click.option("--cases", type=int, help="Of each reader.  [default: 13,000 in all]")
 @click.option("--seed", default=0, show_default=True, help="First case.")
 @click.option("--reader", "chosen", multiple=True, type=click.Choice(list(READERS)))
 @click.option("--verbose", is_flag=True, help="Print every case.")

@@ -162,6 +162,23 @@ def test_nuclei_of_another_layer_are_taken_over_and_undone(room, said):
     np.testing.assert_array_equal(room.session.labels.pixels, before)
 
 
+def test_polygons_of_a_shapes_layer_are_taken_over_and_undone(room, said):
+    room.open()
+    room.outline()
+    before = room.session.labels.pixels.copy()
+    ring = np.array([[9.5, 9.5], [9.5, 19.5], [29.5, 19.5], [29.5, 9.5]])
+    drawn = room.viewer.add_shapes([ring], shape_type="polygon", translate=(5, 7), name="drawn")
+    drawn.add([ring[:2]], shape_type="line")
+    room.widget.picture.labels.value = drawn
+    room.widget.picture.take_labels.click()
+    expected = np.zeros((256, 256), np.int32)
+    expected[15:35, 17:27] = 1
+    np.testing.assert_array_equal(room.session.labels.pixels, expected)
+    assert any("1 line of drawn" in text for text in map(str, said))
+    room.widget.tools.verbs["undo"].click()
+    np.testing.assert_array_equal(room.session.labels.pixels, before)
+
+
 def test_nuclei_of_another_layer_are_added_beside_mine(room):
     room.open()
     room.outline()

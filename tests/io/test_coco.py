@@ -136,6 +136,58 @@ def test_files_of_other_programs(tmp_path):
     assert (labels == 30).sum() == 16 + 3
 
 
+def test_what_cvat_and_label_studio_write(tmp_path):
+    """As datumaro 1.13 (which is CVAT's exporter) and label-studio-sdk 2.1 wrote them."""
+    cvat = {
+        "licenses": [{"name": "", "id": 0, "url": ""}],
+        "info": {"contributor": "", "date_created": "", "version": "", "year": ""},
+        "categories": [
+            {"id": 1, "name": "tumour", "supercategory": ""},
+            {"id": 2, "name": "stroma", "supercategory": ""},
+        ],
+        "images": [
+            {"id": 1, "width": 30, "height": 24, "file_name": "a.jpg", "license": 0}
+            | {"flickr_url": "", "coco_url": "", "date_captured": 0}
+        ],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 1, "area": 60.0, "iscrowd": 0}
+            | {"segmentation": [[5.0, 3.0, 15.0, 3.0, 15.0, 9.0, 5.0, 9.0]]}
+            | {"bbox": [5.0, 3.0, 10.0, 6.0], "attributes": {"occluded": False}},
+            {"id": 2, "image_id": 1, "category_id": 2, "area": 12.0, "iscrowd": 1}
+            | {"segmentation": {"counts": [492, 3, 21, 3, 21, 3, 21, 3, 153], "size": [24, 30]}}
+            | {"bbox": [20.0, 12.0, 4.0, 3.0], "attributes": {"occluded": False}},
+        ],
+    }
+    studio = {
+        "images": [
+            {"width": 30, "height": 24, "id": 0, "file_name": "/data/upload/1/0f3a1b2c-a.png"}
+        ],
+        "categories": [{"id": 0, "name": "stroma"}, {"id": 1, "name": "tumour"}],
+        "annotations": [
+            {"id": 0, "image_id": 0, "category_id": 1, "ignore": 0, "iscrowd": 0, "area": 60.0}
+            | {"segmentation": [[5.000000000000001, 3.0, 15.0, 3.0, 15.0, 9.0, 5.0, 9.0]]}
+            | {"bbox": [5.000000000000001, 3.0, 10.0, 6.0]},
+            {"id": 1, "image_id": 0, "category_id": 0, "ignore": 0, "iscrowd": 0, "area": 7.2}
+            | {"segmentation": [], "bbox": [15.0, 12.0, 3.0, 2.4]},
+        ],
+        "info": {"year": 2026, "version": "1.0", "contributor": "Label Studio", "url": ""},
+    }
+    block = np.zeros((24, 30), bool)
+    block[3:9, 5:15] = True
+    painted = np.zeros((24, 30), bool)
+    painted[12:15, 20:24] = True
+    for name, said in (("cvat", cvat), ("studio", studio)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(said))
+    stored = read_coco(tmp_path / "cvat.json")
+    np.testing.assert_array_equal(stored.segmentation.labels == 1, block)
+    np.testing.assert_array_equal(stored.segmentation.labels == 2, painted)
+    assert stored.segmentation.table["class"].tolist() == ["tumour", "stroma"]
+    stored = read_coco(tmp_path / "studio.json", picture="a.png")
+    np.testing.assert_array_equal(stored.segmentation.labels > 0, block)
+    assert stored.segmentation.table["class"].tolist() == ["tumour"]
+    assert "box alone" in stored.notice
+
+
 def test_lists_in_any_order(two_nuclei, tmp_path):
     path = tmp_path / "a.coco.json"
     write_coco(two_nuclei, path)

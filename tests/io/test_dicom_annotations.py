@@ -10,8 +10,8 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.errors import LabelsError, OutputError
-from napari_uninuc.io.dicom_annotations import Code, FoundBy
 from napari_uninuc.io.dicom_slide import read_dicom_slide
+from napari_uninuc.io.dicom_terms import Code, FoundBy
 from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.labels import read_segmentation
 

@@ -44,6 +44,9 @@ def ids_in(path) -> list[int]:
     if path.name.endswith(".ann.dcm"):
         groups = highdicom.ann.annread(path).get_annotation_groups()
         return sorted(int(each.get_measurements()[1][0, 0]) for each in groups)
+    if path.name.endswith(".seg.dcm"):
+        pieces = pydicom.dcmread(path).private_block(0x0041, "NAPARI-UNINUC")[0x02].value
+        return np.frombuffer(pieces, "<i4").reshape(-1, 5)[:, 2].tolist()
     if path.name.endswith(".npy"):
         labels = np.load(path, allow_pickle=True).item()["masks"]
     elif path.name.endswith(".png"):

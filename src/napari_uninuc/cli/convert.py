@@ -17,8 +17,8 @@ from napari_uninuc.cli.outputs import plan_outputs
 
 if TYPE_CHECKING:
     from napari_uninuc.core.tile import Tile
-    from napari_uninuc.io.dicom_annotations import Code
     from napari_uninuc.io.dicom_slide import DicomSlide
+    from napari_uninuc.io.dicom_terms import Code
     from napari_uninuc.io.formats import QuPathObjects
     from napari_uninuc.io.shapes import Through
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     metavar="PATH",
     type=PathArgument,
     help="Result; its suffix is the format: .tif, .ome.tif, .png, .ome.zarr, .geojson, "
-    ".geojson.gz, .coco.json, .rois.zip, .ann.dcm, .sd.zarr, _seg.npy, .csv, .parquet.",
+    ".geojson.gz, .coco.json, .rois.zip, .ann.dcm, .seg.dcm, .sd.zarr, _seg.npy, .csv, .parquet.",
 )
 @mpp_option
 @click.option(
@@ -60,14 +60,14 @@ if TYPE_CHECKING:
     "--slide",
     metavar="PATH",
     type=PathArgument,
-    help="DICOM slide, a folder or a file of it, that an .ann.dcm is about.",
+    help="DICOM slide, a folder or a file of it, that an .ann.dcm or .seg.dcm is about.",
 )
 @click.option(
     "--class-code",
     "class_codes",
     multiple=True,
     metavar="NAME=SCHEME:VALUE:MEANING",
-    help="Code of a class in an .ann.dcm, such as tumour=SCT:252987004:Cancer cell; may be "
+    help="Code of a class in DICOM, such as tumour=SCT:252987004:Cancer cell; may be "
     "repeated.  [default: SCT:84640000:Nucleus]",
 )
 @only_reviewed_option
@@ -90,7 +90,7 @@ def convert(
 
     It may be PNG, TIFF, OME-TIFF, OME-Zarr, GeoJSON, COCO, cellpose's _seg.npy, an ImageJ ROI
     set, JSON of HoVer-Net or CellViT, a tiatoolbox store, XML of ASAP
-    or ImageScope, or DICOM annotations.
+    or ImageScope, DICOM annotations, or a DICOM segmentation of a slide.
 
     0 is background. Ids are kept, and so are class, score, status and colours where the new
     format holds them. Scale and place on the slide are read where the file states them. Tables
@@ -139,7 +139,7 @@ def _dicom_slide(path: Path) -> "DicomSlide":
 
 
 def _codes(stated: tuple[str, ...]) -> "dict[str, Code]":
-    from napari_uninuc.io.dicom_annotations import Code
+    from napari_uninuc.io.dicom_terms import Code
 
     found = {}
     for each in stated:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Labels, Layer, Shapes
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
@@ -21,6 +21,7 @@ from napari_uninuc.gui.layers.picture_watch import PictureWatch
 from napari_uninuc.gui.layers.pictures import PictureSource, picture_source, plane_of
 from napari_uninuc.gui.layers.placement import Placement
 from napari_uninuc.gui.layers.taking import nuclei_source
+from napari_uninuc.gui.layers.taking_shapes import shapes_source
 from napari_uninuc.gui.window.preferences import preferences
 from napari_uninuc.gui.work.comparing import Order, start_comparing
 from napari_uninuc.gui.work.jobs import Task, Worker
@@ -506,12 +507,12 @@ class Workbench:
 
     def import_labels(
         self,
-        layer: Labels,
+        layer: Labels | Shapes,
         *,
         beside: bool = False,
         on_done: Callable[[int], object] = lambda left_out: None,
-    ) -> None:
-        """Take over the nuclei of a labels layer, in the place of those there are or beside them.
+    ) -> str:
+        """Take over the nuclei of a layer, in the place of those there are or beside them.
 
         They arrive where the window shows them, whatever size, scale and place the layer has:
         at once on a small picture, else soon, from the worker. The picture may be worked at, left
@@ -521,6 +522,10 @@ class Workbench:
         ----------
         on_done : told how many nuclei of the layer do not lie on the picture
 
+        Returns
+        -------
+        notice : what of the layer is no nucleus, for the person; empty where all is
+
         Raises
         ------
         LabelsError
@@ -528,10 +533,15 @@ class Workbench:
             nucleus lies on it or ids are out of range, as `on_problem` is told of else.
         """
         if self._desk is None:
-            return
+            return ""
         session, step = self._desk.session, tuple(self._viewer.dims.current_step)
-        source = nuclei_source(layer, self._desk.bridge.nuclei, session.tile.shape, step)
-        self._taking.start(session, source, beside=beside, on_done=on_done)
+        seen = self._desk.bridge.nuclei, session.tile.shape, step
+        if isinstance(layer, Shapes):
+            drawn = shapes_source(layer, *seen)
+            self._taking.start(session, drawn, beside=beside, on_done=on_done)
+            return drawn.notice
+        self._taking.start(session, nuclei_source(layer, *seen), beside=beside, on_done=on_done)
+        return ""
 
     # -- the end ----------------------------------------------------------------------------
 

@@ -5,15 +5,15 @@ has one ring there: a hole is joined to it by a seam of no width, and a nucleus 
 is several polygons of one id.
 """
 
-import hashlib
-import json
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from napari_uninuc import __version__
 from napari_uninuc.core.segmentation import Segmentation
@@ -21,33 +21,29 @@ from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.colours import rgb_by_class
 from napari_uninuc.io.dicom_slide import DicomSlide
+from napari_uninuc.io.dicom_terms import (
+    CATEGORY,
+    HEADER_BLOCK,
+    LONGEST,
+    NUCLEUS,
+    Code,
+    FoundBy,
+    header_text,
+    how_found,
+    stand_in,
+)
 from napari_uninuc.io.extras import require_library
-from napari_uninuc.io.outlines import Ring, trace_nuclei
+from napari_uninuc.io.outlines import trace_points
 from napari_uninuc.io.targets import replacing
 
-__all__ = ["HEADER_BLOCK", "ID_CODE", "SCORE_CODE", "Code", "FoundBy", "write_dicom_annotations"]
-
-HEADER_BLOCK = (0x0041, "NAPARI-UNINUC")
-"""Group and owner of the private element that holds what DICOM has no place for, as JSON."""
+__all__ = ["ID_CODE", "SCORE_CODE", "write_dicom_annotations"]
 
 _EXACT_ID = 2**24  # measurements are 32-bit floats
-_LONGEST = 64  # characters of a short text
 
 
-class Code(NamedTuple):
-    """A coded concept: its value, the scheme it is from, and what it means."""
-
-    value: str
-    scheme: str
-    meaning: str
-
-
-NUCLEUS = Code("84640000", "SCT", "Nucleus")
-_CATEGORY = Code("91723000", "SCT", "Anatomical structure")
 _AREA = Code("42798000", "SCT", "Area")
 ID_CODE = Code("id", "99UNINUC", "Number in the label image")
 SCORE_CODE = Code("score", "99UNINUC", "Score of the detector")
-_FAMILY = Code("123110", "DCM", "Artificial Intelligence")
 _UM2, _PX, _ONE = (
     Code("um2", "UCUM", "square micrometer"),
     Code("{pixels}", "UCUM", "pixels"),
@@ -55,19 +51,15 @@ _UM2, _PX, _ONE = (
 )
 
 
-class FoundBy(NamedTuple):
-    """The model that found nuclei: its id, and the SHA-256 of its weights."""
-
-    model: str
-    sha256: str
-
-
 @dataclass(slots=True)
 class _Group:
-    polygons: list[npt.NDArray[np.float64]] = field(default_factory=list)
-    ids: list[int] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-    areas: list[float] = field(default_factory=list)
+    """Annotations under way; points are 32-bit floats as long as those are exact."""
+
+    polygons: list[npt.NDArray[Any]] = field(default_factory=list)
+    exact: bool = True
+    ids: "array[float]" = field(default_factory=lambda: array("d"))
+    scores: "array[float]" = field(default_factory=lambda: array("d"))
+    areas: "array[float]" = field(default_factory=lambda: array("d"))
 
 
 def write_dicom_annotations(
@@ -106,12 +98,14 @@ def write_dicom_annotations(
     step = 1.0 if tile is None else tile.downsample
     groups = _grouped(segmentation, path, origin_yx_slide, step, mpp)
     known = dict(codes or {})
-    kind, algorithm = _origin_of(hd, segmentation, found_by)
-    made = [
-        _annotation_group(hd, number, name, each, known.get(name, NUCLEUS), mpp, kind, algorithm)
-        for number, (name, each) in enumerate(groups.items(), start=1)
-    ]
-    source = _stand_in(segmentation, tile) if slide is None else slide.header
+    kind, algorithm = how_found(hd, segmentation, found_by)
+    made = []
+    for number, name in enumerate(list(groups), start=1):
+        group = groups.pop(name)  # what highdicom has copied is let go of
+        code = known.get(name, NUCLEUS)
+        made.append(_annotation_group(hd, number, name, group, code, mpp, kind, algorithm))
+    del group
+    source = stand_in(segmentation, tile) if slide is None else slide.header
     document = hd.ann.MicroscopyBulkSimpleAnnotations(
         source_images=[source],
         annotation_coordinate_type=hd.ann.AnnotationCoordinateTypeValues.SCOORD,
@@ -127,7 +121,7 @@ def write_dicom_annotations(
         content_label="NUCLEI",
     )
     block = document.private_block(*HEADER_BLOCK, create=True)
-    block.add_new(0x01, "UT", _header(segmentation, mpp, origin_yx_slide, step))
+    block.add_new(0x01, "UT", header_text(segmentation, mpp, origin_yx_slide, step))
     with replacing(path) as part:
         document.save_as(part)
 
@@ -141,23 +135,24 @@ def _grouped(
 ) -> dict[str, _Group]:
     """Sort outlines by class, in the order of the palette; classes without nuclei have none."""
     table = segmentation.table
-    rows = dict(
-        zip(table["id"].tolist(), zip(table["class"], table["score"], strict=True), strict=True)
-    )
+    codes, names = pd.factorize(table["class"].astype(str))
+    ids, scores, row = table["id"].to_numpy(), table["score"].to_numpy(np.float64), 0
     groups: dict[str, _Group] = {name: _Group() for name in rgb_by_class(segmentation)}
     scale = 1.0 if mpp is None else mpp * mpp
-    for outline in trace_nuclei(segmentation, origin_yx):
-        name, score = rows[outline.id]
+    for outline in trace_points(segmentation, origin_yx):
+        while ids[row] != outline.id:  # they come in the order of the table
+            row += 1
+        name, score = str(names[codes[row]]), float(scores[row])
         if outline.id > _EXACT_ID:
             raise OutputError(
                 f"{path}: DICOM annotations hold ids up to {_EXACT_ID}, got {outline.id}; relabel "
                 "the nuclei"
             )
-        group = groups.setdefault(str(name), _Group())
+        group = groups.setdefault(name, _Group())
         for rings in outline.polygons_xy:
-            group.polygons.append(np.array(_one_ring(rings), dtype=np.float64) * step)
+            group.polygons.append(_scaled(_one_ring(rings), step, group))
             group.ids.append(outline.id)
-            group.scores.append(float(score))
+            group.scores.append(score)
             group.areas.append(outline.area_px * scale)
     found = {name: group for name, group in groups.items() if group.ids}
     if not found:
@@ -167,7 +162,7 @@ def _grouped(
     return found
 
 
-def _one_ring(rings: list[Ring]) -> Ring:
+def _one_ring(rings: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
     """Join holes to the outer ring; the seams run along rows and columns, so that they are exact.
 
     Returns
@@ -175,15 +170,24 @@ def _one_ring(rings: list[Ring]) -> Ring:
     ring : open; filled by the even-odd rule it gives the polygon
     """
     if len(rings) == 1:
-        return rings[0][:-1]
-    x0, y0 = rings[0][0]
-    joined = list(rings[0])
-    for hole in rings[1:]:
+        return rings[0]
+    x0, y0 = rings[0][0].tolist()
+    joined = [*rings[0].tolist(), [x0, y0]]
+    for ring in rings[1:]:
+        hole = ring.tolist()
         corner = [hole[0][0], y0]
-        joined += [corner, *hole, corner, [x0, y0]]
+        joined += [corner, *hole, hole[0], corner, [x0, y0]]
     while joined[-1] == joined[0]:  # also where a seam ends at the first point
         joined.pop()
-    return joined
+    return np.array(joined)
+
+
+def _scaled(ring: npt.NDArray[np.int64], step: float, group: _Group) -> npt.NDArray[Any]:
+    """Make points px of full resolution: 32-bit floats where those tell every one from the next."""
+    wide = ring * step
+    narrow = wide.astype(np.float32)
+    group.exact = group.exact and bool((narrow == wide).all())
+    return narrow if group.exact else wide
 
 
 def _annotation_group(
@@ -198,18 +202,18 @@ def _annotation_group(
 ) -> Any:
     scores = np.array(group.scores)
     measured = [
-        (ID_CODE, np.array(group.ids, dtype=np.float64), _ONE),
+        (ID_CODE, np.array(group.ids), _ONE),
         (_AREA, np.array(group.areas), _PX if mpp is None else _UM2),
         *([(SCORE_CODE, scores, _ONE)] if np.isfinite(scores).any() else []),
     ]
     return hd.ann.AnnotationGroup(
         number=number,
         uid=hd.UID(),
-        label=name[:_LONGEST],
-        annotated_property_category=hd.sr.CodedConcept(*_CATEGORY),
+        label=name[:LONGEST],
+        annotated_property_category=hd.sr.CodedConcept(*CATEGORY),
         annotated_property_type=hd.sr.CodedConcept(*code),
         graphic_type=hd.ann.GraphicTypeValues.POLYGON,
-        graphic_data=_narrowed(group.polygons),
+        graphic_data=_points(group),
         algorithm_type=kind,
         algorithm_identification=algorithm,
         measurements=[
@@ -219,58 +223,7 @@ def _annotation_group(
     )
 
 
-def _narrowed(polygons: list[npt.NDArray[np.float64]]) -> list[npt.NDArray[Any]]:
-    """Make points 32-bit floats where those tell every one from the next."""
-    narrow = [points.astype(np.float32) for points in polygons]
-    exact = all(bool((a == b).all()) for a, b in zip(narrow, polygons, strict=True))
-    return narrow if exact else list(polygons)
-
-
-def _origin_of(hd: Any, segmentation: Segmentation, found_by: FoundBy | None) -> tuple[str, Any]:
-    """Say how annotations were made, and by which algorithm."""
-    status = segmentation.table.get("status")
-    touched = found_by is None or (status is not None and bool((status != "automatic").any()))
-    said = {} if found_by is None else {"model SHA-256": found_by.sha256}
-    algorithm = hd.AlgorithmIdentificationSequence(
-        name="napari-uninuc" if found_by is None else found_by.model[:_LONGEST],
-        family=hd.sr.CodedConcept(*_FAMILY),
-        version=__version__,
-        source="napari-uninuc",
-        parameters=said or None,
-    )
-    return ("SEMIAUTOMATIC" if touched else "AUTOMATIC"), algorithm
-
-
-def _stand_in(segmentation: Segmentation, tile: Tile | None) -> Any:
-    """Make the header of a slide that is not DICOM: identifiers that its pixels give."""
-    from pydicom.dataset import Dataset
-    from pydicom.uid import generate_uid
-
-    told = "" if tile is None else tile.digest
-    told = told or hashlib.sha256(segmentation.labels.tobytes()).hexdigest()
-    source = Dataset()
-    source.SOPClassUID = "1.2.840.10008.5.1.4.1.1.77.1.6"
-    for name in ("Study", "Series", "SOP"):
-        setattr(source, f"{name}InstanceUID", generate_uid(entropy_srcs=[told, name]))
-    source.FrameOfReferenceUID = generate_uid(entropy_srcs=[told, "frame"])
-    for name in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
-        setattr(source, name, "")
-    for name in ("AccessionNumber", "StudyID", "StudyDate", "StudyTime"):
-        setattr(source, name, "")
-    source.Modality = "SM"
-    source.Rows = source.Columns = 1
-    return source
-
-
-def _header(
-    segmentation: Segmentation, mpp: float | None, origin_yx: tuple[int, int], step: float
-) -> str:
-    classes = [{"name": n, "color": list(rgb)} for n, rgb in rgb_by_class(segmentation).items()]
-    said: dict[str, Any] = {
-        "shape": list(segmentation.labels.shape),
-        "mpp": mpp,
-        "origin_yx_slide": [int(value) for value in origin_yx],
-        "downsample": step,
-        "classes": classes,
-    }
-    return json.dumps(said)
+def _points(group: _Group) -> list[npt.NDArray[Any]]:
+    if group.exact:
+        return group.polygons
+    return [ring.astype(np.float64) for ring in group.polygons]  # those before were exact

@@ -1,8 +1,6 @@
 """Nuclei out of DICOM Microscopy Bulk Simple Annotations, ours and others'."""
 
-import json
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,82 +8,26 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_uninuc.errors import LabelsError
-from napari_uninuc.io.colours import hex_of
-from napari_uninuc.io.dicom_annotations import HEADER_BLOCK, ID_CODE, SCORE_CODE
-from napari_uninuc.io.dicom_slide import dicom_mark
-from napari_uninuc.io.extras import require_library
-from napari_uninuc.io.qupath_objects import mapping
+from napari_uninuc.io.dicom_annotations import ID_CODE, SCORE_CODE
+from napari_uninuc.io.dicom_opening import class_of_dicom, coded_meaning, opened_dicom
+from napari_uninuc.io.dicom_terms import header_of, said_of
 from napari_uninuc.io.shapes import Header, Shape
-from napari_uninuc.io.sources import DECODING_ERRORS, reason_of
-from napari_uninuc.io.stated import clean_name, known_mpp
+from napari_uninuc.io.stated import clean_name
 
 __all__ = ["dicom_header", "dicom_shapes", "is_dicom_annotations"]
 
 _ANNOTATIONS = "1.2.840.10008.5.1.4.1.1.91.1"
-_DEFLATED = "1.2.840.10008.1.2.1.99"
 _ELLIPSE_POINTS = 128
 
 
 def is_dicom_annotations(path: Path) -> bool:
     """Tell by its class, without reading further, whether a DICOM file holds annotations."""
-    if not dicom_mark(path):
-        return False
-    with path.open("rb") as file:  # the class stands in the first elements, as text
-        return _ANNOTATIONS.encode() in file.read(2048)
-
-
-_UNDEFINED = 0xFFFFFFFF
-"""Length of what ends by a mark of its own."""
-
-
-def _opened(path: Path) -> Any:
-    pydicom = require_library("pydicom", "dicom", "DICOM annotations", LabelsError)
-    try:
-        if pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == _DEFLATED:
-            raise LabelsError(
-                f"{path}: expected annotations that are not packed, got deflated ones; save them "
-                "as Explicit VR Little Endian"
-            )
-        document = pydicom.dcmread(path)
-        # pydicom (3.0) reads a value that is cut short as far as it goes, and says nothing.
-        for element in map(document.get_item, list(document.keys())):
-            stated, value = getattr(element, "length", 0), getattr(element, "value", None)
-            if isinstance(value, bytes) and len(value) < stated < _UNDEFINED:
-                raise LabelsError(
-                    f"{path}: expected whole DICOM, got a file that is cut short; fetch it again"
-                )
-        return document
-    except (*DECODING_ERRORS, pydicom.errors.InvalidDicomError, struct.error) as problem:
-        if isinstance(problem, LabelsError):
-            raise
-        raise LabelsError(
-            f"{path}: expected readable DICOM, got {reason_of(problem)}; fetch it again"
-        ) from None
+    return class_of_dicom(path) == _ANNOTATIONS
 
 
 def dicom_header(path: Path) -> Header:
     """Read what we wrote of the picture; nothing in the files of others."""
-    return _header(_said(_opened(path)))
-
-
-def _said(document: Any) -> Mapping[str, Any]:
-    try:
-        group, owner = HEADER_BLOCK
-        text = document.private_block(group, owner)[0x01].value
-        return mapping(json.loads(text))
-    except (KeyError, TypeError, ValueError, RecursionError, AttributeError):
-        return {}
-
-
-def _header(said: Mapping[str, Any]) -> Header:
-    try:
-        (h, w), (y, x) = said["shape"], said["origin_yx_slide"]
-        classes = [(clean_name(each["name"]), hex_of(each["color"])) for each in said["classes"]]
-    except (KeyError, TypeError, ValueError):
-        return Header()
-    if not all(type(each) is int for each in (h, w, y, x)):
-        return Header()
-    return Header((h, w), known_mpp(said.get("mpp")), (y, x), classes)
+    return header_of(said_of(opened_dicom(path, "DICOM annotations")))
 
 
 def dicom_shapes(path: Path) -> Iterator[Shape]:
@@ -99,10 +41,10 @@ def dicom_shapes(path: Path) -> Iterator[Shape]:
     LabelsError
         Damaged, packed, in three dimensions, or pydicom is not installed.
     """
-    document = _opened(path)
+    document = opened_dicom(path, "DICOM annotations")
     if document.get("AnnotationCoordinateType", "2D") != "2D":
         raise LabelsError("expected positions in px of the slide, got mm; save them in 2D")
-    step = mapping(_said(document)).get("downsample", 1.0)
+    step = said_of(document).get("downsample", 1.0)
     if not isinstance(step, int | float) or not 1 <= step < 2**16:
         step = 1.0
     for group in document.get("AnnotationGroupSequence", []):
@@ -111,7 +53,7 @@ def dicom_shapes(path: Path) -> Iterator[Shape]:
 
 def _group_shapes(group: Any, step: float) -> Iterator[Shape]:
     kind = str(group.get("GraphicType", ""))
-    name = clean_name(group.get("AnnotationGroupLabel", "")) or _meaning(
+    name = clean_name(group.get("AnnotationGroupLabel", "")) or coded_meaning(
         group.get("AnnotationPropertyTypeCodeSequence")
     )
     count = int(group.get("NumberOfAnnotations", 0))
@@ -178,10 +120,3 @@ def _measured(group: Any, scheme: str, value: str, count: int) -> npt.NDArray[np
             raise ValueError("measurements of other annotations than there are")
         found[places] = values
     return found
-
-
-def _meaning(sequence: Any) -> str:
-    try:
-        return clean_name(sequence[0].CodeMeaning)
-    except (TypeError, IndexError, AttributeError):
-        return ""

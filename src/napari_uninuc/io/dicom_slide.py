@@ -1,6 +1,5 @@
 """What annotations have to know of a DICOM slide: its size, scale and identifiers."""
 
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from napari_uninuc.io.extras import require_library
 from napari_uninuc.io.sources import DECODING_ERRORS, reason_of
 from napari_uninuc.io.stated import known_mpp
 
-__all__ = ["DicomSlide", "dicom_mark", "read_dicom_slide"]
+__all__ = ["DicomSlide", "damage_of", "dicom_mark", "read_dicom_slide"]
 
 _WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _MARK_AT = 128
@@ -24,6 +23,12 @@ def dicom_mark(path: Path) -> bool:
             return file.read(4) == b"DICM"
     except OSError:
         return False
+
+
+def damage_of(pydicom: Any) -> tuple[type[Exception], ...]:
+    """What pydicom raises for damaged files."""
+    own = pydicom.errors.InvalidDicomError, pydicom.errors.BytesLengthException
+    return DECODING_ERRORS + own
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +83,7 @@ def _header(pydicom: Any, file: Path) -> Any:
         kinds = list(header.get("ImageType", []))
         volume = header.get("SOPClassUID") == _WHOLE_SLIDE and "VOLUME" in kinds
         return header if volume and int(header.TotalPixelMatrixColumns) > 0 else None
-    except (*DECODING_ERRORS, pydicom.errors.InvalidDicomError, struct.error) as problem:
+    except damage_of(pydicom) as problem:
         raise ImageError(
             f"{file}: expected readable DICOM, got {reason_of(problem)}; fetch it again"
         ) from None

@@ -12,8 +12,10 @@ from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.cellpose import write_cellpose
 from napari_uninuc.io.coco import write_coco
-from napari_uninuc.io.dicom_annotations import Code, FoundBy, write_dicom_annotations
+from napari_uninuc.io.dicom_annotations import write_dicom_annotations
+from napari_uninuc.io.dicom_segments import write_dicom_segments
 from napari_uninuc.io.dicom_slide import DicomSlide
+from napari_uninuc.io.dicom_terms import Code, FoundBy
 from napari_uninuc.io.geojson import write_geojson
 from napari_uninuc.io.imagej_rois import write_imagej_rois
 from napari_uninuc.io.label_png import write_png
@@ -40,7 +42,7 @@ class Context:
     tile : the picture; None where it is not at hand
     origin_yx_slide : where the picture's first pixel lies on the slide, px
     qupath_objects : what QuPath makes of nuclei
-    slide : a DICOM slide that annotations refer to
+    slide : a DICOM slide that DICOM files refer to
     codes : coded property type of each class, for DICOM
     found_by : the model that found the nuclei; None where nobody said
     """
@@ -61,8 +63,8 @@ def _geojson(nuclei: Segmentation, path: Path, by: Context) -> None:
     write_geojson(nuclei, path, by.mpp, by.tile, by.origin_yx_slide, by.qupath_objects)
 
 
-def _dicom(nuclei: Segmentation, path: Path, by: Context) -> None:
-    write_dicom_annotations(
+def _dicom(write: Callable[..., None]) -> Writer:
+    return lambda nuclei, path, by: write(
         nuclei,
         path,
         by.mpp,
@@ -100,7 +102,8 @@ FORMATS: Mapping[str, Writer] = MappingProxyType(
         ".rois.zip": lambda nuclei, path, by: write_imagej_rois(
             nuclei, path, by.mpp, by.origin_yx_slide
         ),
-        ".ann.dcm": _dicom,
+        ".ann.dcm": _dicom(write_dicom_annotations),
+        ".seg.dcm": _dicom(write_dicom_segments),
         ".sd.zarr": lambda nuclei, path, by: write_spatialdata(
             nuclei, path, by.mpp, by.tile, by.origin_yx_slide
         ),
@@ -159,7 +162,7 @@ def write_segmentation(
     origin_yx_slide : where the first pixel lies on the slide, px; None takes the tile's, else
         (0, 0)
     qupath_objects : what GeoJSON says the nuclei are
-    slide, codes, found_by : what DICOM annotations say of slide, classes and model
+    slide, codes, found_by : what DICOM files say of slide, classes and model
 
     Returns
     -------

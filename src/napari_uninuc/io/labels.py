@@ -7,20 +7,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.errors import LabelsError, UniNucError
 from napari_uninuc.io.cellpose import read_cellpose
 from napari_uninuc.io.coco_labels import is_coco, read_coco
+from napari_uninuc.io.describing import described
 from napari_uninuc.io.geojson_labels import read_geojson
 from napari_uninuc.io.images import read_with_pillow
 from napari_uninuc.io.ome_zarr_labels import StoredLabels, is_zarr, read_zarr_labels
 from napari_uninuc.io.outline_formats import OUTLINE_FORMATS, outline_format_of
-from napari_uninuc.io.painting import palette_of
 from napari_uninuc.io.shapes import Through
 from napari_uninuc.io.sources import is_tiff, require_file
-from napari_uninuc.io.stated import DEFAULT_CLASS, checked_score, checked_status, clean_name
 from napari_uninuc.io.stored import StoredSegmentation
 from napari_uninuc.io.tiff import read_tiff
 
@@ -134,7 +132,7 @@ def read_segmentation(
             f"{labels.shape[0]} x {labels.shape[1]}; name the right picture"
         )
     return StoredSegmentation(
-        _described(source, Segmentation.from_labels(labels), stored),
+        described(source, Segmentation.from_labels(labels), stored),
         stored.mpp,
         stored.origin_yx_slide,
         stored.notice,
@@ -180,28 +178,6 @@ def _require_known(source: Path, name: str) -> None:
         raise LabelsError(
             f"{source}: expected {' or '.join(titles)}, got something else; export it again"
         )
-
-
-def _described(source: Path, segmentation: Segmentation, stored: StoredLabels) -> Segmentation:
-    """Add what the file says of each id."""
-    if not stored.properties and not stored.rgb:
-        return segmentation
-    table = segmentation.table.copy()
-    known = [stored.properties.get(label, {}) for label in table["id"].tolist()]
-    try:
-        table["score"] = np.array([checked_score(each.get("score")) for each in known], np.float64)
-    except LabelsError as problem:
-        raise LabelsError(f"{source}: {problem}") from None
-    names = [clean_name(each.get("class") or "") or DEFAULT_CLASS for each in known]
-    table["class"] = pd.Series(names, dtype=str)
-    if any("status" in each for each in known):
-        statuses = [checked_status(each.get("status")) for each in known]
-        table["status"] = pd.Series(statuses, dtype=str)
-    colours: dict[str, str] = {}
-    for label, name in zip(table["id"].tolist(), names, strict=True):
-        if label in stored.rgb:
-            colours.setdefault(name, stored.rgb[label])
-    return Segmentation(segmentation.labels, table, {}, palette_of(colours))
 
 
 def _stored(source: Path) -> StoredLabels:

@@ -14,7 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.errors import LabelsError
+from napari_uninuc.io.describing import described
+from napari_uninuc.io.dicom_label_map import (
+    extent_of_segments,
+    is_dicom_segmentation,
+    read_dicom_segments,
+    segments_header,
+)
 from napari_uninuc.io.dicom_shapes import dicom_header, dicom_shapes, is_dicom_annotations
 from napari_uninuc.io.imagej_rois import imagej_header, imagej_shapes, is_roi_set
 from napari_uninuc.io.instances_json import cellvit_feature_shapes, cellvit_shapes, hovernet_shapes
@@ -28,6 +36,7 @@ from napari_uninuc.io.xml_outlines import asap_shapes, imagescope_shapes, root_o
 __all__ = ["OUTLINE_FORMATS", "OutlineFormat", "extent_of_outlines", "outline_format_of"]
 
 Extent = tuple[float, float, float, float]
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,8 @@ class OutlineFormat:
     through : where outlines run in what the program itself writes
     header : what the file says besides
     in_slide_px : points count from the first pixel of the slide, not of the picture
+    pixels : reads a file whose nuclei are pixels on a slide; it has no shapes
+    extent : how far those reach, y0, x0, y1, x1 px of the file
     """
 
     title: str
@@ -52,6 +63,8 @@ class OutlineFormat:
     through: Through
     header: Callable[[Path], Header] = lambda _: Header()
     in_slide_px: bool = True
+    pixels: Callable[[Path, Size | None, Size | None], StoredSegmentation] | None = None
+    extent: Callable[[Path], Extent] | None = None
 
     def read(
         self,
@@ -75,6 +88,8 @@ class OutlineFormat:
             Damaged, no size known, or no outlines; and as `paint_shapes`.
         """
         with _Told(self.title, path):
+            if self.pixels is not None:
+                return self.pixels(path, shape, origin_yx_slide)
             return paint_shapes(
                 path,
                 self.shapes(path),
@@ -100,7 +115,10 @@ class _Told:
             text = str(problem)
             if not text.startswith(str(self._path)):
                 raise LabelsError(f"{self._path}: {text}") from None
-        elif isinstance(problem, (*DECODING_ERRORS, zipfile.BadZipFile, sqlite3.Error)):
+        elif problem is not None and (
+            isinstance(problem, (*DECODING_ERRORS, zipfile.BadZipFile, sqlite3.Error))
+            or type(problem).__module__ == "pydicom.errors"
+        ):
             raise LabelsError(
                 f"{self._path}: expected {self._title}, got a damaged file ({reason_of(problem)}); "
                 "write it again"
@@ -129,6 +147,12 @@ def _is_per_class(path: Path) -> bool:
     return bool(_PER_CLASS.match(text)) and not any(word in text for word in _NOT_PER_CLASS)
 
 
+def _segments(path: Path, shape: Size | None, origin: Size | None) -> StoredSegmentation:
+    stored = read_dicom_segments(path, shape, origin)
+    nuclei = described(path, Segmentation.from_labels(stored.pixels), stored)
+    return StoredSegmentation(nuclei, stored.mpp, stored.origin_yx_slide, stored.notice)
+
+
 _JSON = (".json", ".json.gz")
 
 OUTLINE_FORMATS: tuple[OutlineFormat, ...] = (
@@ -148,6 +172,16 @@ OUTLINE_FORMATS: tuple[OutlineFormat, ...] = (
         dicom_shapes,
         "corners",
         dicom_header,
+    ),
+    OutlineFormat(
+        "a DICOM segmentation",
+        (".dcm",),
+        is_dicom_segmentation,
+        lambda _: iter(()),
+        "corners",
+        segments_header,
+        pixels=_segments,
+        extent=extent_of_segments,
     ),
     OutlineFormat("HoVer-Net JSON", _JSON, _is_hovernet, hovernet_shapes, "centres"),
     OutlineFormat("CellViT JSON", _JSON, _is_cellvit, cellvit_shapes, "centres"),
@@ -207,6 +241,8 @@ def extent_of_outlines(form: OutlineFormat, path: Path) -> Extent | None:
     with _Told(form.title, path):
         if form.header(path).shape is not None:
             return None
+        if form.extent is not None:
+            return form.extent(path)
         low, high = np.full(2, np.inf), np.full(2, -np.inf)
         for shape in form.shapes(path):
             for rings in shape.polygons_xy:

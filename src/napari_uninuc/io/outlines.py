@@ -5,9 +5,9 @@ Pixel (y, x) covers [x, x + 1] x [y, y + 1], as in QuPath; filling an outline by
 their crops side by side on one canvas, so that memory does not grow with their number.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,15 @@ from scipy import ndimage
 
 from napari_uninuc.core.segmentation import Segmentation
 
-__all__ = ["BATCH_AREA", "Canvas", "NucleusOutline", "pack_nuclei", "trace_nuclei"]
+__all__ = [
+    "BATCH_AREA",
+    "Canvas",
+    "NucleusOutline",
+    "NucleusPoints",
+    "pack_nuclei",
+    "trace_nuclei",
+    "trace_points",
+]
 
 BATCH_AREA = 2**20
 """Most px of crops on one canvas, unless a single crop is larger."""
@@ -59,6 +67,22 @@ class NucleusOutline:
     id: int
     area_px: int
     polygons_xy: list[list[Ring]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NucleusPoints:
+    """A `NucleusOutline` whose rings are arrays, for formats that hold numbers.
+
+    Attributes
+    ----------
+    id, area_px : as of `NucleusOutline`
+    polygons_xy : one for each piece: outer ring and holes, each (k, 2) int64 x, y px, open. They
+        are parts of one array for some thousands of nuclei, which lives as long as any of them
+    """
+
+    id: int
+    area_px: int
+    polygons_xy: list[list[npt.NDArray[np.int64]]]
 
 
 def pack_nuclei(segmentation: Segmentation) -> Iterator[Canvas]:
@@ -119,16 +143,84 @@ def trace_nuclei(
     ----------
     origin_yx : of the picture's first pixel in the frame wanted, px; added to every point
     """
+    for rings in _traced(segmentation, origin_yx):
+        points_xy = rings.points_xy.tolist()
+
+        def closed(start: int, end: int, points_xy: Any = points_xy) -> Ring:
+            return [*points_xy[start:end], points_xy[start]]
+
+        for found in rings.nuclei(closed):
+            yield NucleusOutline(*found)
+
+
+def trace_points(
+    segmentation: Segmentation, origin_yx: tuple[int, int] = (0, 0)
+) -> Iterator[NucleusPoints]:
+    """Trace every nucleus as `trace_nuclei` does, its rings open and arrays."""
+    for rings in _traced(segmentation, origin_yx):
+        for found in rings.nuclei(rings.cut):
+            yield NucleusPoints(*found)
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Traced:
+    """The rings of one canvas.
+
+    Attributes
+    ----------
+    points_xy : (n, 2) px of the picture, ring after ring
+    ends : (r,) where each ring ends
+    owner, piece, is_hole : (r,) place of the nucleus on the canvas, its piece, whether a hole
+    ids, areas : (m,) of the nuclei on the canvas
+    """
+
+    points_xy: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    owner: npt.NDArray[np.int64]
+    piece: npt.NDArray[np.int64]
+    is_hole: npt.NDArray[np.bool_]
+    ids: npt.NDArray[np.int64]
+    areas: npt.NDArray[np.int64]
+
+    def cut(self, start: int, end: int) -> npt.NDArray[np.int64]:
+        """Points from one place to another; no copy."""
+        return self.points_xy[start:end]
+
+    def nuclei(self, cut: Callable[[int, int], T]) -> Iterator[tuple[int, int, list[list[T]]]]:
+        """Join rings, made by `cut`, to polygons and polygons to nuclei: id, area, polygons."""
+        ends, owners, pieces = self.ends.tolist(), self.owner.tolist(), self.piece.tolist()
+        starts = [0, *ends[:-1]]
+        ids, areas = self.ids.tolist(), self.areas.tolist()
+        polygons: list[list[T]] = []
+        current, last_piece = -1, -1
+        for ring in np.lexsort((self.is_hole, self.piece, self.owner)).tolist():
+            if owners[ring] != current:
+                if polygons:
+                    yield ids[current], areas[current], polygons
+                polygons, current = [], owners[ring]
+            if pieces[ring] != last_piece:
+                polygons.append([])
+                last_piece = pieces[ring]
+            polygons[-1].append(cut(starts[ring], ends[ring]))
+        yield ids[current], areas[current], polygons
+
+
+def _traced(segmentation: Segmentation, origin_yx: tuple[int, int]) -> Iterator[_Traced]:
     for canvas in pack_nuclei(segmentation):
-        yield from _trace_canvas(replace(canvas, shift_yx=canvas.shift_yx + origin_yx))
+        rings = _trace_canvas(replace(canvas, shift_yx=canvas.shift_yx + origin_yx))
+        if rings is not None:
+            yield rings
 
 
-def _trace_canvas(canvas: Canvas) -> Iterator[NucleusOutline]:
-    """Trace the nuclei of one canvas, in its order; one without a pixel is left out."""
+def _trace_canvas(canvas: Canvas) -> _Traced | None:
+    """Trace the nuclei of one canvas; one without a pixel is left out. None where all are."""
     pieces, _ = ndimage.label(canvas.owner > 0)  # across corners they are apart
     edges = _edges(canvas.owner > 0, pieces)
     if len(edges.start) == 0:
-        return
+        return None
     order, ends = _rings(_successors(edges, canvas.owner.size, canvas.owner.shape[1]))
     starts = np.concatenate([[0], ends[:-1]])
     before = np.arange(-1, len(order) - 1)
@@ -136,11 +228,15 @@ def _trace_canvas(canvas: Canvas) -> Iterator[NucleusOutline]:
     turning = edges.direction[order]
     corner = turning != turning[before]
     points = np.stack(np.divmod(edges.start[order], canvas.owner.shape[1]), axis=1)[corner]
-    ends = np.cumsum(corner)[ends - 1]
     ring_piece = edges.piece[order[starts]]
-    owner = canvas.owner.ravel()[edges.pixel[order[starts]]] - 1
+    owner = canvas.owner.ravel()[edges.pixel[order[starts]]].astype(np.int64) - 1
+    ends = np.cumsum(corner)[ends - 1]
+    starts = np.concatenate([[0], ends[:-1]])
     areas = np.bincount(canvas.owner.ravel(), minlength=len(canvas.ids) + 1)[1:]
-    yield from _assembled(canvas, points, ends, ring_piece, owner, areas)
+    shifted = points + np.repeat(canvas.shift_yx[owner], ends - starts, axis=0)
+    is_hole = _doubled_areas(points, starts, ends) < 0
+    points_xy = np.ascontiguousarray(shifted[:, ::-1])
+    return _Traced(points_xy, ends, owner, ring_piece, is_hole, canvas.ids, areas)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,35 +300,6 @@ def _rings(successors: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], npt.NDA
             edge = following[edge]
         ends.append(len(order))
     return np.array(order), np.array(ends)
-
-
-def _assembled(
-    canvas: Canvas,
-    points_yx: npt.NDArray[np.int64],
-    ends: npt.NDArray[np.int64],
-    ring_piece: npt.NDArray[np.int64],
-    owner: npt.NDArray[np.int64],
-    areas: npt.NDArray[np.int64],
-) -> Iterator[NucleusOutline]:
-    """Join rings to polygons and polygons to nuclei."""
-    starts = np.concatenate([[0], ends[:-1]])
-    shifted = points_yx + np.repeat(canvas.shift_yx[owner], ends - starts, axis=0)
-    points_xy = shifted[:, ::-1].tolist()
-    is_hole = _doubled_areas(points_yx, starts, ends) < 0
-    polygons: list[list[Ring]] = []
-    current = -1
-    last_piece = -1
-    for ring in np.lexsort((is_hole, ring_piece, owner)).tolist():
-        if int(owner[ring]) != current:
-            if polygons:
-                yield NucleusOutline(int(canvas.ids[current]), int(areas[current]), polygons)
-            polygons, current = [], int(owner[ring])
-        closed = [*points_xy[starts[ring] : ends[ring]], points_xy[starts[ring]]]
-        if int(ring_piece[ring]) != last_piece:
-            polygons.append([])
-            last_piece = int(ring_piece[ring])
-        polygons[-1].append(closed)
-    yield NucleusOutline(int(canvas.ids[current]), int(areas[current]), polygons)
 
 
 def _doubled_areas(

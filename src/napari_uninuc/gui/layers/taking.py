@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from napari_uninuc.gui.layers.layer_tables import segmentation_of
 from napari_uninuc.gui.layers.pictures import plane_of
 from napari_uninuc.gui.layers.placement import unit_factors
 
-__all__ = ["NucleiSource", "Taken", "nuclei_source"]
+__all__ = ["NucleiSource", "Taken", "TakenFrom", "nuclei_source", "pixels_to_layer"]
 
 _SAME_PX = 1e-3
 """Places closer than this are the same: sums of scales do not come out even."""
@@ -36,6 +36,21 @@ class Taken:
 
     nuclei: Segmentation
     left_out: int
+
+
+class TakenFrom(Protocol):
+    """Nuclei of any layer, seen on a picture."""
+
+    @property
+    def name(self) -> str:
+        """Name of the layer."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of the picture, px."""
+
+    def read(self) -> Taken:
+        """Bring them to the pixels of the picture; raises LabelsError where that cannot be."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,12 +121,12 @@ def nuclei_source(
     """
     finest = layer.data[0] if layer.multiscale else layer.data
     plane = finest[plane_of(layer, step_of)] if layer.ndim > 2 else finest
-    to_layer = _pixels_to_layer(shown_on, layer)
+    to_layer = pixels_to_layer(shown_on, layer)
     attributes = layer.as_layer_data_tuple()[1]
     return NucleiSource(layer.name, plane, to_layer, shape, attributes)
 
 
-def _pixels_to_layer(picture: Layer, layer: Layer) -> npt.NDArray[np.float64]:
+def pixels_to_layer(picture: Layer, layer: Layer) -> npt.NDArray[np.float64]:
     """Matrix (2, 3) that turns a pixel (y, x, 1) of a picture into one of a layer."""
     factors = unit_factors(picture.units[-2:], layer.units[-2:])
     if factors is None:

@@ -1,15 +1,16 @@
-"""Which picture is corrected, at what scale, and nuclei brought along from a labels layer."""
+"""Which picture is corrected, at what scale, and nuclei brought along from another layer."""
 
 from pathlib import Path
 from typing import Any
 
 from magicgui.widgets import ComboBox
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Shapes
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QLabel
 
 from napari_uninuc.errors import UniNucError
 from napari_uninuc.gui.desk import Desk
+from napari_uninuc.gui.layers.taking_shapes import MARKS_KEY
 from napari_uninuc.gui.panels.frame import Panel, button, row
 from napari_uninuc.gui.slides.all_slides import Slides
 from napari_uninuc.gui.slides.layer import SCANNER_SUFFIXES, slide_layer_data
@@ -56,14 +57,16 @@ class PicturePanel(Panel):
         self.hint = QLabel()
         self.hint.setWordWrap(True)
         self.labels = ComboBox(choices=lambda _: self._foreign_labels(), nullable=True)
-        self.labels.native.setToolTip("A labels layer whose nuclei are taken over or added.")
+        self.labels.native.setToolTip(
+            "Layer of labels or shapes whose nuclei are taken over or added."
+        )
         self.take_labels = button(
             "Take over",
-            "Replace the nuclei by those of this labels layer. Undo brings yours back.",
+            "Replace the nuclei by those of this layer. Undo brings yours back.",
         )
         self.add_labels = button(
             "Add",
-            "Keep your nuclei, and add those of this labels layer where there are none.",
+            "Keep your nuclei, and add those of this layer where there are none.",
         )
         self.column.addWidget(row(self.image.native, self.open))
         self.column.addWidget(self.open_slide)
@@ -145,7 +148,13 @@ class PicturePanel(Panel):
 
     def _foreign_labels(self) -> list[Any]:
         desk = self.desk
-        return [layer for layer in self._of_kind(Labels) if desk is None or not desk.owns(layer)]
+        return [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, Labels | Shapes)
+            and MARKS_KEY not in layer.metadata
+            and (desk is None or not desk.owns(layer))
+        ]
 
     def _on_layers(self, _event: Any = None) -> None:
         self._list_layers()
@@ -203,6 +212,9 @@ class PicturePanel(Panel):
                 warn(f"{left_out} nuclei of {name} do not lie on the picture.")
 
         try:
-            self._workbench.import_labels(layer, beside=beside, on_done=tell)
+            notice = self._workbench.import_labels(layer, beside=beside, on_done=tell)
         except UniNucError as problem:
             tell_problem(problem)
+            return
+        if notice:
+            warn(notice)

@@ -25,6 +25,7 @@ _WORDS = {
     ".coco.json": "COCO annotations",
     ".rois.zip": "ImageJ ROI set",
     ".ann.dcm": "DICOM annotations",
+    ".seg.dcm": "DICOM label map",
     ".sd.zarr": "SpatialData, with picture and table",
     "_seg.npy": "cellpose masks",
     ".csv": "Table, one row a nucleus",

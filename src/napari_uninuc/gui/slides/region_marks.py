@@ -8,6 +8,7 @@ from napari.layers import Layer, Shapes
 from qtpy.QtCore import QTimer
 
 from napari_uninuc.gui.layers.placement import Placement
+from napari_uninuc.gui.layers.taking_shapes import MARKS_KEY
 
 __all__ = ["RegionMarks"]
 
@@ -98,6 +99,7 @@ class RegionMarks:
                 "anchor": "upper_left",
                 "translation": [0, 0],
             },
+            metadata={MARKS_KEY: True},
             **Placement.of(self._slide).keywords(),
         )
         layer.editable = False

@@ -1,10 +1,10 @@
-"""Taking over the nuclei of a labels layer: found in the worker, put in as one step of undo."""
+"""Taking over the nuclei of a layer: found in the worker, put in as one step of undo."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 
-from napari_uninuc.gui.layers.taking import NucleiSource, Taken
+from napari_uninuc.gui.layers.taking import Taken, TakenFrom
 from napari_uninuc.gui.work.jobs import Task, Worker
 from napari_uninuc.session import AnnotationSession
 from napari_uninuc.session.adopting import Adoption
@@ -58,7 +58,7 @@ class TakingOver:
     def start(
         self,
         session: AnnotationSession,
-        source: NucleiSource,
+        source: TakenFrom,
         *,
         beside: bool,
         on_done: Callable[[int], object],
