@@ -219,7 +219,7 @@ class ModelSlot:
             f"Connecting to {model}" if on_server else f"Loading {Path(str(model)).name}",
             work,
             on_done=lambda _: self._loaded(model),
-            on_error=self._failed,
+            on_error=lambda problem: self._failed(problem, model, device),
             holds_live=True,
         )
         self.changed.emit()
@@ -250,7 +250,10 @@ class ModelSlot:
         self._loading -= 1
         self.changed.emit()
 
-    def _failed(self, problem: Exception) -> None:
+    def _failed(self, problem: Exception, model: Model, device: str) -> None:
+        """Say why; without any model, one whose learnt state cannot be had is taken as it came."""
         self.wanted = None
         self._on_problem(problem)
         self._ended()
+        if isinstance(model, InState) and self._annotator is None:
+            self.use(model.model, device)
