@@ -26,6 +26,7 @@ from napari_uninuc.engine.embedding_store import EmbeddingStore
 from napari_uninuc.engine.encoder_speed import choose_dtype
 from napari_uninuc.engine.folding import folded
 from napari_uninuc.engine.frame import Frame, square_frame, uniform_frame
+from napari_uninuc.engine.in_state import InState
 from napari_uninuc.engine.prefetch import interruptible
 from napari_uninuc.engine.preprocess import PREPROCESS_VERSION, make_input
 from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
@@ -64,6 +65,7 @@ class TorchEngine:
     dynamic_multimask : see the card's, which it is at first; may be changed at any time
     folder : where the weights are, and parts taught beside them; None where they are of no file
     point_decoder : one of those parts, once it was asked for (`engine.next_points`)
+    state : the learnt state that it is in (`engine.in_state`); None for the weights as they are
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class TorchEngine:
         self.dynamic_multimask = card.dynamic_multimask
         self.folder: Path | None = None
         self.point_decoder: PointDecoder | None = None
+        self.state: InState | None = None
         self._preparing = Lock()
         self.views = StainViews()
         self.cache: EmbeddingCache[TileEmbedding] = EmbeddingCache(_CACHE_BYTES)
@@ -109,6 +112,8 @@ class TorchEngine:
     def _forget(self) -> None:
         self.cache.clear()
         self._detection.clear()
+        if self.state is not None:
+            self.state.forget()
         # Neither does anything where no such device was used.
         torch.cuda.empty_cache()
         if torch.backends.mps.is_available():
@@ -125,6 +130,10 @@ class TorchEngine:
     @dtype.setter
     def dtype(self, dtype: torch.dtype) -> None:
         self._dtype = dtype
+
+    def model_for(self, embedding: TileEmbedding) -> UniNuc:
+        """The network that answers on a field: in a learnt state, as much as the field is like."""
+        return self.model if self.state is None else self.state.model_for(embedding)
 
     def scale_of(self, tile: Tile) -> float:
         """Input px per px of the tile; a tile without a scale is taken to have the model's."""
@@ -228,7 +237,7 @@ class TorchEngine:
     def propose(self, embedding: TileEmbedding) -> Detections:
         """All boxes the detector offers, in px of the tile, with scores; a Proposer."""
         with self._low_precision():
-            output = self.model.detect(self.with_detection(embedding))
+            output = self.model_for(embedding).detect(self.with_detection(embedding))
         logits, boxes = output.layers[-1]
         valid = output.valid[0, 0]
         scores, classes = torch.sigmoid(logits[0, 0][valid].float()).max(-1)
@@ -313,7 +322,7 @@ class TorchEngine:
             A mask prompt that is not on this field's logit grid.
         """
         decoder = PromptDecoder(
-            self.model,
+            self.model_for(embedding),
             self.config,
             self.card.logit_shift,
             self.device,

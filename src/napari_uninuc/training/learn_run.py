@@ -11,6 +11,8 @@ import torch
 
 from napari_uninuc import __version__
 from napari_uninuc.core.examples import ENOUGH_NUCLEI, Corrections, Kind
+from napari_uninuc.engine.appearance import Appearance
+from napari_uninuc.engine.in_state import in_state, stored
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.errors import CheckpointError, SessionError
 from napari_uninuc.network.adapter import Adapter
@@ -84,9 +86,9 @@ def learn(
     proof = work.proved()
     if not proof.is_better:
         return Learnt(None, proof)
-    difference = work.taught(None)
+    difference, looks = work.taught(None), stored(Appearance.joined(work.looks))
     work.step("done")
-    return Learnt(Adapter.of(_card(engine, pictures, name, proof), difference), proof)
+    return Learnt(Adapter.of(_card(engine, pictures, name, proof), difference, looks), proof)
 
 
 class _Work:
@@ -104,8 +106,10 @@ class _Work:
         self.threshold = engine.card.score_threshold
         self.lessons: list[list[Lesson]] = []
         self.before: list[list[Judged]] = []
+        self.looks: list[Appearance] = []
         for picture in pictures:
             self.lessons.append(list(lessons_of(engine, picture)))
+            self.looks += [each.looks for each in self.lessons[-1]]
             self.step("preparing", 2)
             everything = self.parts[len(self.before)] >= 0
             self.before.append(judge(engine, picture, everything, self.threshold))
@@ -121,11 +125,12 @@ class _Work:
         views, chosen = [], []
         for lessons, part in zip(self.lessons, self.parts, strict=True):
             for lesson in lessons:
-                own = torch.from_numpy(part).to(lesson.which.device)[lesson.which]
+                own = torch.from_numpy(part).to(lesson.which.device)
                 views.append(lesson)
                 chosen.append(own >= 0 if aside is None else own != aside)
         what = "learning" if aside is None else f"proving, part {aside + 1} of {PARTS}"
-        return teach(self.engine.model, views, chosen, self.how, lambda _: self.step(what))
+        model, shift = self.engine.model, self.engine.card.logit_shift
+        return teach(model, views, chosen, self.how, lambda _: self.step(what), shift)
 
     def proved(self) -> Proof:
         """Judge each part by a state that was taught on all others."""
@@ -181,7 +186,7 @@ def standings(
 
     before, proofs = judged(engine.card.score_threshold), []
     for adapter in adapters:
-        with difference_added(engine.model, adapter.difference):
+        with in_state(engine, adapter):
             proofs.append(proof_of(before, judged(adapter.card.score_threshold)))
     return proofs
 
