@@ -3,10 +3,10 @@
 python benchmarks/learn_from_corrections.py DATA [--corrections N] [--pictures N] [--random N]
 
 DATA holds ``nuinsseg``, ``ihc_epcam``, ``consep`` and ``monuseg`` as the recipes have them. Of each
-set the reader of `simulated_corrector` corrects so many nuclei of the first tile in the order of the review
-(of further tiles where one has not enough), the model learns from that, and others of its pictures
-are outlined before and after. ``--random`` learns from corrections that mean nothing instead:
-outlines moved anywhere, nuclei deleted and accepted by lot; none of these may be kept.
+set the reader of `simulated_corrector` corrects so many nuclei of the first tile in the order of
+the review (of further tiles where one has not enough), the model learns from that, and others of
+its pictures are outlined before and after. ``--random`` learns from corrections that mean nothing
+instead: outlines moved anywhere, nuclei deleted and accepted by lot; none of these may be kept.
 """
 
 import time
@@ -128,9 +128,9 @@ def main(
     ]
     if lots:
         rng, kept = np.random.default_rng(0), 0
+        meant = [corrections_of(engine, tiles, corrections) for tiles in sets]
         for number in range(lots):
-            tiles = sets[number % len(sets)]
-            said = [at_random(each, rng) for each in corrections_of(engine, tiles, corrections)]
+            said = [at_random(each, rng) for each in meant[number % len(sets)]]
             outcome, _ = learnt(engine, said)
             kept += outcome.adapter is not None
             click.echo(f"{number + 1}: {kept} kept; {in_words(outcome.proof)}")

@@ -24,7 +24,7 @@ from napari_uninuc.network.adapter_card import CARD_KEY, AdapterCard, read_adapt
 from napari_uninuc.network.card import ModelCard
 from napari_uninuc.network.uninuc import UniNuc
 
-__all__ = ["Adapter", "Looks", "read_adapter", "write_adapter"]
+__all__ = ["Adapter", "Looks", "read_adapter", "write_adapter", "write_new_adapter"]
 
 _MAX_BYTES = 2**26
 _BEHIND = ("detector.", "sam_mask_decoder.")
@@ -213,7 +213,47 @@ def write_adapter(adapter: Adapter, path: Path) -> None:
     except OSError as problem:
         with suppress(OSError):
             part.unlink()
-        raise OutputError(
-            f"{path}: the learnt state cannot be written ({problem.strerror or problem}); choose "
-            "a place with room where you may write"
-        ) from problem
+        raise _not_written(path, problem) from problem
+
+
+def write_new_adapter(adapter: Adapter, path: Path) -> Path:
+    """Write a learnt state beside others; none is overwritten, also where two are written at once.
+
+    Parameters
+    ----------
+    path : where that is taken, a number is put behind the name, of the file and of the state
+
+    Returns
+    -------
+    path : the file
+
+    Raises
+    ------
+    OutputError
+        As `write_adapter`.
+    """
+    number, target = 1, path
+    while True:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.open("xb").close()
+            break
+        except FileExistsError:
+            number += 1
+            target = path.with_stem(f"{path.stem}-{number}")
+        except OSError as problem:
+            raise _not_written(target, problem) from problem
+    try:
+        card = adapter.card.model_copy(update={"name": target.stem})
+        write_adapter(Adapter.of(card, adapter.difference, adapter.looks), target)
+    except OutputError:
+        target.unlink(missing_ok=True)
+        raise
+    return target
+
+
+def _not_written(path: Path, problem: OSError) -> OutputError:
+    return OutputError(
+        f"{path}: the learnt state cannot be written ({problem.strerror or problem}); choose "
+        "a place with room where you may write"
+    )

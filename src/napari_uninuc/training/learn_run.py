@@ -133,7 +133,10 @@ class _Work:
         return teach(model, views, chosen, self.how, lambda _: self.step(what), shift)
 
     def proved(self) -> Proof:
-        """Judge each part by a state that was taught on all others."""
+        """Judge each part by a state that was taught on all others.
+
+        It ends before the last part where what was judged is worse by more than chance.
+        """
         before, after = list[Judged](), list[Judged]()
         for aside in range(PARTS):
             difference = self.taught(aside)
@@ -143,6 +146,8 @@ class _Work:
                     after += judge(self.engine, picture, own, self.threshold)
                     before += [each for each, yes in zip(self.before[k], own, strict=True) if yes]
                     self.step(f"proving, part {aside + 1} of {PARTS}")
+            if proof_of(before, after).high < 0:
+                break
         return proof_of(before, after)
 
 

@@ -1,9 +1,10 @@
 """Learning from corrections in a process of its own, so that the window and its model go on."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
@@ -24,7 +25,7 @@ class Order:
     ----------
     sessions : folders of saved sessions
     model : id or path of the model, in the weights as they are
-    output : where the learnt state is written
+    output : where the learnt state is written, or beside it where another window was quicker
     """
 
     sessions: tuple[Path, ...]
@@ -171,6 +172,9 @@ class LearningProcess:
         process.deleteLater()
         self._show(None)
         if not crashed and code in (0, _NO_BETTER):
+            written = re.search(r" -> (.+\.safetensors): ", self._said)
+            if code == 0 and written is not None:
+                order = replace(order, output=Path(written[1]))
             self._on_done(order, code == 0, self._said)
             return
         last = [line for line in problems.splitlines() if line.strip()][-1:]
