@@ -26,6 +26,7 @@ PROOF = Proof(
     deleted=0,
     false_before=0,
     false_after=0,
+    better=9,
     gain=0.3,
     low=0.2,
     high=0.4,

@@ -59,6 +59,7 @@ def state_file(path):
         deleted=0,
         false_before=0,
         false_after=0,
+        better=9,
         gain=0.3,
         low=0.1,
         high=0.5,

@@ -34,6 +34,7 @@ PROOF = Proof(
     deleted=14,
     false_before=14,
     false_after=2,
+    better=9,
     gain=0.1,
     low=0.05,
     high=0.15,
