@@ -10,7 +10,7 @@ import torch
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.appearance import Appearance, appearance_of, likeness
 from napari_uninuc.engine.embedding import TileEmbedding
-from napari_uninuc.engine.in_state import in_state, put_into, stored
+from napari_uninuc.engine.in_state import in_state, put_into, share_on, stored
 from napari_uninuc.engine.loading import load_engine
 from napari_uninuc.engine.requests import PromptBatch
 from napari_uninuc.errors import CheckpointError
@@ -171,6 +171,17 @@ def test_a_state_is_not_put_upon_a_state(engine, embedding):
     one = shifted(engine, stored(appearance_of(embedding)))
     with in_state(engine, one), pytest.raises(CheckpointError, match="weights as they are"):
         put_into(engine, one)
+
+
+def test_how_much_of_it_is_used_on_a_picture_can_be_asked(engine, embedding, tissue):
+    assert share_on(engine, tissue.tile) is None
+    dark = Tile.from_array(255 - tissue.tile.rgb, tissue.tile.mpp, name="dark")
+    with in_state(engine, shifted(engine, stored(appearance_of(embedding)))):
+        assert share_on(engine, tissue.tile) == 1
+        engine.embed(dark, engine.fields(dark)[0])
+        assert share_on(engine, dark) == 0
+        unseen = Tile.from_array(tissue.tile.rgb[::-1].copy(), tissue.tile.mpp, name="unseen")
+        assert share_on(engine, unseen) is None
 
 
 def test_of_many_fields_some_are_kept(embedding):

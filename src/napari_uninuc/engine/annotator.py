@@ -18,6 +18,7 @@ from napari_uninuc.engine.describing import DESCRIPTION_VERSION, describe_nuclei
 from napari_uninuc.engine.device import device_name
 from napari_uninuc.engine.features import pooled_features
 from napari_uninuc.engine.full_device import where_it_fits
+from napari_uninuc.engine.in_state import share_on
 from napari_uninuc.engine.interactive import answer_prompt
 from napari_uninuc.engine.loading import load_engine
 from napari_uninuc.engine.prefetch import Prefetcher, neighbours_of
@@ -229,6 +230,10 @@ class TorchAnnotator:
     def description(self) -> int:
         """Version of what the columns of `describe` are."""
         return DESCRIPTION_VERSION
+
+    def state_share(self, tile: Tile) -> float | None:
+        """How much of a learnt state is used on a picture: `napari_uninuc.engine.in_state`."""
+        return share_on(self.engine, tile)
 
     def memory_bytes(self) -> int:
         """Bytes of weights and cached embeddings."""

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.appearance import Appearance, appearance_of, likeness
 from napari_uninuc.engine.cache import EmbeddingKey
 from napari_uninuc.engine.embedding import TileEmbedding
@@ -27,7 +28,7 @@ from napari_uninuc.network.uninuc import UniNuc
 if TYPE_CHECKING:
     from napari_uninuc.engine.torch_engine import TorchEngine
 
-__all__ = ["InState", "in_state", "put_into", "stored"]
+__all__ = ["InState", "in_state", "put_into", "share_on", "stored"]
 
 _LEVELS = 4
 _MOST = 64
@@ -113,6 +114,21 @@ def in_state(engine: "TorchEngine", adapter: Adapter) -> Iterator[None]:
         yield
     finally:
         engine.state, engine.card = before
+
+
+def share_on(engine: "TorchEngine", tile: Tile) -> float | None:
+    """How much of its state is used on a picture, in [0, 1]: the mean of the fields in memory.
+
+    None without a state, or where nothing of the picture is in memory.
+    """
+    if engine.state is None:
+        return None
+    held = [
+        engine.state.share(engine.embed(tile, field))
+        for field in engine.fields(tile)
+        if engine.holds(tile, field)
+    ]
+    return float(np.mean(held)) if held else None
 
 
 def stored(several: Appearance) -> Looks:

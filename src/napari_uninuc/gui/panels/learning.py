@@ -144,7 +144,17 @@ class LearningBox(QWidget):
         return (
             f"Learnt from {card.nuclei} corrections of {len(card.sessions)} "
             f"{'picture' if len(card.sessions) == 1 else 'pictures'}: {in_words(card.proof)}."
+            f"{self._about_picture()}"
         )
+
+    def _about_picture(self) -> str:
+        """How much of the state is used on the picture that is seen."""
+        ask = getattr(self._workbench.models.annotator, "state_share", None)
+        share = None if ask is None or self._desk is None else ask(self._desk.session.tile)
+        if share is None or share == 1:
+            return ""
+        how = f"only {100 * share:.0f} % of it is used" if share else "it is not used"
+        return f" On this picture {how}: it looks otherwise than what was corrected."
 
     def _show(self, state: LearningState) -> None:
         self.bar.setValue(round(_FINAL * state.done / state.total) if state.total else 0)
