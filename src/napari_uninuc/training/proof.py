@@ -24,9 +24,10 @@ from napari_uninuc.network.adapter_card import Proof
 __all__ = ["CONFIDENCE", "PARTS", "Judged", "judge", "parts_by_place", "proof_of"]
 
 PARTS = 4
-CONFIDENCE = 0.9
-"""Of the interval that must lie above 0, so that one in twenty states that are no better passes; of
-these few pass the other test (`Proof.is_better`), and those taught at random are worse."""
+CONFIDENCE = 0.8
+"""Of the interval that must lie above 0. One in ten states that are no better passes, and of these
+one in twenty or so passes the other test (`Proof.is_better`) too, were they not alike; those taught
+at random are worse."""
 _CHANGED = 0.005
 """In quality; less is no change."""
 _RIGHT = 0.5
