@@ -23,6 +23,8 @@ from napari_uninuc.training.proof import PARTS, Judged, judge, parts_by_place, p
 
 __all__ = ["Learnt", "Told", "learn", "standings"]
 
+_ENCODING, _JUDGING = 40, 10
+"""How long it takes to prepare and to judge a picture, in steps of teaching, about."""
 Told = Callable[[int, int, str], object]
 """Called with (steps done, steps in all, what is being done); may raise to stop."""
 
@@ -99,8 +101,8 @@ class _Work:
     ) -> None:
         self.engine, self.pictures, self.how, self._told = engine, pictures, how, told
         self.parts = parts_by_place(pictures)
-        # Encoding counts as much as judging; both are as long as some steps of teaching.
-        self._total = 3 * len(pictures) + (PARTS + 1) * how.steps + PARTS * len(pictures) + 1
+        each = _ENCODING + (1 + PARTS) * _JUDGING
+        self._total = each * len(pictures) + (PARTS + 1) * how.steps + 1
         self._done = 0
         told(0, self._total, "preparing")
         self.threshold = engine.card.score_threshold
@@ -110,10 +112,10 @@ class _Work:
         for picture in pictures:
             self.lessons.append(list(lessons_of(engine, picture)))
             self.looks += [each.looks for each in self.lessons[-1]]
-            self.step("preparing", 2)
+            self.step("preparing", _ENCODING)
             everything = self.parts[len(self.before)] >= 0
             self.before.append(judge(engine, picture, everything, self.threshold))
-            self.step("preparing")
+            self.step("preparing", _JUDGING)
 
     def step(self, what: str, count: int = 1) -> None:
         """Take note that work went on, and tell."""
@@ -145,7 +147,7 @@ class _Work:
                     own = self.parts[k] == aside
                     after += judge(self.engine, picture, own, self.threshold)
                     before += [each for each, yes in zip(self.before[k], own, strict=True) if yes]
-                    self.step(f"proving, part {aside + 1} of {PARTS}")
+                    self.step(f"proving, part {aside + 1} of {PARTS}", _JUDGING)
             if proof_of(before, after).high < 0:
                 break
         return proof_of(before, after)

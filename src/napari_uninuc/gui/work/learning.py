@@ -148,6 +148,8 @@ class LearningProcess:
                 self._said = line.strip()[:_WORDS_AT_MOST]
         if latest is not None:
             done, total, what = latest
+            if done == 0:
+                self._began, self._rested = monotonic(), 0.0  # what came before is no step
             self._show(
                 LearningState(
                     done, total, what, self._left(done, total), self._paused_at is not None
