@@ -134,7 +134,8 @@ def teach(
 def _last_bias(model: UniNuc) -> torch.nn.Parameter | None:
     """What is added to every logit; None where a model has no such number."""
     refine = model.sam_mask_decoder.refine
-    return None if refine is None else refine.layers[-1].bias
+    last = None if refine is None else refine.layers[-1].bias
+    return last if isinstance(last, torch.nn.Parameter) else None
 
 
 def _groups(

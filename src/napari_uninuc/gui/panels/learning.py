@@ -125,13 +125,9 @@ class LearningBox(QWidget):
             self._show(state)
         elif self._outcome:
             self.told.setText(self._outcome)
-        elif self._desk is not None and count < ENOUGH_NUCLEI:
-            self.told.setText(
-                f"To learn, {ENOUGH_NUCLEI} nuclei of a picture must be reviewed, corrected or "
-                f"added; {ENOUGH_NUCLEI - count} are missing here."
-            )
         else:
-            self.told.setText(self._about_state())
+            missing = "" if self._desk is None or count >= ENOUGH_NUCLEI else _missing(count)
+            self.told.setText("\n".join(filter(None, (self._about_state(), missing))))
 
     def _about_state(self) -> str:
         path = self.states.currentData()
@@ -308,6 +304,13 @@ class SessionsDialog(QDialog):
         ticked = Qt.CheckState.Checked
         listed = zip(self._found, self._items, strict=True)
         return [each for each, item in listed if item.checkState() == ticked]
+
+
+def _missing(count: int) -> str:
+    return (
+        f"To learn, {ENOUGH_NUCLEI} nuclei of a picture must be reviewed, corrected or added; "
+        f"{ENOUGH_NUCLEI - count} are missing here."
+    )
 
 
 def _label(state: LearntState) -> str:
