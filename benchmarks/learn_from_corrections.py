@@ -25,6 +25,7 @@ from napari_uninuc.engine.in_state import in_state
 from napari_uninuc.engine.loading import load_engine
 from napari_uninuc.engine.predictor import Predictor
 from napari_uninuc.engine.torch_engine import TorchEngine
+from napari_uninuc.errors import SessionError
 from napari_uninuc.evaluation.metrics import panoptic_quality
 from napari_uninuc.network.adapter_card import in_words
 from napari_uninuc.training.learn_run import Learnt, learn
@@ -145,7 +146,11 @@ def main(
         said = corrections_of(engine, tiles, corrections)
         rest = Tiles(tiles.name, tiles.images[len(said) :][-pictures:], tiles.mpp)
         before = rest.scores(engine)
-        outcome, seconds = learnt(engine, said)
+        try:
+            outcome, seconds = learnt(engine, said)
+        except SessionError as problem:
+            print(f"| {tiles.name} | {problem} | | | | | | |", flush=True)
+            continue
         after, lost = before, 0.0
         if outcome.adapter is not None:
             with in_state(engine, outcome.adapter):
@@ -164,7 +169,8 @@ def main(
         click.echo(in_words(outcome.proof), err=True)
         if outcome.adapter is not None:
             click.echo(f"{len(outcome.adapter.to_bytes()) / 1e6:.2f} MB", err=True)
-    print(f"\nmean gain {np.mean(gains):+.4f}, worst {min(gains):+.4f}")
+    if gains:
+        print(f"\nmean gain {np.mean(gains):+.4f}, worst {min(gains):+.4f}")
 
 
 if __name__ == "__main__":

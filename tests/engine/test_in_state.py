@@ -10,7 +10,7 @@ import torch
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.appearance import Appearance, appearance_of, likeness
 from napari_uninuc.engine.embedding import TileEmbedding
-from napari_uninuc.engine.in_state import in_state, put_into, share_on, stored
+from napari_uninuc.engine.in_state import change_state, in_state, put_into, share_on, stored
 from napari_uninuc.engine.loading import load_engine
 from napari_uninuc.engine.requests import PromptBatch
 from napari_uninuc.errors import CheckpointError
@@ -182,6 +182,21 @@ def test_how_much_of_it_is_used_on_a_picture_can_be_asked(engine, embedding, tis
         assert share_on(engine, dark) == 0
         unseen = Tile.from_array(tissue.tile.rgb[::-1].copy(), tissue.tile.mpp, name="unseen")
         assert share_on(engine, unseen) is None
+
+
+def test_one_state_takes_the_place_of_another_and_none_gives_the_model_back(engine, embedding):
+    before, card = logits(engine, embedding), engine.card
+    looks = stored(appearance_of(embedding))
+    for by in (1.0, 2.0):
+        change_state(engine, shifted(engine, looks, by))
+        np.testing.assert_allclose(logits(engine, embedding) - before, by, atol=1e-4)
+    bad = adapter(engine, {"nothing": torch.zeros(1)}, looks)
+    with pytest.raises(CheckpointError):
+        change_state(engine, bad)
+    np.testing.assert_allclose(logits(engine, embedding) - before, 2.0, atol=1e-4)
+    change_state(engine, None)
+    np.testing.assert_array_equal(logits(engine, embedding), before)
+    assert (engine.state, engine.card) == (None, card)
 
 
 def test_of_many_fields_some_are_kept(embedding):

@@ -102,3 +102,44 @@ def test_a_learnt_state_that_cannot_be_had_leaves_the_model_as_it_came():
     slot.use(state, "auto")
     assert asked[2:] == [state]
     assert slot.source == "mine"
+
+
+class InStates(FakeAnnotator):
+    """A model that can be given another learnt state."""
+
+    def change_state(self, adapter):
+        self.states = [*getattr(self, "states", []), adapter]
+
+
+def test_another_state_of_the_model_in_use_needs_no_loading():
+    made = []
+
+    def load(model, device):
+        made.append(InStates())
+        return made[-1]
+
+    slot = ModelSlot(AtOnce(), load, on_problem=lambda problem: None)
+    state = InState("mine", Path("state.safetensors"))
+    slot.use("mine", "auto")
+    slot.use(state, "auto")
+    slot.use("mine", "auto")
+    assert len(made) == 1
+    assert made[0].states == [state.adapter, None]
+    assert slot.source == "mine"
+    slot.use(state, "cpu")
+    slot.use(InState("other", state.adapter), "cpu")
+    assert len(made) == 3
+
+
+def test_a_model_that_left_its_device_is_loaded_anew_in_its_state():
+    made = []
+
+    def load(model, device):
+        made.append(InStates())
+        return made[-1]
+
+    slot = ModelSlot(AtOnce(), load, on_problem=lambda problem: None)
+    slot.use("mine", "auto")
+    made[0].notice(FULL)
+    slot.use(InState("mine", Path("state.safetensors")), "auto")
+    assert len(made) == 2

@@ -18,12 +18,13 @@ from napari_uninuc.engine.describing import DESCRIPTION_VERSION, describe_nuclei
 from napari_uninuc.engine.device import device_name
 from napari_uninuc.engine.features import pooled_features
 from napari_uninuc.engine.full_device import where_it_fits
-from napari_uninuc.engine.in_state import share_on
+from napari_uninuc.engine.in_state import change_state, share_on
 from napari_uninuc.engine.interactive import answer_prompt
 from napari_uninuc.engine.loading import load_engine
 from napari_uninuc.engine.prefetch import Prefetcher, neighbours_of
 from napari_uninuc.engine.protocol import FoundNucleus
 from napari_uninuc.engine.torch_engine import TorchEngine
+from napari_uninuc.network.adapter import read_adapter
 from napari_uninuc.network.card import ModelCard
 
 __all__ = ["TorchAnnotator", "load_annotator"]
@@ -230,6 +231,16 @@ class TorchAnnotator:
     def description(self) -> int:
         """Version of what the columns of `describe` are."""
         return DESCRIPTION_VERSION
+
+    def change_state(self, adapter: Path | None) -> None:
+        """Put the model into a learnt state, or into none; call it where answers are made.
+
+        Raises
+        ------
+        CheckpointError
+            The file is missing, damaged or of other weights; then it is as it was.
+        """
+        change_state(self.engine, None if adapter is None else read_adapter(adapter))
 
     def state_share(self, tile: Tile) -> float | None:
         """How much of a learnt state is used on a picture: `napari_uninuc.engine.in_state`."""

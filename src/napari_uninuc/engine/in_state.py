@@ -23,12 +23,13 @@ from napari_uninuc.engine.cache import EmbeddingKey
 from napari_uninuc.engine.embedding import TileEmbedding
 from napari_uninuc.errors import CheckpointError
 from napari_uninuc.network.adapter import Adapter, Looks
+from napari_uninuc.network.card import ModelCard
 from napari_uninuc.network.uninuc import UniNuc
 
 if TYPE_CHECKING:
     from napari_uninuc.engine.torch_engine import TorchEngine
 
-__all__ = ["InState", "in_state", "put_into", "share_on", "stored"]
+__all__ = ["InState", "change_state", "in_state", "put_into", "share_on", "stored"]
 
 _LEVELS = 4
 _MOST = 64
@@ -44,11 +45,17 @@ class InState:
     model : in the weights as they are, which stay so
     difference : by name of the parameter, what is added
     taught : how the fields look that it was taught on; None takes it everywhere in full
+    card_before : of the model in the weights as they are
     """
 
     def __init__(
-        self, model: UniNuc, difference: Mapping[str, Tensor], taught: Appearance | None
+        self,
+        model: UniNuc,
+        difference: Mapping[str, Tensor],
+        taught: Appearance | None,
+        card_before: ModelCard,
     ) -> None:
+        self.card_before = card_before
         self._model, self._difference, self._taught = model, difference, taught
         self._made: dict[int, UniNuc] = {}
         self._levels: OrderedDict[EmbeddingKey, int] = OrderedDict()
@@ -101,7 +108,7 @@ def put_into(engine: "TorchEngine", adapter: Adapter) -> None:
             "was taught on; it is damaged, learn again"
         )
     taught = None if looks is None else Appearance(*map(_array, (looks.features, looks.colours)))
-    engine.state = InState(engine.model, adapter.difference, taught)
+    engine.state = InState(engine.model, adapter.difference, taught, engine.card)
     engine.card = adapter.named_on(engine.card)
 
 
@@ -114,6 +121,27 @@ def in_state(engine: "TorchEngine", adapter: Adapter) -> Iterator[None]:
         yield
     finally:
         engine.state, engine.card = before
+
+
+def change_state(engine: "TorchEngine", adapter: Adapter | None) -> None:
+    """Put an engine, whatever its state, into another; None is the weights as they are.
+
+    Nothing else may use the engine meanwhile. Embeddings stay.
+
+    Raises
+    ------
+    CheckpointError
+        As `put_into`; then the engine is as it was.
+    """
+    before = engine.state, engine.card
+    if engine.state is not None:
+        engine.state, engine.card = None, engine.state.card_before
+    if adapter is not None:
+        try:
+            put_into(engine, adapter)
+        except CheckpointError:
+            engine.state, engine.card = before
+            raise
 
 
 def share_on(engine: "TorchEngine", tile: Tile) -> float | None:
