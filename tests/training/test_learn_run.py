@@ -69,16 +69,17 @@ def test_nine_are_not(engine):
         learn(engine, [corrections(10, deleted=(1,))], "mine", teaching=QUICK)
 
 
-def test_what_is_worse_ends_with_the_first_part(engine, monkeypatch):
+def test_what_is_worse_by_more_than_chance_ends_early(engine, monkeypatch):
+    """Three of three may be chance, six of six are not."""
     parts = judged_as(monkeypatch, 0.7, 0.6)
     told = []
     outcome = learn(
         engine, [corrections(12)], "mine", lambda done, total, what: told.append(what), QUICK
     )
     assert outcome.adapter is None
-    assert len(parts) == 1
-    assert outcome.proof.worse == outcome.proof.nuclei == parts[0]
-    assert "proving, part 2 of 4" not in told
+    assert parts == [3, 3]
+    assert outcome.proof.worse == outcome.proof.nuclei == 6
+    assert "proving, part 3 of 4" not in told
 
 
 def test_pictures_of_different_scales_are_learnt_together(engine, monkeypatch):

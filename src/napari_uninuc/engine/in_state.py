@@ -135,7 +135,8 @@ def change_state(engine: "TorchEngine", adapter: Adapter | None) -> None:
     """
     before = engine.state, engine.card
     if engine.state is not None:
-        engine.state, engine.card = None, engine.state.card_before
+        engine.card = engine.state.card_before
+        engine.state = None
     if adapter is not None:
         try:
             put_into(engine, adapter)

@@ -73,6 +73,11 @@ class Proof(BaseModel):
         """
         return self.low > 0 and _at_least(self.better, self.better + self.worse) <= _CHANCE
 
+    @property
+    def is_worse(self) -> bool:
+        """Whether the state is worse by more than chance, likewise."""
+        return self.high < 0 and _at_least(self.worse, self.better + self.worse) <= _CHANCE
+
 
 def _at_least(heads: int, tosses: int) -> float:
     """How likely a coin falls on so many heads, or more."""

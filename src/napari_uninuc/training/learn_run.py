@@ -148,7 +148,7 @@ class _Work:
                     after += judge(self.engine, picture, own, self.threshold)
                     before += [each for each, yes in zip(self.before[k], own, strict=True) if yes]
                     self.step(f"proving, part {aside + 1} of {PARTS}", _JUDGING)
-            if proof_of(before, after).high < 0:
+            if proof_of(before, after).is_worse:
                 break
         return proof_of(before, after)
 
