@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from napari_uninuc.core.examples import Corrections, Example, Kind
+from napari_uninuc.core.extents import slices
 from napari_uninuc.core.geometry import label_boxes
+from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.labels import LabelMap
 from napari_uninuc.core.overlaps import match
 from napari_uninuc.core.review import ReviewQueue
@@ -41,7 +43,8 @@ def corrected(labelled: LabelledTile, labels: LabelMap, count: int) -> Correctio
     """What a reader says who corrects ``count`` nuclei, the most doubtful first.
 
     Each is accepted, redrawn or deleted by the truth; what was missed beside it is added and
-    counts too.
+    counts too. An outline of which more than half lies on one nucleus is drawn anew; one that was
+    deleted and lies on others that were drawn is no counter-example, as in a record.
     """
     truth = labelled.labels
     overlaps = match(truth, labels.pixels)
@@ -61,21 +64,27 @@ def corrected(labelled: LabelledTile, labels: LabelMap, count: int) -> Correctio
     near = _NEAR_UM / (labelled.tile.mpp or 0.25)
     examples: list[Example] = []
     drawn: set[int] = set()
+    answered = np.zeros(truth.shape, np.bool_)
 
     def draw(kind: Kind, id_: int) -> None:
         y0, x0, y1, x1 = place[id_]
         drawn.add(id_)
-        examples.append(Example(kind, (y0, x0), truth[y0:y1, x0:x1] == id_))
+        mask = truth[y0:y1, x0:x1] == id_
+        answered[y0:y1, x0:x1] |= mask
+        examples.append(Example(kind, (y0, x0), mask))
 
+    seen = 0
     order = ReviewQueue(labels).order()
     for id_ in order:
         if len(examples) >= count:
             break
+        seen += 1
         iou, true = best.get(id_, (0.0, 0))
         mask = labels.mask(id_)
         if iou >= _GOOD:
             examples.append(Example(Kind.ACCEPTED, mask.origin_yx, mask.mask))
-        elif iou >= _RIGHT and true not in drawn:
+            answered[slices(labels.box(id_))] |= mask.mask
+        elif true and true not in drawn and (iou >= _RIGHT or _half_on(mask, truth == true)):
             draw(Kind.REDRAWN, true)
         else:
             examples.append(Example(Kind.DELETED, mask.origin_yx, mask.mask))
@@ -86,4 +95,17 @@ def corrected(labelled: LabelledTile, labels: LabelMap, count: int) -> Correctio
             there = np.array([(top + bottom) / 2, (left + right) / 2])
             if len(examples) < count and np.hypot(*(here - there)) < near:
                 draw(Kind.ADDED, other)
-    return Corrections(labelled.tile, tuple(examples), False, labelled.tile.name)
+    said = tuple(
+        each for each in examples if each.is_nucleus or not _half_on(_mask(each), answered)
+    )
+    return Corrections(labelled.tile, said, seen == len(order), labelled.tile.name)
+
+
+def _mask(example: Example) -> InstanceMask:
+    return InstanceMask(example.origin_yx, example.mask, 0.0, 0, 0.0)
+
+
+def _half_on(mask: InstanceMask, where: np.ndarray) -> bool:
+    """Whether more than half of a mask lies where a (H, W) bool picture is true."""
+    beneath = where[slices(mask.box_yxyx)][mask.mask]
+    return int(np.count_nonzero(beneath)) > 0.5 * beneath.size

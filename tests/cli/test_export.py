@@ -105,6 +105,6 @@ def test_sessions_become_a_set_to_train_on(uninuc, refused, session, tmp_path):
     assert out == f"1 pictures -> {folder}\n"
     (image,) = read_folder(folder)
     labelled = image.read(0.5)
-    assert set(np.unique(labelled.labels)) == {0, 1}  # nucleus 2 was not reviewed
+    assert set(np.unique(labelled.labels)) == {0, 1, 2}  # drawn by a person, both
     assert "exhaustive = false" in (folder / "card.toml").read_text()
     assert "with files" in refused("export", session, "--training-set", folder)

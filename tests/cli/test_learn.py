@@ -63,6 +63,7 @@ def better(quick, monkeypatch):
             deleted=0,
             false_before=0,
             false_after=0,
+            better=n,
             gain=0.5,
             low=0.4,
             high=0.6,

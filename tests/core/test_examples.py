@@ -54,10 +54,11 @@ def test_a_deleted_nucleus_teaches_unless_it_was_drawn_anew(x, kept):
     assert any(each.kind is Kind.DELETED for each in found) is kept
 
 
-def test_a_picture_is_exhaustive_where_somebody_answers_for_all_of_it():
+def test_a_picture_is_exhaustive_where_all_of_it_was_reviewed():
     def whole(*statuses):
         return is_exhaustive(labels_of(*statuses).nuclei.values())
 
-    assert whole(Status.REVIEWED, Status.EDITED)
+    assert whole(Status.REVIEWED, Status.REVIEWED)
+    assert not whole(Status.REVIEWED, Status.EDITED)
     assert not whole(Status.REVIEWED, Status.AUTOMATIC)
     assert not is_exhaustive([])

@@ -111,13 +111,17 @@ def test_each_answers_as_if_it_were_alone_and_what_one_encodes_the_other_has(
     assert annotator.encode(other, field) == 0.0
 
 
-def test_weights_that_nobody_taught_are_in_memory_once(annotator, learnt):
+def test_weights_that_nobody_taught_are_in_memory_once(annotator, learnt, tile):
     state = annotator.beside(learnt("detector.class_heads"))
     own = dict(annotator.engine.model.named_parameters())
     for name, value in state.engine.model.named_parameters():
-        shared = value.data_ptr() == own[name].data_ptr()
-        assert shared != name.startswith("detector.class_heads")
+        assert value.data_ptr() == own[name].data_ptr()
         assert value is not own[name]  # one may go to another device alone
+    (field,) = state.fields(tile)
+    answering = state.engine.model_for(state.engine.embed(tile, field))
+    for name, value in answering.named_parameters():
+        shared = value.data_ptr() == own[name].data_ptr()
+        assert shared != name.startswith("detector.")
 
 
 def test_a_device_that_is_full_for_one_is_not_for_the_other(annotator, learnt, tile):
@@ -132,7 +136,7 @@ def test_a_device_that_is_full_for_one_is_not_for_the_other(annotator, learnt, t
 @pytest.mark.parametrize(
     ("beginning", "sha256", "told"),
     [
-        ("image_encoder.", None, "with which pictures are encoded"),
+        ("image_encoder.", None, "in this shape or place"),
         ("detector.class_heads", "ab" * 32, "was taught on"),
     ],
 )

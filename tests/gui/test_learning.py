@@ -59,6 +59,7 @@ def state_file(path):
         deleted=0,
         false_before=0,
         false_after=0,
+        better=9,
         gain=0.3,
         low=0.1,
         high=0.5,
@@ -262,3 +263,56 @@ def test_pictures_to_learn_from_are_ticked(at_learning, monkeypatch):
     box.others.click()
     room.until(lambda: log.exists() and box.learning.state is None)
     assert log.read_text().split("|")[1] in [str(each.path) for each in find_all()]
+
+
+def learn_once(room, box):
+    review(room, 10)
+    box.start.click()
+    room.until(lambda: box.learning.state is None)
+    room.idle()
+    return room.bench.models.wanted[0]
+
+
+def test_the_state_chosen_last_is_taken_up_again(at_learning, make_room):
+    room, box, _ = at_learning("better")
+    wanted = learn_once(room, box)
+    assert isinstance(wanted, InState)
+    room.close()
+    again = make_room(card=CARD)
+    again.idle()
+    assert again.bench.models.wanted[0] == wanted
+    assert again.bench.models.source == "uninuc-n"
+    box = again.widget.model.learning
+    box.states.setCurrentIndex(0)
+    box.states.activated.emit(0)
+    again.idle()
+    again.close()
+    third = make_room(card=CARD)
+    third.idle()
+    assert third.bench.models.wanted[0] == "uninuc-n"
+
+
+def test_a_remembered_state_that_is_gone_is_told_once(at_learning, make_room, said):
+    room, box, _ = at_learning("better")
+    learn_once(room, box).adapter.unlink()
+    room.close()
+    again = make_room(card=CARD)
+    again.idle()
+    assert again.bench.models.wanted[0] == "uninuc-n"
+    assert [line for line in said if "is gone" in line]
+    said.clear()
+    again.close()
+    third = make_room(card=CARD)
+    third.idle()
+    assert not [line for line in said if "is gone" in line]
+
+
+def test_a_state_that_another_window_wrote_first_stays(at_learning):
+    """The process says under which name it wrote."""
+    room, box, _ = at_learning("better")
+    script = Path(box.learning.command[1])
+    renamed = 'target = target.replace(".safetensors", "-2.safetensors")\nos.makedirs('
+    script.write_text(script.read_text().replace("os.makedirs(", renamed, 1))
+    wanted = learn_once(room, box)
+    assert wanted.adapter.stem.endswith("-2")
+    assert wanted.adapter.is_file()

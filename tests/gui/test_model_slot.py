@@ -1,13 +1,15 @@
 """The model of the window, without one: what it says, and loading it again."""
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from vispy.gloo import gl
 
+from napari_uninuc.errors import CheckpointError
 from napari_uninuc.gui.work import model_slot
-from napari_uninuc.gui.work.model_slot import ModelSlot
+from napari_uninuc.gui.work.model_slot import InState, ModelSlot
 from napari_uninuc.testing import FakeAnnotator
 
 FULL = "Fake GPU ran out of memory: computing on the CPU now. Load the model again to go back."
@@ -72,3 +74,72 @@ def test_software_rendering_brings_llvm(canvas):
     if "llvmpipe" not in gl.glGetParameter(gl.GL_RENDERER):
         pytest.skip("a graphics card draws here")
     assert model_slot._has_llvm()
+
+
+def test_a_learnt_state_that_cannot_be_had_leaves_the_model_as_it_came():
+    asked, told = [], []
+
+    class Worker:
+        def submit(self, name, work, *, on_done, on_error, **_):
+            try:
+                result = work()
+            except CheckpointError as problem:
+                on_error(problem)
+            else:
+                on_done(result)
+
+    def load(model, device):
+        asked.append(model)
+        if isinstance(model, InState):
+            raise CheckpointError("taught on other weights")
+        return FakeAnnotator()
+
+    slot = ModelSlot(Worker(), load, on_problem=told.append)
+    state = InState("mine", Path("state.safetensors"))
+    slot.use(state, "auto")
+    assert asked == [state, "mine"]
+    assert (slot.source, slot.loading, len(told)) == ("mine", False, 1)
+    slot.use(state, "auto")
+    assert asked[2:] == [state]
+    assert slot.source == "mine"
+
+
+class InStates(FakeAnnotator):
+    """A model that can be given another learnt state."""
+
+    def change_state(self, adapter):
+        self.states = [*getattr(self, "states", []), adapter]
+
+
+def test_another_state_of_the_model_in_use_needs_no_loading():
+    made = []
+
+    def load(model, device):
+        made.append(InStates())
+        return made[-1]
+
+    slot = ModelSlot(AtOnce(), load, on_problem=lambda problem: None)
+    state = InState("mine", Path("state.safetensors"))
+    slot.use("mine", "auto")
+    slot.use(state, "auto")
+    slot.use("mine", "auto")
+    assert len(made) == 1
+    assert made[0].states == [state.adapter, None]
+    assert slot.source == "mine"
+    slot.use(state, "cpu")
+    slot.use(InState("other", state.adapter), "cpu")
+    assert len(made) == 3
+
+
+def test_a_model_that_left_its_device_is_loaded_anew_in_its_state():
+    made = []
+
+    def load(model, device):
+        made.append(InStates())
+        return made[-1]
+
+    slot = ModelSlot(AtOnce(), load, on_problem=lambda problem: None)
+    slot.use("mine", "auto")
+    made[0].notice(FULL)
+    slot.use(InState("mine", Path("state.safetensors")), "auto")
+    assert len(made) == 2

@@ -4,6 +4,7 @@ import tomllib
 import numpy as np
 import pytest
 
+from napari_uninuc.core.examples import ANSWERED_FOR
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.datasets.folder import read_folder
@@ -107,6 +108,14 @@ def test_nuclei_nobody_reviewed_are_left_out_and_the_card_says_so(partly, tmp_pa
     assert spec.exhaustive is False
     (picture,) = card_of(folder)["pictures"]
     assert (picture["nuclei"], picture["left_out"], picture["exhaustive"]) == (1, 1, False)
+
+
+def test_nuclei_that_a_person_drew_are_examples_as_in_learning(two_nuclei, tile_40x60, tmp_path):
+    drawn = with_status(two_nuclei, "reviewed", "edited")
+    folder = write_training_set([(tile_40x60, drawn)], tmp_path / "mine")
+    assert np.unique(read_folder(folder)[0].read().labels).tolist() == [0, 2, 7]
+    assert [spec.exhaustive for spec in specs_of(folder)] == [False]
+    assert tuple(card_of(folder)["statuses"]) == tuple(sorted(map(str, ANSWERED_FOR)))
 
 
 def test_labels_nobody_reviewed_are_never_exhaustive(partly, tmp_path):

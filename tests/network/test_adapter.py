@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -5,7 +6,13 @@ import pytest
 import torch
 
 from napari_uninuc.errors import CheckpointError, OutputError
-from napari_uninuc.network.adapter import Adapter, read_adapter, write_adapter
+from napari_uninuc.network.adapter import (
+    Adapter,
+    Looks,
+    read_adapter,
+    write_adapter,
+    write_new_adapter,
+)
 from napari_uninuc.network.adapter_card import (
     AdapterCard,
     Proof,
@@ -27,6 +34,7 @@ PROOF = Proof(
     deleted=14,
     false_before=14,
     false_after=2,
+    better=9,
     gain=0.1,
     low=0.05,
     high=0.15,
@@ -166,3 +174,40 @@ def test_the_proof_is_told_in_words():
     )
     assert PROOF.is_better
     assert not PROOF.model_copy(update={"low": 0.0}).is_better
+
+
+def test_states_written_at_once_do_not_overwrite_each_other(model, tmp_path):
+    made, target = Adapter.of(adapter_card(), halves(model)), tmp_path / "mine.safetensors"
+    with ThreadPoolExecutor(8) as pool:
+        paths = list(pool.map(lambda _: write_new_adapter(made, target), range(8)))
+    assert len(set(paths)) == 8
+    assert {read_adapter(path).card.name for path in paths} == {path.stem for path in paths}
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+
+
+def test_a_new_state_on_a_full_disk_leaves_nothing(model, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("napari_uninuc.network.adapter.os.replace", full)
+    with pytest.raises(OutputError, match="No space left"):
+        write_new_adapter(Adapter.of(adapter_card(), halves(model)), tmp_path / "a.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_state_tells_how_the_fields_looked_that_it_was_taught_on(model, tmp_path):
+    looks = Looks(torch.ones(3, 256), torch.full((3, 6), 200.0))
+    write_adapter(Adapter.of(adapter_card(), halves(model), looks), tmp_path / "a.safetensors")
+    read = read_adapter(tmp_path / "a.safetensors")
+    assert read.looks is not None
+    assert read.looks.features.shape == (3, 256)
+    assert bool((read.looks.colours == 200).all())
+    assert read.difference.keys() == halves(model).keys()
+
+
+@pytest.mark.parametrize(("rows", "numbers"), [(3, 5), (2, 6), (0, 6)])
+def test_looks_that_are_damaged_are_refused(model, tmp_path, rows, numbers):
+    looks = Looks(torch.ones(3 if rows else 0, 256), torch.ones(rows, numbers))
+    write_adapter(Adapter.of(adapter_card(), halves(model), looks), tmp_path / "a.safetensors")
+    with pytest.raises(CheckpointError, match="damaged"):
+        read_adapter(tmp_path / "a.safetensors")

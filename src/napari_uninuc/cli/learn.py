@@ -79,12 +79,21 @@ def learn(
         )
     require_place(output)
     with _driven() if driven else _shown() as told:
-        return _learn(sessions, output, model, device, told)
+        return _learn(sessions, output, model, device, told, aside_others=driven)
 
 
-def _learn(sessions: tuple[Path, ...], output: Path, model: str, device: str, told: "Told") -> int:
+def _learn(
+    sessions: tuple[Path, ...],
+    output: Path,
+    model: str,
+    device: str,
+    told: "Told",
+    *,
+    aside_others: bool,
+) -> int:
+    """Learn and write; with ``aside_others`` under another name where the file was made since."""
     from napari_uninuc.engine.loading import load_engine
-    from napari_uninuc.network.adapter import write_adapter
+    from napari_uninuc.network.adapter import write_adapter, write_new_adapter
     from napari_uninuc.network.adapter_card import in_words
     from napari_uninuc.training.learn_run import learn as learn_from
 
@@ -96,7 +105,10 @@ def _learn(sessions: tuple[Path, ...], output: Path, model: str, device: str, to
             f"not better by more than chance, nothing was written: {in_words(outcome.proof)}"
         )
         return _NO_BETTER
-    write_adapter(outcome.adapter, output)
+    if aside_others:
+        output = write_new_adapter(outcome.adapter, output)
+    else:
+        write_adapter(outcome.adapter, output)
     click.echo(f"{len(pictures)} sessions -> {output}: {in_words(outcome.proof)}")
     return 0
 

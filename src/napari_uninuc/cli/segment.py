@@ -24,6 +24,9 @@ from napari_uninuc.errors import ImageError, OutputError, PromptError
 if TYPE_CHECKING:
     from napari_uninuc.engine.predictor import Predictor
 
+_HALF = 0.5
+"""Of a learnt state: less is said."""
+
 
 def _known_suffix(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
     """Accept ``csv`` for ``.csv``, and formats only."""
@@ -152,6 +155,7 @@ class _Worker:
     def segment(self, source: Path, target: Path) -> str:
         """Segment `source` into `target` and say so in one line."""
         from napari_uninuc.engine.classing import only_named
+        from napari_uninuc.engine.in_state import share_on
         from napari_uninuc.io.dicom_terms import FoundBy
         from napari_uninuc.io.formats import write_segmentation
         from napari_uninuc.io.images import read_image_with_notice
@@ -165,7 +169,12 @@ class _Worker:
             segmentation = predictor.segment(**self._choices._asdict(), progress=progress)
         if self._find is not None:
             segmentation = only_named(segmentation, self._find, predictor.card.classes)
-        card = predictor.card
+        card, share = predictor.card, share_on(predictor.engine, tile)
+        if share is not None and share < _HALF:
+            report_warning(
+                f"{source.name}: {100 * share:.0f} % of the learnt state {card.learnt} is used: "
+                "the picture looks otherwise than what it was taught on"
+            )
         found_by = FoundBy(card.id, card.sha256)
         write_segmentation(segmentation, target, tile, found_by=found_by)
         return f"{source} -> {target}: {len(segmentation.table)} nuclei"

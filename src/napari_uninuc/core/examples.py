@@ -2,7 +2,7 @@
 
 A person answers for what was reviewed and for what a person drew; for what the model left, nobody
 does, and a place without a nucleus is no background unless the person took a nucleus away there.
-Training sets (`io.training_set`) hold of these examples those that were reviewed, as labels.
+Training sets (`io.training_set`) hold the same nuclei, as labels.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 ANSWERED_FOR = (Status.REVIEWED, Status.EDITED)
-"""Of nuclei that are examples; those of a picture are all of its nuclei where no other is left."""
+"""Of nuclei that are examples."""
 ENOUGH_NUCLEI = 10
 """Examples that are nuclei, below which nothing is learnt: it could not be proved."""
 _REPLACED = 0.5
@@ -87,7 +87,7 @@ class Corrections:
     ----------
     tile : the picture
     examples : in no order; those that are nuclei do not overlap
-    exhaustive : a person answers for every nucleus in sight, so that all else is background
+    exhaustive : every nucleus in sight was reviewed, so that all else is background
     source : name of the session, for people
     """
 
@@ -108,8 +108,11 @@ class Corrections:
 
 
 def is_exhaustive(rows: Iterable[Nucleus]) -> bool:
-    """Whether a person answers for every nucleus that is seen, and there is one."""
-    seen = [row.status in ANSWERED_FOR for row in rows if row.visible]
+    """Whether every nucleus that is seen was reviewed, and there is one.
+
+    Whoever has only drawn some says nothing of the rest of a picture.
+    """
+    seen = [row.status is Status.REVIEWED for row in rows if row.visible]
     return bool(seen) and all(seen)
 
 

@@ -19,6 +19,7 @@ from napari_uninuc.engine.describing import DESCRIPTION_VERSION, describe_nuclei
 from napari_uninuc.engine.device import device_name
 from napari_uninuc.engine.features import pooled_features
 from napari_uninuc.engine.full_device import where_it_fits
+from napari_uninuc.engine.in_state import change_state, share_on
 from napari_uninuc.engine.interactive import answer_prompt
 from napari_uninuc.engine.loading import load_engine
 from napari_uninuc.engine.prefetch import Prefetcher, neighbours_of
@@ -283,6 +284,20 @@ class TorchAnnotator:
         likely = self._where_it_fits(lambda _: source.probabilities(tile, masks))
         column: npt.NDArray[np.float64] = likely[:, source.palette.names.index(name)]
         return column
+
+    def change_state(self, adapter: Path | None) -> None:
+        """Put the model into a learnt state, or into none; call it where answers are made.
+
+        Raises
+        ------
+        CheckpointError
+            The file is missing, damaged or of other weights; then it is as it was.
+        """
+        change_state(self.engine, None if adapter is None else read_adapter(adapter))
+
+    def state_share(self, tile: Tile) -> float | None:
+        """How much of a learnt state is used on a picture: `napari_uninuc.engine.in_state`."""
+        return share_on(self.engine, tile)
 
     def memory_bytes(self) -> int:
         """Bytes of weights and cached embeddings."""

@@ -8,6 +8,7 @@ import torch
 from napari_uninuc.engine.device import choose_device, device_name, is_out_of_memory
 from napari_uninuc.engine.embedding_store import default_store
 from napari_uninuc.engine.full_device import on_the_cpu_now
+from napari_uninuc.engine.in_state import put_into
 from napari_uninuc.engine.proposers import proposers_of, with_proposer
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.errors import CheckpointError
@@ -63,8 +64,9 @@ def load_engine(
     network = build_model(config_of(files.card))
     load_weights(network, files.weights_path)
     card = files.card
-    if adapter is not None:
-        card = read_adapter(Path(adapter)).applied_to(network, card)
+    state = None if adapter is None else read_adapter(Path(adapter))
+    if state is not None:
+        state.require_fit(network, card)
     store = default_store(embeddings_gb)
     try:
         engine = TorchEngine(network, card, where, store)
@@ -73,6 +75,8 @@ def load_engine(
             raise
         engine = TorchEngine(network, card, torch.device("cpu"), store)
         notice(on_the_cpu_now(device_name(where)))
+    if state is not None:
+        put_into(engine, state)
     engine.folder = files.weights_path.parent
     distances = engine.folder / DISTANCES_NAME
     if distances.is_file():

@@ -16,7 +16,7 @@ from torch.nn import functional
 from napari_uninuc.core.detections import Detections
 from napari_uninuc.core.geometry import Field, plan_fields
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.engine.beside import in_state_beside
+from napari_uninuc.engine.beside import sharing_weights
 from napari_uninuc.engine.cache import EmbeddingCache, EmbeddingKey
 from napari_uninuc.engine.decoding import PromptDecoder
 from napari_uninuc.engine.dense import DenseMaps
@@ -28,6 +28,7 @@ from napari_uninuc.engine.embedding_store import EmbeddingStore
 from napari_uninuc.engine.encoder_speed import choose_dtype
 from napari_uninuc.engine.folding import folded
 from napari_uninuc.engine.frame import Frame, square_frame, uniform_frame
+from napari_uninuc.engine.in_state import InState, put_into
 from napari_uninuc.engine.prefetch import interruptible
 from napari_uninuc.engine.preprocess import PREPROCESS_VERSION, make_input
 from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
@@ -69,6 +70,7 @@ class TorchEngine:
     folder : where the weights are, and parts taught beside them; None where they are of no file
     point_decoder : one of those parts, once it was asked for (`engine.next_points`)
     distances : another, which paints maps in the place of the model's own
+    state : the learnt state that it is in (`engine.in_state`); None for the weights as they are
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class TorchEngine:
         self.folder: Path | None = None
         self.point_decoder: PointDecoder | None = None
         self.distances: StoredDense | None = None
+        self.state: InState | None = None
         self._preparing = Lock()
         self.views = StainViews()
         self.cache: EmbeddingCache[TileEmbedding] = EmbeddingCache(_CACHE_BYTES)
@@ -116,8 +119,9 @@ class TorchEngine:
             It was taught on other weights.
         """
         self._get_ready()
-        model, card = in_state_beside(self.model, self.card, adapter)
-        made = TorchEngine(model, card, self.device, self.store)
+        card = self.card if self.state is None else self.state.card_before
+        made = TorchEngine(sharing_weights(self.model), card, self.device, self.store)
+        put_into(made, adapter)
         made.decoding, made.dynamic_multimask = self.decoding, self.dynamic_multimask
         made.folder, made.views = self.folder, self.views
         made.cache, made._detection = self.cache, self._detection
@@ -135,6 +139,8 @@ class TorchEngine:
     def _forget(self) -> None:
         self.cache.clear()
         self._detection.clear()
+        if self.state is not None:
+            self.state.forget()
         # Neither does anything where no such device was used.
         torch.cuda.empty_cache()
         if torch.backends.mps.is_available():
@@ -151,6 +157,10 @@ class TorchEngine:
     @dtype.setter
     def dtype(self, dtype: torch.dtype) -> None:
         self._dtype = dtype
+
+    def model_for(self, embedding: TileEmbedding) -> UniNuc:
+        """The network that answers on a field: in a learnt state, as much as the field is like."""
+        return self.model if self.state is None else self.state.model_for(embedding)
 
     def scale_of(self, tile: Tile) -> float:
         """Input px per px of the tile; a tile without a scale is taken to have the model's."""
@@ -255,7 +265,7 @@ class TorchEngine:
     def propose(self, embedding: TileEmbedding) -> Detections:
         """All boxes the detector offers, in px of the tile, with scores; a Proposer."""
         with self.low_precision():
-            output = self.model.detect(self.with_detection(embedding))
+            output = self.model_for(embedding).detect(self.with_detection(embedding))
         logits, boxes = output.layers[-1]
         valid = output.valid[0, 0]
         scores, classes = torch.sigmoid(logits[0, 0][valid].float()).max(-1)
@@ -345,7 +355,7 @@ class TorchEngine:
             A mask prompt that is not on this field's logit grid.
         """
         decoder = PromptDecoder(
-            self.model,
+            self.model_for(embedding),
             self.config,
             self.card.logit_shift,
             self.device,

@@ -11,6 +11,7 @@ import numpy as np
 import tomli_w
 from PIL import Image
 
+from napari_uninuc.core.examples import ANSWERED_FOR
 from napari_uninuc.core.nuclei import Status
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
@@ -31,8 +32,8 @@ _CARD_HEAD = """\
 # classes: the names of the nuclei. A recipe that is to tell them apart has this line too, at its
 # top, above the first line with a bracket; without it every nucleus is just a nucleus.
 # exhaustive = false: some nuclei of the pictures are not labelled, because nobody has reviewed
-# them. Such pictures teach outlines; they must neither teach nor measure the finding of nuclei.
-# It is true only where there are nuclei and every one in sight was reviewed; that none was
+# or drawn them. Such pictures teach outlines; they must neither teach nor measure the finding of
+# nuclei. It is true only where there are nuclei and every one in sight was reviewed; that none was
 # overlooked is the reviewer's word.
 
 """
@@ -43,7 +44,7 @@ _MAX_UINT16 = 65_535
 def write_training_set(
     pictures: Sequence[tuple[Tile, Segmentation]],
     folder: str | Path,
-    keep: Collection[str] = (Status.REVIEWED,),
+    keep: Collection[str] = ANSWERED_FOR,
 ) -> Path:
     """Write pictures and the nuclei a person answers for, as ``uninuc train`` reads them.
 
@@ -52,8 +53,8 @@ def write_training_set(
     pictures : tile and its nuclei, whose table has a status; the tile's name names the files
     folder : made here; must not exist, or be empty
     keep : statuses of the nuclei that become labels; the others are background. A picture is
-        exhaustive only where every nucleus is reviewed and kept; those that are not get a data
-        set of their own on the card
+        exhaustive only where every nucleus is reviewed and kept: who has drawn some says nothing
+        of the rest. Those that are not get a data set of their own on the card
 
     Returns
     -------

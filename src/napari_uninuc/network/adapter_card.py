@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from math import comb
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,6 +28,7 @@ __all__ = [
 
 CARD_KEY = "uninuc-adapter"
 _MAX_HEAD_BYTES = 2**22
+_CHANCE = 0.05
 _Count = Annotated[int, Field(ge=0)]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -41,6 +43,7 @@ class Proof(BaseModel):
     right_before, right_after : of them, outlined with an IoU above 0.5
     deleted : places kept aside that hold none
     false_before, false_after : of them, outlined all the same
+    better, worse : of all of these, in how many the quality rose, and fell, by more than nothing
     gain, low, high : mean over all that was kept aside of the change in quality, and its interval;
         see `napari_uninuc.training.proof`
     confidence : of the interval
@@ -54,6 +57,8 @@ class Proof(BaseModel):
     deleted: _Count
     false_before: _Count
     false_after: _Count
+    better: _Count = 0
+    worse: _Count = 0
     gain: _Finite
     low: _Finite
     high: _Finite
@@ -61,8 +66,22 @@ class Proof(BaseModel):
 
     @property
     def is_better(self) -> bool:
-        """Whether the state is better by more than chance."""
-        return self.low > 0
+        """Whether the state is better by more than chance: the mean, and in how many.
+
+        Either may lie: a mean hangs on the few that changed most, and a count says nothing of how
+        much.
+        """
+        return self.low > 0 and _at_least(self.better, self.better + self.worse) <= _CHANCE
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the state is worse by more than chance, likewise."""
+        return self.high < 0 and _at_least(self.worse, self.better + self.worse) <= _CHANCE
+
+
+def _at_least(heads: int, tosses: int) -> float:
+    """How likely a coin falls on so many heads, or more."""
+    return sum(comb(tosses, k) for k in range(heads, tosses + 1)) / 2**tosses
 
 
 class AdapterCard(BaseModel):
@@ -184,6 +203,8 @@ def in_words(proof: Proof) -> str:
             f"; of {proof.deleted} deleted ones, {proof.false_before} outlined before, "
             f"{proof.false_after} now"
         )
+    if proof.better + proof.worse:
+        text += f"; {proof.better} came out better, {proof.worse} worse"
     return (
         f"{text}; quality {proof.gain:+.3f} a correction "
         f"({100 * proof.confidence:.0f} % sure: {proof.low:+.3f} to {proof.high:+.3f})"

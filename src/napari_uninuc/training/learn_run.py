@@ -11,6 +11,8 @@ import torch
 
 from napari_uninuc import __version__
 from napari_uninuc.core.examples import ENOUGH_NUCLEI, Corrections, Kind
+from napari_uninuc.engine.appearance import Appearance
+from napari_uninuc.engine.in_state import in_state, stored
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.errors import CheckpointError, SessionError
 from napari_uninuc.network.adapter import Adapter
@@ -21,6 +23,8 @@ from napari_uninuc.training.proof import PARTS, Judged, judge, parts_by_place, p
 
 __all__ = ["Learnt", "Told", "learn", "standings"]
 
+_ENCODING, _JUDGING = 40, 10
+"""How long it takes to prepare and to judge a picture, in steps of teaching, about."""
 Told = Callable[[int, int, str], object]
 """Called with (steps done, steps in all, what is being done); may raise to stop."""
 
@@ -84,9 +88,9 @@ def learn(
     proof = work.proved()
     if not proof.is_better:
         return Learnt(None, proof)
-    difference = work.taught(None)
+    difference, looks = work.taught(None), stored(Appearance.joined(work.looks))
     work.step("done")
-    return Learnt(Adapter.of(_card(engine, pictures, name, proof), difference), proof)
+    return Learnt(Adapter.of(_card(engine, pictures, name, proof), difference, looks), proof)
 
 
 class _Work:
@@ -97,19 +101,21 @@ class _Work:
     ) -> None:
         self.engine, self.pictures, self.how, self._told = engine, pictures, how, told
         self.parts = parts_by_place(pictures)
-        # Encoding counts as much as judging; both are as long as some steps of teaching.
-        self._total = 3 * len(pictures) + (PARTS + 1) * how.steps + PARTS * len(pictures) + 1
+        each = _ENCODING + (1 + PARTS) * _JUDGING
+        self._total = each * len(pictures) + (PARTS + 1) * how.steps + 1
         self._done = 0
         told(0, self._total, "preparing")
         self.threshold = engine.card.score_threshold
         self.lessons: list[list[Lesson]] = []
         self.before: list[list[Judged]] = []
+        self.looks: list[Appearance] = []
         for picture in pictures:
             self.lessons.append(list(lessons_of(engine, picture)))
-            self.step("preparing", 2)
+            self.looks += [each.looks for each in self.lessons[-1]]
+            self.step("preparing", _ENCODING)
             everything = self.parts[len(self.before)] >= 0
             self.before.append(judge(engine, picture, everything, self.threshold))
-            self.step("preparing")
+            self.step("preparing", _JUDGING)
 
     def step(self, what: str, count: int = 1) -> None:
         """Take note that work went on, and tell."""
@@ -121,14 +127,18 @@ class _Work:
         views, chosen = [], []
         for lessons, part in zip(self.lessons, self.parts, strict=True):
             for lesson in lessons:
-                own = torch.from_numpy(part).to(lesson.which.device)[lesson.which]
+                own = torch.from_numpy(part).to(lesson.which.device)
                 views.append(lesson)
                 chosen.append(own >= 0 if aside is None else own != aside)
         what = "learning" if aside is None else f"proving, part {aside + 1} of {PARTS}"
-        return teach(self.engine.model, views, chosen, self.how, lambda _: self.step(what))
+        model, shift = self.engine.model, self.engine.card.logit_shift
+        return teach(model, views, chosen, self.how, lambda _: self.step(what), shift)
 
     def proved(self) -> Proof:
-        """Judge each part by a state that was taught on all others."""
+        """Judge each part by a state that was taught on all others.
+
+        It ends before the last part where what was judged is worse by more than chance.
+        """
         before, after = list[Judged](), list[Judged]()
         for aside in range(PARTS):
             difference = self.taught(aside)
@@ -137,7 +147,9 @@ class _Work:
                     own = self.parts[k] == aside
                     after += judge(self.engine, picture, own, self.threshold)
                     before += [each for each, yes in zip(self.before[k], own, strict=True) if yes]
-                    self.step(f"proving, part {aside + 1} of {PARTS}")
+                    self.step(f"proving, part {aside + 1} of {PARTS}", _JUDGING)
+            if proof_of(before, after).is_worse:
+                break
         return proof_of(before, after)
 
 
@@ -181,7 +193,7 @@ def standings(
 
     before, proofs = judged(engine.card.score_threshold), []
     for adapter in adapters:
-        with difference_added(engine.model, adapter.difference):
+        with in_state(engine, adapter):
             proofs.append(proof_of(before, judged(adapter.card.score_threshold)))
     return proofs
 

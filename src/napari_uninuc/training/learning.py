@@ -1,8 +1,9 @@
-"""Teaching a model what a person has corrected, in seconds: heads alone, never the encoder.
+"""Teaching a model what a person has corrected, in seconds: what draws outlines, and no more.
 
 What is taught lies behind the cached embedding, so that pictures that were opened need not be
-encoded again and the new state answers at once. It is pulled towards what it was, by a decay of the
-difference and, where nobody has judged a place, by what the model said there before.
+encoded again and the new state answers at once. It is pulled towards what it was by a decay of the
+difference. Scores of the detector are not taught: whoever corrects the most doubtful nuclei first
+shows which of the low scores were wrong, and not how many of the others are right (docs/learn.md).
 """
 
 from __future__ import annotations
@@ -15,36 +16,29 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from napari_uninuc.network.detector import DetectorOutput, FirstStage
-from napari_uninuc.network.uninuc import UniNuc
-from napari_uninuc.training.detection import set_loss
-from napari_uninuc.training.interactive import Targets, interactive_loss
-from napari_uninuc.training.lessons import Lesson
-from napari_uninuc.training.losses import xyxy
+from napari_uninuc.network.mask_decoder import WindowFeatures
+from napari_uninuc.network.uninuc import Embedding, UniNuc, WindowPrompts
+from napari_uninuc.training.clicks import box_prompt, jitter_boxes, point_prompt, random_pixels
+from napari_uninuc.training.interactive import upsample
+from napari_uninuc.training.lessons import Lesson, Windows
+from napari_uninuc.training.losses import dice_loss, focal_loss
 from napari_uninuc.training.optim import rate_at
-from napari_uninuc.training.recipe import PromptsSection
 
 __all__ = ["Teaching", "difference_added", "taught", "teach"]
 
-
-_PROMPTS = PromptsSection(corrections=1, mask_prompt_share=1.0, box_share=0.9, focal_alpha=0.5)
-"""Mostly boxes, as the detector asks, and a correction that follows."""
-
-
 _PARTS = (
-    "detector.class_heads",
     "sam_mask_decoder.output",
-    "sam_mask_decoder.hq",
+    "sam_mask_decoder.hq_mlp",
     "sam_mask_decoder.phi2",
-    "sam_mask_decoder.mask_tokens",
     "sam_mask_decoder.refine",
 )
-_NUCLEI_A_STEP = 8
-"""Whose outlines are taught in a step, of each size of window."""
-_SEEN = 0.3
-"""Score from which a box was in sight, about. What a person adds was none of these: it shows what
-was missed, and not how much else lies as low that is no nucleus, so that it teaches no score. Where
-it did, states found much that is not there (docs/learn.md)."""
+"""All that lies behind the decoder's transformer, so that no gradient need go through it."""
+_PROPOSED, _OWN = 0.7, 0.15
+"""Of prompts: how many are the box by which outlining finds the nucleus, and how many its own box,
+a little moved; the others are a click inside, so that clicks are not forgotten."""
+_JITTER = 0.05
+_FOCAL_WEIGHT, _FOCAL_ALPHA = 20.0, 0.5
+_WARM_UP = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +48,19 @@ class Teaching:
     Attributes
     ----------
     parts : beginnings of the names of what may change
-    steps : each sees one view of one picture
+    steps : each sees ``nuclei`` outlines, of all pictures and views
     rate : of AdamW
-    decay : of the difference to what was, at the full rate
-    scores, masks, stay : weights of the losses; the last holds scores where nobody has
-        judged
+    shift_rate : how much faster the last bias moves, which alone grows or shrinks all outlines
+    decay, shift_decay : of the difference to what was, at the full rate; and of the last bias
     """
 
     parts: tuple[str, ...] = _PARTS
-    steps: int = 24
+    steps: int = 60
+    nuclei: int = 12
     rate: float = 3e-4
-    decay: float = 0.1
-    scores: float = 0.5
-    masks: float = 1.0
-    stay: float = 20.0
-    prompts: PromptsSection = _PROMPTS
+    shift_rate: float = 100.0
+    decay: float = 0.05
+    shift_decay: float = 0.02
     seed: int = 0
 
 
@@ -87,6 +79,7 @@ def teach(
     chosen: Sequence[Tensor],
     teaching: Teaching,
     step_done: Callable[[int], object] = lambda step: None,
+    logit_shift: float = 0.0,
 ) -> dict[str, Tensor]:
     """Teach, and leave the model as it was.
 
@@ -94,9 +87,9 @@ def teach(
     ----------
     model : in evaluation
     lessons : views
-    chosen : (E,) bool for each view, the examples that are taught; others teach nothing, and
-        neither do the places they lie at
+    chosen : for each view (P,) bool over the examples of its picture: those that are taught
     step_done : told after each step, with the number of steps done
+    logit_shift : of the model's card
 
     Returns
     -------
@@ -110,26 +103,24 @@ def teach(
     for value in parameters.values():
         value.requires_grad_(True)
     generator = torch.Generator().manual_seed(teaching.seed)
-    with torch.no_grad():
-        heard = [_scores(model.detector.settle(_whole(each.first))) for each in lessons]
-    optimiser = torch.optim.AdamW(parameters.values(), lr=teaching.rate, weight_decay=0.0)
-    useful = [k for k, each in enumerate(chosen) if bool(each.any())]
+    last = _last_bias(model)
+    optimiser = torch.optim.AdamW(_groups(parameters, last, teaching), weight_decay=0.0)
+    rates = [group["lr"] for group in optimiser.param_groups]
+    pool = _pool(lessons, chosen)
     try:
         for step in range(teaching.steps):
-            if step % max(len(useful), 1) == 0:
-                order = torch.randperm(len(useful), generator=generator).tolist()
-            k = useful[order[step % len(useful)]]
-            share = rate_at(step, teaching.steps, 3)
-            for group in optimiser.param_groups:
-                group["lr"] = teaching.rate * share
-            optimiser.zero_grad(set_to_none=True)
-            loss = _loss(model, lessons[k], chosen[k], heard[k], teaching, generator)
-            loss.backward()
-            clip_grad_norm_(parameters.values(), 1.0)
-            optimiser.step()
+            share = rate_at(step, teaching.steps, _WARM_UP)
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * share
+            if pool:
+                optimiser.zero_grad(set_to_none=True)
+                _loss(model, _drawn(pool, teaching.nuclei, generator), logit_shift, generator)
+                clip_grad_norm_(parameters.values(), 1.0)
+                optimiser.step()
             with torch.no_grad():
                 for name, value in parameters.items():
-                    value.lerp_(before[name], min(1.0, teaching.decay * share))
+                    pull = teaching.shift_decay if value is last else teaching.decay
+                    value.lerp_(before[name], min(1.0, pull * share))
             step_done(step + 1)
         return {name: value.detach() - before[name] for name, value in parameters.items()}
     finally:
@@ -140,110 +131,87 @@ def teach(
             value.requires_grad_(was)
 
 
-def _whole(first: FirstStage) -> FirstStage:
-    return FirstStage(
-        [level.float() for level in first.levels],
-        first.dense,
-        first.seed,
-        first.boxes,
-        first.corner,
-        first.valid,
-    )
+def _last_bias(model: UniNuc) -> torch.nn.Parameter | None:
+    """What is added to every logit; None where a model has no such number."""
+    refine = model.sam_mask_decoder.refine
+    last = None if refine is None else refine.layers[-1].bias
+    return last if isinstance(last, torch.nn.Parameter) else None
 
 
-def _scores(output: DetectorOutput) -> list[Tensor]:
-    return [torch.sigmoid(logits) for logits, _ in output.layers]
-
-
-def _loss(
-    model: UniNuc,
-    lesson: Lesson,
-    chosen: Tensor,
-    heard: Sequence[Tensor],
+def _groups(
+    parameters: Mapping[str, torch.nn.Parameter],
+    last: torch.nn.Parameter | None,
     teaching: Teaching,
-    generator: torch.Generator,
-) -> Tensor:
-    total, proposals = _detection_loss(model, lesson, chosen, heard, teaching)
-    if teaching.masks > 0:
-        for which, embedding, targets in lesson.targets:
-            pick = torch.nonzero(chosen[which])[:, 0]
-            if len(pick) == 0:
-                continue
-            pick = pick[torch.randperm(len(pick), generator=generator)[:_NUCLEI_A_STEP]]
-            some = _only(targets, pick, proposals[which[pick]] - lesson.boxes_cxcywh[which[pick]])
-            windows = type(embedding)(
-                type(embedding.maps)(*[level[pick] for level in embedding.maps]),
-                (),
-                None,
-                embedding.size_hw,
-            )
-            loss, _ = interactive_loss(model, windows, some, teaching.prompts, generator)
-            total = total + teaching.masks * loss
-    return total
+) -> list[dict[str, object]]:
+    """Parameters with their rates."""
+    quick = [value for value in parameters.values() if value is last]
+    rest = [value for value in parameters.values() if value is not last]
+    rates = ((rest, teaching.rate), (quick, teaching.rate * teaching.shift_rate))
+    return [{"params": some, "lr": rate} for some, rate in rates if some]
 
 
-def _only(targets: Targets, pick: Tensor, moved_cxcywh: Tensor) -> Targets:
-    boxes = targets.boxes_xyxy[pick]
-    centre, half = moved_cxcywh[:, :2], moved_cxcywh[:, 2:] / 2
-    n = len(pick)
-    return Targets(
-        torch.arange(n, device=boxes.device),
-        targets.corners_yx[:n],
-        targets.side,
-        targets.truth[pick],
-        boxes,
-        boxes + torch.cat([centre - half, centre + half], dim=1),
+_Pool = dict[int, list[tuple[Windows, int]]]
+"""For each size of window, where its nuclei are: windows, and which of them."""
+
+
+def _pool(lessons: Sequence[Lesson], chosen: Sequence[Tensor]) -> _Pool:
+    pool: _Pool = {}
+    for lesson, pick in zip(lessons, chosen, strict=True):
+        for windows in lesson.windows:
+            rows = torch.nonzero(pick[windows.which])[:, 0].tolist()
+            pool.setdefault(windows.side, []).extend((windows, row) for row in rows)
+    return {side: each for side, each in pool.items() if each}
+
+
+def _drawn(pool: _Pool, count: int, generator: torch.Generator) -> Windows:
+    """Some nuclei of one size of window, each as likely as any other."""
+    sides = sorted(pool)
+    sizes = torch.tensor([len(pool[side]) for side in sides], dtype=torch.float)
+    side = sides[int(torch.multinomial(sizes, 1, generator=generator))]
+    order = torch.randperm(len(pool[side]), generator=generator)[:count].tolist()
+    picked = [pool[side][k] for k in order]
+    levels = zip(*(each.maps for each, _ in picked), strict=True)
+    rows = [row for _, row in picked]
+
+    def stacked(tensors: Iterator[Tensor]) -> Tensor:
+        return torch.stack([tensor[row] for tensor, row in zip(tensors, rows, strict=True)])
+
+    return Windows(
+        side,
+        stacked(each.which for each, _ in picked),
+        WindowFeatures(*[stacked(iter(level)) for level in levels]),
+        stacked(each.truth for each, _ in picked),
+        stacked(each.boxes_xyxy for each, _ in picked),
+        stacked(each.proposals_xyxy for each, _ in picked),
     )
 
 
-def _detection_loss(
-    model: UniNuc, lesson: Lesson, chosen: Tensor, heard: Sequence[Tensor], teaching: Teaching
-) -> tuple[Tensor, Tensor]:
-    """Loss of the second stage, and for each example the box that found it, else its own."""
-    output = model.detector.settle(_whole(lesson.first))
-    block = model.config.detector.block
-    valid = output.valid[0, 0]
-    nuclei = chosen & lesson.is_nucleus
-    truth = lesson.boxes_cxcywh[nuclei] / block
-    classes = torch.full((len(truth),), -1 if len(model.config.classes) > 1 else 0)
-    classes = classes.to(truth.device)
-    proposals = lesson.boxes_cxcywh.clone()
-    total = truth.new_zeros(())
-    said = int(chosen.sum())
-    for depth, (logits, boxes) in enumerate(output.layers):
-        logits, boxes = logits[0, 0][valid], boxes[0, 0][valid]
-        whole = lesson.exhaustive and bool(chosen.all())
-        judged = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
-        if not whole:
-            judged = _covered(boxes.detach(), lesson.boxes_cxcywh[chosen])
-        was = heard[depth][0, 0][valid]
-        judged &= whole | (was.amax(dim=1) >= _SEEN)
-        (score, _, _), (queries, objects, iou) = set_loss(
-            logits, boxes / block, truth, classes, judged
-        )
-        total = total + teaching.scores * score
-        drift = (torch.sigmoid(logits) - was)[~judged]
-        total = total + teaching.stay * drift.square().sum()
-    good = iou >= 0.5
-    places = torch.nonzero(nuclei)[:, 0]
-    proposals[places[objects[good]]] = boxes.detach()[queries[good]].float()
-    return total / (max(said, 1) * len(output.layers)), proposals
+def _loss(model: UniNuc, some: Windows, logit_shift: float, generator: torch.Generator) -> None:
+    """Outline nuclei and add up the gradients of what is wrong."""
+    n, cells = len(some.truth), some.side // model.config.coarse_stride
+    points, labels = _prompts(some, generator)
+    index = torch.arange(n, device=points.device)
+    corners = torch.zeros((n, 2), dtype=torch.long, device=points.device)
+    prompts = WindowPrompts(index, corners, (cells, cells), points, labels)
+    embedding = Embedding(some.maps, (), None, (some.side, some.side))
+    logits, _ = model.decode_uncorrected(embedding, prompts, logit_shift)
+    single = upsample(logits[:, :1], some.side)[:, 0]
+    loss = dice_loss(single, some.truth)
+    loss = loss + _FOCAL_WEIGHT * focal_loss(single, some.truth, _FOCAL_ALPHA)
+    loss.mean().backward()
 
 
-def _covered(boxes: Tensor, judged: Tensor) -> Tensor:
-    """Which boxes (Q, 4) have half of their area in one judged box (n, 4); all cxcywh."""
-    if len(judged) == 0:
-        return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
-    one, other = xyxy(boxes)[:, None], xyxy(judged)[None]
-    low, high = (
-        torch.maximum(one[..., :2], other[..., :2]),
-        torch.minimum(one[..., 2:], other[..., 2:]),
-    )
-    common = (high - low).clamp(min=0).prod(-1)
-    area = boxes[:, 2:].prod(-1).clamp(min=1e-6)
-    other_area = judged[:, 2:].prod(-1).clamp(min=1e-6)
-    covered: Tensor = (common / area[:, None] > 0.5).any(1) | (common / other_area > 0.7).any(1)
-    return covered
+def _prompts(some: Windows, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A box or a click for each of n nuclei: points (n, 3, 2) window px, labels (n, 3)."""
+    lot = torch.rand(len(some.truth), generator=generator).to(some.truth.device)
+    own = jitter_boxes(some.boxes_xyxy, _JITTER, generator)
+    boxes = torch.where((lot < _PROPOSED)[:, None], some.proposals_xyxy, own)
+    box_points, box_labels = box_prompt(boxes)
+    xy, _ = random_pixels(some.truth > 0.5, generator)
+    by_point = lot >= _PROPOSED + _OWN
+    point_points, point_labels = point_prompt(xy)
+    points = torch.where(by_point[:, None, None], point_points, box_points)
+    return points, torch.where(by_point[:, None], point_labels, box_labels)
 
 
 @contextmanager

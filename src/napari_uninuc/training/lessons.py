@@ -1,9 +1,9 @@
 """What is taught, ready to be taught: examples on embeddings that stay as they are.
 
 A picture is seen as `uninuc segment` sees it: field by field, in its mirror where the card says so,
-and restained where it is brown. Of each view the detector's first stage and the windows around the
-examples are kept, so that the picture need not be encoded again, and a step of teaching costs a
-fraction of a second.
+and restained where it is brown. Of each view the windows around the examples are kept, with the box
+by which the detector finds each, so that the picture need not be encoded again, and a step of
+teaching costs a fraction of a second.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from torch import Tensor
 from napari_uninuc.core.examples import Corrections, Example
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.appearance import Appearance, appearance_of
 from napari_uninuc.engine.embedding import TileEmbedding
 from napari_uninuc.engine.mirror import Mirror
 from napari_uninuc.engine.torch_engine import TorchEngine
-from napari_uninuc.network.detector import FirstStage
 from napari_uninuc.network.mask_decoder import WindowFeatures
-from napari_uninuc.network.uninuc import Embedding
 from napari_uninuc.network.windows import FILL, cut_windows, place_windows
-from napari_uninuc.training.interactive import Targets
+from napari_uninuc.training.losses import pair_iou
 
-__all__ = ["Lesson", "View", "lessons_of", "views_of"]
+__all__ = ["Lesson", "View", "Windows", "lessons_of", "views_of"]
 
 _WINDOW_SIDES = 2
 """Sizes of windows that examples are taught in: the smallest and its double. Larger nuclei teach
-the detector alone."""
+nothing."""
+_FOUND = 0.5
+"""IoU of a nucleus' box and one of the detector's, from which the detector has found it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,26 +51,41 @@ class View:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """n nuclei of one view, each in a window of ``side`` input px.
+
+    Shapes
+    ------
+    which           (n,) positions among the picture's examples
+    maps            n windows of the embedding
+    truth           (n, side, side) float32
+    boxes_xyxy      (n, 4) window px, the nucleus' own
+    proposals_xyxy  (n, 4) window px, the prompt by which outlining finds it: the detector's box
+                    with the card's margin; its own where the detector has none
+    """
+
+    side: int
+    which: Tensor
+    maps: WindowFeatures
+    truth: Tensor
+    boxes_xyxy: Tensor
+    proposals_xyxy: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Lesson:
     """The examples of one view.
 
     Attributes
     ----------
     which : (E,) positions of its examples among those of the picture
-    is_nucleus : (E,) bool
-    boxes_cxcywh : (E, 4) float32, input px
-    exhaustive : what is no example of this view is background
-    first : of the detector, in half precision
-    targets : for each size of window: positions (n,) among the view's examples, the windows'
-        features, and what is to be outlined in them
+    windows : of those that are nuclei, for each size of window
+    looks : how the field looks
     """
 
     which: Tensor
-    is_nucleus: Tensor
-    boxes_cxcywh: Tensor
-    exhaustive: bool
-    first: FirstStage
-    targets: tuple[tuple[Tensor, Embedding, Targets], ...]
+    windows: tuple[Windows, ...]
+    looks: Appearance
 
 
 def views_of(engine: TorchEngine, tile: Tile, centres_yx: np.ndarray) -> list[View]:
@@ -102,62 +118,58 @@ def lessons_of(engine: TorchEngine, corrections: Corrections) -> Iterator[Lesson
     for view in views_of(engine, corrections.tile, centres):
         which = np.flatnonzero(_inside(view.field, centres))
         examples = [corrections.examples[k] for k in which.tolist()]
-        yield _lesson(engine, view, which, examples, corrections.exhaustive)
+        yield _lesson(engine, view, which, examples)
 
 
 @torch.no_grad()
 def _lesson(
-    engine: TorchEngine,
-    view: View,
-    which: np.ndarray,
-    examples: Sequence[Example],
-    exhaustive: bool,
+    engine: TorchEngine, view: View, which: np.ndarray, examples: Sequence[Example]
 ) -> Lesson:
     embedding = view.embedded(engine)
-    parts = engine.with_detection(embedding)
     boxes = np.array([each.box_yxyx for each in examples], np.float32)
     if view.mirror is not None:
         boxes = view.mirror.boxes_in(boxes)
-    yxyx = torch.from_numpy(embedding.frame.boxes_to_input(boxes)).float()
-    xyxy = yxyx[:, [1, 0, 3, 2]].to(engine.device)
-    nucleus = torch.tensor([each.is_nucleus for each in examples], device=engine.device)
-    centre, size = (xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]
-    first = engine.model.detector.look([level.float() for level in parts.detection])
+    own = _xyxy(embedding, boxes)
+    found = engine.propose(embedding)
+    proposals = _proposals(own, _xyxy(embedding, found.boxes_yxyx), engine.card.box_margin)
+    nucleus = torch.tensor([each.is_nucleus for each in examples])
     masks = [each.mask if view.mirror is None else each.mask[:, ::-1] for each in examples]
+    positions = torch.from_numpy(which)
     return Lesson(
-        torch.from_numpy(which).to(engine.device),
-        nucleus,
-        torch.cat([centre, size], dim=1),
-        exhaustive,
-        _halved(first),
-        tuple(_targets(engine, embedding, xyxy, masks, nucleus)),
+        positions.to(engine.device),
+        tuple(_windows(engine, embedding, positions, nucleus, own, proposals, masks)),
+        appearance_of(embedding),
     )
 
 
-def _halved(first: FirstStage) -> FirstStage:
-    """The first stage without its dense maps, its levels in half precision."""
-    nothing = first.seed.new_zeros(0)
-    return FirstStage(
-        [level.half() for level in first.levels],
-        (nothing, nothing),
-        first.seed.clone(),
-        first.boxes.clone(),
-        first.corner.clone(),
-        first.valid.clone(),
-    )
+def _xyxy(embedding: TileEmbedding, boxes_yxyx: np.ndarray) -> Tensor:
+    """Boxes (N, 4) in px of the picture, as xyxy in input px."""
+    yxyx = torch.from_numpy(embedding.frame.boxes_to_input(boxes_yxyx)).float()
+    return yxyx[:, [1, 0, 3, 2]]
 
 
-def _targets(
+def _proposals(own: Tensor, found: Tensor, margin: float) -> Tensor:
+    """For each nucleus (E, 4) the box found (F, 4) that is most like it, else its own."""
+    if len(own) == 0 or len(found) == 0:
+        return own
+    iou, _ = pair_iou(own[:, None], found[None])  # (E, F)
+    best, where = iou.max(dim=1)
+    grown = found[where] + margin * own.new_tensor([-1, -1, 1, 1])
+    return torch.where((best >= _FOUND)[:, None], grown, own)
+
+
+def _windows(
     engine: TorchEngine,
     embedding: TileEmbedding,
-    xyxy: Tensor,
-    masks: Sequence[np.ndarray],
+    which: Tensor,
     nucleus: Tensor,
-) -> Iterator[tuple[Tensor, Embedding, Targets]]:
-    """Windows around nuclei, with what is to be outlined in each."""
+    own: Tensor,
+    proposals: Tensor,
+    masks: Sequence[np.ndarray],
+) -> Iterator[Windows]:
     stride = engine.config.coarse_stride
     height, width = embedding.frame.input_hw
-    extent = (xyxy[:, 2:] - xyxy[:, :2]).amax(dim=1) if len(xyxy) else xyxy.new_zeros(0)
+    extent = (own[:, 2:] - own[:, :2]).amax(dim=1) if len(own) else own.new_zeros(0)
     waiting = nucleus.clone()
     for size in range(_WINDOW_SIDES):
         side = (engine.config.mask.window or 64) << size
@@ -165,30 +177,19 @@ def _targets(
         if len(chosen) == 0 or side > min(height, width):
             continue
         waiting[chosen] = False
-        boxes = xyxy[chosen]
-        corners = place_windows(
-            (boxes[:, :2] + boxes[:, 2:]).flip(1).cpu() / 2, side, (height, width), stride
-        ).to(boxes.device)
-        offset = (corners * stride).flip(1)  # (n, 2) xy
-        local = boxes - offset.repeat(1, 2)
-        truth = torch.stack(
-            [
-                _drawn(masks[k], box, side)
-                for k, box in zip(chosen.tolist(), local.tolist(), strict=True)
-            ]
-        ).to(boxes.device)
-        n = len(chosen)
-        index = torch.zeros(n, dtype=torch.long, device=boxes.device)
-        cells = side // stride
+        boxes, cells = own[chosen], side // stride
+        centres = (boxes[:, :2] + boxes[:, 2:]).flip(1) / 2
+        corners = place_windows(centres, side, (height, width), stride)
+        offset = (corners * stride).flip(1).repeat(1, 2)  # (n, 4) xyxy
+        local = boxes - offset
+        pairs = zip(chosen.tolist(), local.tolist(), strict=True)
+        truth = torch.stack([_drawn(masks[k], box, side) for k, box in pairs])
         levels = WindowFeatures(*[level.clone() for level in embedding.embedding.maps])
-        windows = cut_windows(levels, index, corners, (cells, cells))
-        own = torch.arange(n, device=boxes.device)
-        nowhere = torch.zeros_like(corners)
-        yield (
-            chosen,
-            Embedding(windows, (), None, (side, side)),
-            Targets(own, nowhere, side, truth, local, local),
-        )
+        index = torch.zeros(len(chosen), dtype=torch.long, device=engine.device)
+        maps = cut_windows(levels, index, corners.to(engine.device), (cells, cells))
+        prompts = proposals[chosen] - offset
+        parts = (each.to(engine.device) for each in (truth, local, prompts))
+        yield Windows(side, which[chosen].to(engine.device), maps, *parts)
 
 
 def _drawn(mask: np.ndarray, box_xyxy: Sequence[float], side: int) -> Tensor:

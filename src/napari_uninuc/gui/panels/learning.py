@@ -125,13 +125,9 @@ class LearningBox(QWidget):
             self._show(state)
         elif self._outcome:
             self.told.setText(self._outcome)
-        elif self._desk is not None and count < ENOUGH_NUCLEI:
-            self.told.setText(
-                f"To learn, {ENOUGH_NUCLEI} nuclei of a picture must be reviewed, corrected or "
-                f"added; {ENOUGH_NUCLEI - count} are missing here."
-            )
         else:
-            self.told.setText(self._about_state())
+            missing = "" if self._desk is None or count >= ENOUGH_NUCLEI else _missing(count)
+            self.told.setText("\n".join(filter(None, (self._about_state(), missing))))
 
     def _about_state(self) -> str:
         path = self.states.currentData()
@@ -144,7 +140,17 @@ class LearningBox(QWidget):
         return (
             f"Learnt from {card.nuclei} corrections of {len(card.sessions)} "
             f"{'picture' if len(card.sessions) == 1 else 'pictures'}: {in_words(card.proof)}."
+            f"{self._about_picture()}"
         )
+
+    def _about_picture(self) -> str:
+        """How much of the state is used on the picture that is seen."""
+        ask = getattr(self._workbench.models.annotator, "state_share", None)
+        share = None if ask is None or self._desk is None else ask(self._desk.session.tile)
+        if share is None or share == 1:
+            return ""
+        how = f"only {100 * share:.0f} % of it is used" if share else "it is not used"
+        return f" On this picture {how}: it looks otherwise than what was corrected."
 
     def _show(self, state: LearningState) -> None:
         self.bar.setValue(round(_FINAL * state.done / state.total) if state.total else 0)
@@ -298,6 +304,13 @@ class SessionsDialog(QDialog):
         ticked = Qt.CheckState.Checked
         listed = zip(self._found, self._items, strict=True)
         return [each for each, item in listed if item.checkState() == ticked]
+
+
+def _missing(count: int) -> str:
+    return (
+        f"To learn, {ENOUGH_NUCLEI} nuclei of a picture must be reviewed, corrected or added; "
+        f"{ENOUGH_NUCLEI - count} are missing here."
+    )
 
 
 def _label(state: LearntState) -> str:

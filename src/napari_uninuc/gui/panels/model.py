@@ -1,6 +1,7 @@
 """The model in use, its licence, the device, and how long things take."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 from psygnal import SignalInstance
 from qtpy.QtCore import Qt, QTimer
@@ -13,6 +14,7 @@ from napari_uninuc.gui.panels.frame import Panel, button, row
 from napari_uninuc.gui.panels.learning import LearningBox
 from napari_uninuc.gui.window.notices import tell_problem, warn
 from napari_uninuc.gui.window.preferences import preferences
+from napari_uninuc.gui.window.remembered import recall_text, remember
 from napari_uninuc.gui.work.model_slot import InState, OnServer
 from napari_uninuc.gui.workbench import Workbench
 from napari_uninuc.network.card import use_in_words
@@ -125,16 +127,26 @@ class ModelPanel(Panel):
             self.model.setItemData(self.model.count() - 1, told, Qt.ItemDataRole.ToolTipRole)
 
     def _on_choice(self) -> None:
-        self._workbench.models.use(
-            self.model.currentData() or "uninuc-n", _DEVICES[self.device.currentText()]
-        )
+        """Use a model, in the learnt state that it was used in last."""
+        model = self.model.currentData() or "uninuc-n"
+        kept = recall_text(_remembered_as(model))
+        adapter = Path(kept) if kept else None
+        if adapter is not None and not adapter.is_file():
+            warn(f"The learnt state {adapter.stem} is gone; {Path(model).name} is used as it came")
+            remember(_remembered_as(model), "")
+            adapter = None
+        self._use(model, adapter)
 
     def _on_learnt(self, adapter: Path | None) -> None:
         """Put the model in use into a learnt state; None is as it came."""
         source = self._workbench.models.source
         if source is not None:
-            model = source if adapter is None else InState(source, adapter)
-            self._workbench.models.use(model, _DEVICES[self.device.currentText()])
+            remember(_remembered_as(source), "" if adapter is None else str(adapter))
+            self._use(source, adapter)
+
+    def _use(self, model: str, adapter: Path | None) -> None:
+        wanted = model if adapter is None else InState(model, adapter)
+        self._workbench.models.use(wanted, _DEVICES[self.device.currentText()])
 
     def _on_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Model file", "", "Models (*.safetensors)")
@@ -196,3 +208,8 @@ class ModelPanel(Panel):
         if "click" in seconds:
             lines.append(f"Last click took {seconds['click'] * 1000:.0f} ms")
         self.state.setText("\n".join(lines))
+
+
+def _remembered_as(model: str) -> str:
+    """Under what name the learnt state of a model, by id or path, is remembered."""
+    return f"learnt/{quote(model, safe='')}"

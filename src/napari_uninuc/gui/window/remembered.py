@@ -2,7 +2,7 @@
 
 from qtpy.QtCore import QSettings
 
-__all__ = ["recall", "remember"]
+__all__ = ["recall", "recall_text", "remember"]
 
 
 def recall(name: str, default: bool) -> bool:
@@ -11,7 +11,13 @@ def recall(name: str, default: bool) -> bool:
     return {"true": True, "false": False}.get(str(stored).lower(), default)
 
 
-def remember(name: str, value: bool) -> None:
+def recall_text(name: str) -> str:
+    """Tell what text was remembered under a name; nothing, or what is no text, is empty."""
+    stored = _settings().value(name)
+    return stored if isinstance(stored, str) else ""
+
+
+def remember(name: str, value: bool | str) -> None:
     """Keep it in the person's own settings; where they cannot be written, until napari ends."""
     _settings().setValue(name, value)
 

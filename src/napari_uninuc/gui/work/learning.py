@@ -1,9 +1,10 @@
 """Learning from corrections in a process of its own, so that the window and its model go on."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
@@ -24,7 +25,7 @@ class Order:
     ----------
     sessions : folders of saved sessions
     model : id or path of the model, in the weights as they are
-    output : where the learnt state is written
+    output : where the learnt state is written, or beside it where another window was quicker
     """
 
     sessions: tuple[Path, ...]
@@ -147,6 +148,8 @@ class LearningProcess:
                 self._said = line.strip()[:_WORDS_AT_MOST]
         if latest is not None:
             done, total, what = latest
+            if done == 0:
+                self._began, self._rested = monotonic(), 0.0  # what came before is no step
             self._show(
                 LearningState(
                     done, total, what, self._left(done, total), self._paused_at is not None
@@ -171,6 +174,9 @@ class LearningProcess:
         process.deleteLater()
         self._show(None)
         if not crashed and code in (0, _NO_BETTER):
+            written = re.search(r" -> (.+\.safetensors): ", self._said)
+            if code == 0 and written is not None:
+                order = replace(order, output=Path(written[1]))
             self._on_done(order, code == 0, self._said)
             return
         last = [line for line in problems.splitlines() if line.strip()][-1:]

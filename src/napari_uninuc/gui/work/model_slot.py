@@ -185,6 +185,7 @@ class ModelSlot:
         self.wanted: tuple[str | ServerAddress | InState | OnServer, str] | None = None
         self._loading = 0
         self._source: str | None = None
+        self._loaded_as: tuple[str, str] | None = None  # name and device, while it is there
 
     @property
     def loading(self) -> bool:
@@ -223,10 +224,21 @@ class ModelSlot:
         # A click may wait, in the worker, for a server that is away.
         getattr(self._annotator, "hurry", lambda: None)()
 
+        adapter = model.adapter if isinstance(model, InState) else None
+        name = model.model if isinstance(model, InState) else str(model)
+        loaded_as = None if on_server else (name, device)
+
         def work() -> None:
+            if loaded_as is not None and loaded_as == self._loaded_as:
+                # It keeps what it has prepared, and to build one takes the window's time too.
+                change = getattr(self._annotator, "change_state", None)
+                if change is not None:
+                    change(adapter)
+                    return
             annotator, before = self._load(model, device), self._annotator
             annotator.notice = self._on_notice
             self._annotator = cast(Annotator, _Timed(annotator, self.seconds))
+            self._loaded_as = loaded_as
             if before is not None:
                 before.close()
 
@@ -235,7 +247,7 @@ class ModelSlot:
             f"Connecting to {model}" if on_server else f"Loading {Path(str(model)).name}",
             work,
             on_done=lambda _: self._loaded(model),
-            on_error=self._failed,
+            on_error=lambda problem: self._failed(problem, model, device),
             holds_live=True,
         )
         self.changed.emit()
@@ -254,6 +266,7 @@ class ModelSlot:
         """Keep what a model says, from any thread: its device was full, it may be loaded again."""
         self.notices.append(text)
         self.wanted = None
+        self._loaded_as = None
 
     def _loaded(self, model: Model) -> None:
         if isinstance(model, InState):
@@ -266,7 +279,10 @@ class ModelSlot:
         self._loading -= 1
         self.changed.emit()
 
-    def _failed(self, problem: Exception) -> None:
+    def _failed(self, problem: Exception, model: Model, device: str) -> None:
+        """Say why; without any model, one whose learnt state cannot be had is taken as it came."""
         self.wanted = None
         self._on_problem(problem)
         self._ended()
+        if isinstance(model, InState) and self._annotator is None:
+            self.use(model.model, device)
