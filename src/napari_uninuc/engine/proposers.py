@@ -28,7 +28,7 @@ from napari_uninuc.network.card import PROPOSERS, ModelCard, ProposerName
 
 __all__ = ["PeakProposer", "ScaledProposer", "proposers_of", "threshold_of", "with_proposer"]
 
-_THRESHOLDS = {"ais": 0.0, "apg": 0.0, "grid": 0.2, "next-point": 0.2}
+_THRESHOLDS = {"ais": 0.0, "apg": 0.0, "grid": 0.2, "next-point": 0.25}
 """Of scores that mean something else than the detector's. The papers of outliners print none, so
 that none is applied; those of points and of a grid are the best on validation tiles."""
 
