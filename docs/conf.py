@@ -9,8 +9,8 @@ from importlib.metadata import version as version_of
 from sphinx.application import Sphinx
 
 project = "napari-uninuc"
-author = "The napari-uninuc developers"
-copyright = "2026, the napari-uninuc developers"
+author = "The napari-uninuc authors"
+copyright = "2026, the napari-uninuc authors"
 version = release = version_of("napari-uninuc")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
