@@ -28,7 +28,7 @@ def stored(engine, **what):
         weights=engine.card.sha256,
         config=config,
         licence="research",
-        training_data=(),
+        training_data=("consep-train",),
         created="2026-11-30",
         names=(*CLASSES, "nucleus") if config.words is not None else (),
     )
@@ -104,7 +104,7 @@ def test_predictor_and_annotator_tell_the_classes_of_a_source(predictor, discs):
 def test_an_annotator_without_parts_knows_no_names(predictor, monkeypatch, discs):
     monkeypatch.setattr(predictor.engine, "folder", None)
     annotator = TorchAnnotator(predictor.engine)
-    assert annotator.names == ()
+    assert (annotator.names, annotator.names_from) == ((), "")
     with pytest.raises(PromptError, match="no name"):
         annotator.shares(Tile.from_array(discs.rgb, 0.25), masks_of(discs.labels), "rim")
 
@@ -117,6 +117,7 @@ def test_an_annotator_finds_by_the_parts_beside_its_weights(
     monkeypatch.setattr(predictor.engine, "folder", tmp_path)
     annotator = TorchAnnotator(predictor.engine)
     assert annotator.names == CLASSES
+    assert annotator.names_from == "colon"
     tile, masks = Tile.from_array(discs.rgb, 0.25), masks_of(discs.labels)
     both = annotator.shares(tile, masks, "rim") + annotator.shares(tile, masks, "middle")
     np.testing.assert_allclose(both, 1)

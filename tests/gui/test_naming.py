@@ -30,6 +30,7 @@ def test_a_name_selects_nuclei_and_becomes_a_class_in_one_step(room):
     begin(room)
     find(room, "Large nuclei")
     session, panel = room.session, room.widget.naming
+    assert "Learnt on: made-up tissue" in panel.known.text()
     smallest, *_, largest = sorted(session.labels.nuclei, key=session.labels.area)
     assert largest in session.selection
     assert smallest not in session.selection

@@ -11,6 +11,7 @@ import torch
 
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.instances import InstanceMask
+from napari_uninuc.core.names import region_of
 from napari_uninuc.core.prompts import Answer, Prompt
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.automatic import Steps, find_in_field, steps_in_field
@@ -269,6 +270,12 @@ class TorchAnnotator:
     def names(self) -> tuple[str, ...]:
         """What nuclei can be asked for by; see `engine.protocol.Namer`."""
         return tuple(dict.fromkeys(name for each in self._sources for name in each.palette.names))
+
+    @property
+    def names_from(self) -> str:
+        """Which tissue the names were learnt on; see `engine.protocol.Namer`."""
+        sets = dict.fromkeys(name for each in self._sources for name in each.taught_on)
+        return ", ".join(dict.fromkeys(region_of(name, "") or name for name in sets))
 
     def shares(
         self, tile: Tile, masks: Sequence[InstanceMask], name: str

@@ -75,6 +75,11 @@ class MapSource:
         self._last: tuple[object, Tensor] | None = None
 
     @property
+    def taught_on(self) -> tuple[str, ...]:
+        """Names of the data sets it knows its classes from."""
+        return self._stored.note.training_data
+
+    @property
     def palette(self) -> ClassPalette:
         """The classes it was taught, without background."""
         return ClassPalette.of_names(self._stored.decoder.config.classes)
@@ -126,6 +131,11 @@ class WordSource:
         self._words = words
         self._engine, self._stored = engine, stored
         self._last: tuple[object, Tensor] | None = None
+
+    @property
+    def taught_on(self) -> tuple[str, ...]:
+        """Names of the data sets it knows its classes from."""
+        return self._stored.note.training_data
 
     @property
     def palette(self) -> ClassPalette:

@@ -146,6 +146,11 @@ class Namer(Protocol):
         """What can be asked for; answers at once, from any thread. Empty where nothing can."""
         ...
 
+    @property
+    def names_from(self) -> str:
+        """Which tissue the names were learnt on, in words; empty where that is not known."""
+        ...
+
     def shares(
         self, tile: Tile, masks: Sequence[InstanceMask], name: str
     ) -> npt.NDArray[np.float64]:

@@ -214,6 +214,11 @@ class FakeAnnotator:
         return 1
 
     @property
+    def names_from(self) -> str:
+        """Tissue of nobody; see `engine.protocol.Namer`."""
+        return "made-up tissue"
+
+    @property
     def names(self) -> tuple[str, ...]:
         """What can be asked for: `small` and `large`; see `engine.protocol.Namer`."""
         return ("small", "large")

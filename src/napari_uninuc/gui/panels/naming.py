@@ -75,11 +75,13 @@ class NamingPanel(Panel):
         names = () if naming is None else naming.names
         self._offer(names)
         self.search.setEnabled(bool(names))
-        self.known.setText(
-            f"Known: {', '.join(names)}. Nothing else can be found by name."
-            if names
-            else "The model in use knows no names. Teach classes by a few examples."
-        )
+        if names and naming is not None:
+            told = f"Known: {', '.join(names)}. Nothing else can be found by name."
+            tissue = naming.names_from
+            told += f" Learnt on: {tissue}; on other tissue look twice." if tissue else ""
+        else:
+            told = "The model in use knows no names. Teach classes by a few examples."
+        self.known.setText(told)
         self._show(None if naming is None else naming.proposed)
 
     def _offer(self, names: tuple[str, ...]) -> None:

@@ -94,6 +94,11 @@ class Naming:
         except ModelNotFoundError:
             return ()
 
+    @property
+    def names_from(self) -> str:
+        """Which tissue the model knows them from, in words; empty where that is not known."""
+        return str(getattr(self._annotator(), "names_from", "")) if self.names else ""
+
     def find(self, text: str) -> None:
         """Find nuclei of a name in the worker, and select them.
 
