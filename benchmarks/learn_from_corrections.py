@@ -21,9 +21,9 @@ from simulated_corrector import corrected, outlined
 from napari_uninuc.core.examples import Corrections, Example, Kind
 from napari_uninuc.datasets.folder import LabelledImage, read_folder
 from napari_uninuc.engine.annotator import TorchAnnotator
-from napari_uninuc.engine.in_state import in_state
 from napari_uninuc.engine.loading import load_engine
 from napari_uninuc.engine.predictor import Predictor
+from napari_uninuc.engine.states import in_state
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.errors import SessionError
 from napari_uninuc.evaluation.metrics import panoptic_quality

@@ -10,9 +10,10 @@ import torch
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.appearance import Appearance, appearance_of, likeness
 from napari_uninuc.engine.embedding import TileEmbedding
-from napari_uninuc.engine.in_state import change_state, in_state, put_into, share_on, stored
+from napari_uninuc.engine.in_state import stored
 from napari_uninuc.engine.loading import load_engine
 from napari_uninuc.engine.requests import PromptBatch
+from napari_uninuc.engine.states import change_state, in_state, put_into, share_on
 from napari_uninuc.errors import CheckpointError
 from napari_uninuc.network.adapter import Adapter, Looks
 from napari_uninuc.network.adapter_card import AdapterCard, Proof

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from napari_uninuc.core.examples import Corrections, Example, Kind
-from napari_uninuc.engine.in_state import in_state
 from napari_uninuc.engine.loading import load_engine
+from napari_uninuc.engine.states import in_state
 from napari_uninuc.errors import SessionError
 from napari_uninuc.testing import make_tile
 from napari_uninuc.training import learn_run

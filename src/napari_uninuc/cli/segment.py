@@ -155,7 +155,7 @@ class _Worker:
     def segment(self, source: Path, target: Path) -> str:
         """Segment `source` into `target` and say so in one line."""
         from napari_uninuc.engine.classing import only_named
-        from napari_uninuc.engine.in_state import share_on
+        from napari_uninuc.engine.states import share_on
         from napari_uninuc.io.dicom_terms import FoundBy
         from napari_uninuc.io.formats import write_segmentation
         from napari_uninuc.io.images import read_image_with_notice

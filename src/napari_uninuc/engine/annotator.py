@@ -20,11 +20,11 @@ from napari_uninuc.engine.describing import DESCRIPTION_VERSION, describe_nuclei
 from napari_uninuc.engine.device import device_name
 from napari_uninuc.engine.features import pooled_features
 from napari_uninuc.engine.full_device import where_it_fits
-from napari_uninuc.engine.in_state import change_state, share_on
 from napari_uninuc.engine.interactive import answer_prompt
 from napari_uninuc.engine.loading import load_engine
 from napari_uninuc.engine.prefetch import Prefetcher, neighbours_of
 from napari_uninuc.engine.protocol import FoundNucleus
+from napari_uninuc.engine.states import change_state, engine_beside, share_on
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.errors import CheckpointError, PromptError
 from napari_uninuc.network.adapter import read_adapter
@@ -141,7 +141,7 @@ class TorchAnnotator:
         CheckpointError
             The state is damaged or of other weights.
         """
-        made = TorchAnnotator(self.engine.beside(read_adapter(Path(adapter))), self.notice)
+        made = TorchAnnotator(engine_beside(self.engine, read_adapter(Path(adapter))), self.notice)
         made._ahead = self._ahead
         return made
 

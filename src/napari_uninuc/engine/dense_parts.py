@@ -20,11 +20,12 @@ from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.names import NUCLEUS
 from napari_uninuc.core.shapes import Places, middles_of
 from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.dense_pixels import pixels_of
 from napari_uninuc.engine.embedding import TileEmbedding
 from napari_uninuc.engine.owners import field_of
 from napari_uninuc.engine.pooling import cells_of, pooled_over
 from napari_uninuc.errors import CheckpointError
-from napari_uninuc.network.dense_decoder import DensePixels, levels_of, paint
+from napari_uninuc.network.dense_decoder import paint
 from napari_uninuc.network.dense_files import (
     SEMANTIC_NAME,
     WORDS_NAME,
@@ -40,9 +41,7 @@ __all__ = [
     "MapSource",
     "WordSource",
     "dense_source",
-    "painted_maps",
     "part_path",
-    "pixels_of",
     "sources_beside",
 ]
 
@@ -249,19 +248,6 @@ def map_of(engine: "TorchEngine", tile: Tile, painted: _Paints) -> npt.NDArray[n
         )
         whole[y0:y1, x0:x1] = best[np.ix_(rows, columns)]
     return whole
-
-
-def pixels_of(stored: StoredDense, embedding: TileEmbedding) -> DensePixels:
-    """What a decoder makes of a field; on the device where the features are."""
-    parts = embedding.embedding
-    decoder = stored.decoder.to(parts.maps.fine.device)
-    return decoder.pixels(levels_of(parts), parts.auxiliary)
-
-
-def painted_maps(engine: "TorchEngine", stored: StoredDense, embedding: TileEmbedding) -> Tensor:
-    """Logits (1, M, H, W) of the maps of ``config.maps``, float32."""
-    with engine.low_precision():
-        return stored.decoder.painted(pixels_of(stored, embedding)).maps.float()
 
 
 def part_path(name: str | Path, folder: Path | None) -> Path:

@@ -8,8 +8,8 @@ import torch
 from napari_uninuc.engine.device import choose_device, device_name, is_out_of_memory
 from napari_uninuc.engine.embedding_store import default_store
 from napari_uninuc.engine.full_device import on_the_cpu_now
-from napari_uninuc.engine.in_state import put_into
 from napari_uninuc.engine.proposers import proposers_of, with_proposer
+from napari_uninuc.engine.states import put_into
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.errors import CheckpointError
 from napari_uninuc.network.adapter import read_adapter

@@ -20,7 +20,7 @@ from napari_uninuc.engine.beside import sharing_weights
 from napari_uninuc.engine.cache import EmbeddingCache, EmbeddingKey
 from napari_uninuc.engine.decoding import PromptDecoder
 from napari_uninuc.engine.dense import DenseMaps
-from napari_uninuc.engine.dense_parts import painted_maps
+from napari_uninuc.engine.dense_pixels import pixels_of
 from napari_uninuc.engine.device import encoder_dtype
 from napari_uninuc.engine.embedding import TileEmbedding
 from napari_uninuc.engine.embedding_files import read_embedding, write_embedding
@@ -28,13 +28,12 @@ from napari_uninuc.engine.embedding_store import EmbeddingStore
 from napari_uninuc.engine.encoder_speed import choose_dtype
 from napari_uninuc.engine.folding import folded
 from napari_uninuc.engine.frame import Frame, square_frame, uniform_frame
-from napari_uninuc.engine.in_state import InState, put_into
+from napari_uninuc.engine.in_state import InState
 from napari_uninuc.engine.prefetch import interruptible
 from napari_uninuc.engine.preprocess import PREPROCESS_VERSION, make_input
 from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
 from napari_uninuc.engine.restain import StainViews
 from napari_uninuc.errors import ImageError, PromptError
-from napari_uninuc.network.adapter import Adapter
 from napari_uninuc.network.card import DecodingName, ModelCard
 from napari_uninuc.network.dense_files import StoredDense
 from napari_uninuc.network.dense_head import MAPS
@@ -107,23 +106,17 @@ class TorchEngine:
         self._is_ready = False
         self._pixels_at_once = _PIXELS_AT_ONCE
 
-    def beside(self, adapter: Adapter) -> "TorchEngine":
-        """Make an engine of this model in a learnt state, beside this one.
+    def twin(self) -> "TorchEngine":
+        """Make an engine of the same model, in the weights as they are, beside this one.
 
-        Weights that nobody taught are in memory once, and what either engine has encoded the other
-        finds: a learnt state lies behind the encoder. This engine stays as it is.
-
-        Raises
-        ------
-        CheckpointError
-            It was taught on other weights.
+        Weights are in memory once, and what either engine has encoded the other finds. Each may be
+        put into a state of its own (`engine.states`), which lies behind the encoder.
         """
         self._get_ready()
         card = self.card if self.state is None else self.state.card_before
         made = TorchEngine(sharing_weights(self.model), card, self.device, self.store)
-        put_into(made, adapter)
         made.decoding, made.dynamic_multimask = self.decoding, self.dynamic_multimask
-        made.folder, made.views = self.folder, self.views
+        made.folder, made.views, made.distances = self.folder, self.views, self.distances
         made.cache, made._detection = self.cache, self._detection
         made._encoder, made._dtype, made._is_ready = self._encoder, self._dtype, True
         return made
@@ -291,7 +284,9 @@ class TorchEngine:
         names: tuple[str, ...] = MAPS
         logits = embedding.embedding.auxiliary
         if self.distances is not None:
-            logits = painted_maps(self, self.distances, embedding)
+            with self.low_precision():
+                pixels = pixels_of(self.distances, embedding)
+                logits = self.distances.decoder.painted(pixels).maps.float()
             names = self.distances.decoder.config.maps
         if logits is None:
             raise PromptError(

@@ -12,7 +12,8 @@ import torch
 from napari_uninuc import __version__
 from napari_uninuc.core.examples import ENOUGH_NUCLEI, Corrections, Kind
 from napari_uninuc.engine.appearance import Appearance
-from napari_uninuc.engine.in_state import in_state, stored
+from napari_uninuc.engine.in_state import stored
+from napari_uninuc.engine.states import in_state
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.errors import CheckpointError, SessionError
 from napari_uninuc.network.adapter import Adapter
