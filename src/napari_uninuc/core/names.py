@@ -104,7 +104,7 @@ def region_of(dataset: str, picture: str, tissue: str = "") -> str:
     Parameters
     ----------
     dataset : its name in the recipe
-    picture : its name; NuInsSeg's begin with "human_" or "mouse_" and the organ
+    picture : its name; NuInsSeg's begin with ``human_`` or ``mouse_`` and the organ
     tissue : what the data set says of the picture
     """
     if tissue:

@@ -23,10 +23,10 @@ _EVERY = 4
 class Appearance:
     """How fields look, one a row.
 
-    Shapes
-    ------
-    features  (K, 2 C) float32, mean and deviation of each channel of the coarsest features
-    colours   (K, 6) float32, mean and deviation of red, green and blue, 0 to 255
+    Attributes
+    ----------
+    features : (K, 2 C) float32, mean and deviation of each channel of the coarsest features
+    colours : (K, 6) float32, mean and deviation of red, green and blue, 0 to 255
     """
 
     features: npt.NDArray[np.float32]

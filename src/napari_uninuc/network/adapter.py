@@ -37,10 +37,10 @@ _COLOUR_NUMBERS = 6
 class Looks:
     """How the fields look that a state was taught on (`napari_uninuc.engine.appearance`).
 
-    Shapes
-    ------
-    features  (K, D) float16
-    colours   (K, 6) float16
+    Attributes
+    ----------
+    features : (K, D) float16
+    colours : (K, 6) float16
     """
 
     features: Tensor
