@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine.automatic import _Seen
 from napari_uninuc.engine.decoding import _batches
 from napari_uninuc.engine.requests import PromptBatch
 
@@ -92,3 +94,26 @@ def test_memory_does_not_grow_with_the_sizes_of_batches():
 
 if __name__ == "__main__":
     sys.stdout.write(f"{grown_by_sizes():.1f}\n")
+
+
+@pytest.mark.parametrize("count", [0, 63, 64, 150])
+def test_halves_beside_each_other_are_every_prompt_once_and_as_in_one(predictor, count):
+    engine = predictor.engine
+    embedding = embedded(engine)
+    prompts = PromptBatch.of_boxes(boxes_of(count))
+    seen = _Seen(engine, (256, 256), Field(0, (0, 0, 256, 256), (0, 0, 256, 256)), embedding, None)
+
+    def logits(answers):
+        places, masks = [], []
+        for index, some in answers:
+            places += index.tolist()
+            masks += list(some.logits)
+        assert sorted(places) == list(range(count))
+        return [masks[places.index(k)] for k in range(count)]
+
+    engine.dtype = torch.float32
+    for ours, alone in zip(
+        logits(seen.decode(prompts)), logits(engine.decode(embedding, prompts)), strict=True
+    ):
+        assert ours.shape == alone.shape
+        assert np.allclose(ours, alone, atol=1e-3)

@@ -1,4 +1,4 @@
-"""Boxes and masks there and back through the mirror."""
+"""Boxes there and back through the mirror."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,7 @@ from hypothesis.extra import numpy as hnp
 from napari_uninuc.core.detections import Detections
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.engine.mirror import Mirror, fused, mean_of
-from napari_uninuc.engine.requests import DecodedMasks
+from napari_uninuc.engine.mirror import Mirror, fused
 
 SIDE = st.integers(0, 60)
 
@@ -18,12 +17,6 @@ SIDE = st.integers(0, 60)
 def detections(*rows: tuple[float, ...]) -> Detections:
     table = np.array(rows, np.float32).reshape(-1, 5)
     return Detections(table[:, :4], table[:, 4], np.zeros(len(table), np.int64))
-
-
-def answers(origin_yx, logits, iou=0.5) -> DecodedMasks:
-    logits = np.asarray(logits, np.float32)[None, None]
-    origins = np.array([origin_yx], np.int64)
-    return DecodedMasks(origins, logits, np.full((1, 1), iou, np.float32), logits, origins)
 
 
 @pytest.fixture
@@ -46,23 +39,6 @@ def test_boxes_come_back(boxes):
     whole = Field(0, (0, 0, 4, 9), (0, 0, 4, 9))
     mirror = Mirror(Tile.from_array(np.zeros((4, 9, 3), np.uint8)), whole, (5, 7))
     assert np.array_equal(mirror.boxes_out(mirror.boxes_in(boxes)), boxes)
-
-
-def test_masks_come_out_where_their_pixels_are(mirror):
-    inside = np.array([[1, 2, 3], [4, 5, 6]])
-    out = mirror.masks_out(answers((4, 40), inside))
-    assert out.origins_yx.tolist() == [[14, 20 + 48 - 40 - 3]]
-    assert out.logits[0, 0].tolist() == [[3, 2, 1], [6, 5, 4]]
-
-
-def test_mean_is_taken_where_both_have_logits():
-    first = answers((0, 0), np.zeros((3, 3)), 0.4)
-    both = mean_of(first, answers((1, -1), np.full((3, 3), 4), 0.8))
-    assert both.logits[0, 0].tolist() == [[0, 0, 0], [2, 2, 0], [2, 2, 0]]
-    assert both.ious[0, 0] == pytest.approx(0.6)
-    assert not first.logits.any()
-    apart = mean_of(first, answers((9, 9), np.full((3, 3), 4)))
-    assert not apart.logits.any()
 
 
 def test_boxes_of_both_views_are_averaged_and_others_lose_half():

@@ -1,10 +1,11 @@
-"""A field seen a second time in a mirror, and what both views say put together.
+"""A field seen a second time in a mirror, and what both views propose put together.
 
 Left and right mean nothing in tissue, so that two answers to one picture differ by the network's
-errors only, and their mean has less of them. It costs everything twice.
+errors only, and their mean has less of them. So it is for boxes and their scores; outlines are as
+good from one view (docs/speed.md), and are drawn in the picture alone.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,8 @@ from scipy.spatial import cKDTree
 from napari_uninuc.core.detections import Detections
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
 
-__all__ = ["Mirror", "fused", "mean_of"]
+__all__ = ["Mirror", "fused"]
 
 _HALF = np.float32(0.5)
 _SAME_BOX = 0.5
@@ -57,26 +57,12 @@ class Mirror:
         y0, x0, y1, x1 = (boxes_yxyx - np.tile(self.origin_yx, 2)).T
         return np.stack([y0, self.width - x1, y1, self.width - x0], axis=1).astype(np.float32)
 
-    def prompts_in(self, prompts: PromptBatch) -> PromptBatch:
-        """Points and boxes of the tile, as they lie in the mirror; mask prompts are left out."""
-        points = prompts.points_yx - np.array(self.origin_yx, np.float32)
-        points[..., 1] = self.width - 1 - points[..., 1]
-        boxes = None if prompts.boxes_yxyx is None else self.boxes_in(prompts.boxes_yxyx)
-        return PromptBatch(points, prompts.labels, boxes)
-
     def boxes_out(self, boxes_yxyx: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Boxes (N, 4) of the mirror, as they lie in the tile."""
         y0, x0, y1, x1 = boxes_yxyx.T
         turned = np.stack([y0, self.width - x1, y1, self.width - x0], axis=1)
         boxes: npt.NDArray[np.float32] = turned + np.tile(self.origin_yx, 2).astype(np.float32)
         return boxes
-
-    def masks_out(self, answers: DecodedMasks) -> DecodedMasks:
-        """Answers in the mirror, as they lie in the tile; their low-resolution logits do not."""
-        y, x = answers.origins_yx.T
-        last = self.width - x - answers.logits.shape[-1]
-        origins = np.stack([y + self.origin_yx[0], last + self.origin_yx[1]], axis=1)
-        return replace(answers, origins_yx=origins, logits=answers.logits[..., ::-1])
 
 
 def fused(boxes: Detections, others: Detections) -> Detections:
@@ -148,20 +134,3 @@ def _best_of(
     order = np.lexsort((-twos, ious, ones))  # the last one written stays
     best[ones[order]] = twos[order]
     return best
-
-
-def mean_of(answers: DecodedMasks, others: DecodedMasks) -> DecodedMasks:
-    """Average logits and predicted IoU of the same N prompts, where both views have logits.
-
-    Crops may lie some pixels apart; what only the first has stays as it is.
-    """
-    logits = answers.logits.copy()
-    shape = np.array(logits.shape[-2:])
-    for k, shift in enumerate(others.origins_yx - answers.origins_yx):
-        low = np.clip(shift, 0, shape)
-        high = np.clip(shift + others.logits.shape[-2:], low, shape)
-        (y0, x0), (y1, x1), (dy, dx) = low, high, shift
-        here = logits[k, :, y0:y1, x0:x1]
-        here += others.logits[k, :, y0 - dy : y1 - dy, x0 - dx : x1 - dx]
-        here /= 2
-    return replace(answers, logits=logits, ious=(answers.ious + others.ious) * _HALF)
