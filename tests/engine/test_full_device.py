@@ -8,8 +8,9 @@ import torch
 
 from napari_uninuc import Tile, load_predictor
 from napari_uninuc.core.prompts import Prompt
+from napari_uninuc.engine import torch_engine as module_of_engine
 from napari_uninuc.engine.annotator import TorchAnnotator, load_annotator
-from napari_uninuc.engine.device import is_out_of_memory
+from napari_uninuc.engine.device import is_out_of_memory, room_for_embeddings
 from napari_uninuc.engine.full_device import where_it_fits
 from napari_uninuc.engine.loading import load_engine, untrained_engine
 from napari_uninuc.engine.prefetch import Prefetcher
@@ -208,3 +209,31 @@ def test_what_was_said_while_loading_is_heard_by_the_first_who_listens(monkeypat
     assert told == later
     assert len(told) == 1
     assert "computing on the CPU" in told[0]
+
+
+GB = 1024**3
+
+
+@pytest.mark.parametrize(("card", "kept"), [(4 * GB, GB), (6 * GB, 1.5 * GB), (80 * GB, 2 * GB)])
+def test_a_small_gpu_keeps_fewer_embeddings(monkeypatch, card, kept):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (card // 8, card))
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: card)
+    assert room_for_embeddings(torch.device("cuda", 0)) == kept
+    assert room_for_embeddings(torch.device("mps")) == kept
+    assert room_for_embeddings(torch.device("cpu")) == 2 * GB
+
+
+def test_a_gpu_that_cannot_be_asked_keeps_what_a_cpu_keeps(monkeypatch):
+    def refuses(device):
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", refuses)
+    assert room_for_embeddings(torch.device("cuda")) == 2 * GB
+
+
+def test_the_room_changes_with_the_device(monkeypatch):
+    engine = untrained_engine("uninuc-n", torch.device("cpu"))
+    assert engine.cache.max_bytes == 2 * GB
+    monkeypatch.setattr(module_of_engine, "room_for_embeddings", lambda device: 8)
+    engine.move_to(torch.device("cpu"))
+    assert (engine.cache.max_bytes, engine._detection.max_bytes) == (8, 2)

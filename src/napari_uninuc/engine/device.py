@@ -15,6 +15,7 @@ __all__ = [
     "encoder_dtype",
     "is_out_of_memory",
     "one_thread",
+    "room_for_embeddings",
     "side_by_side",
 ]
 
@@ -22,6 +23,7 @@ First = TypeVar("First")
 Second = TypeVar("Second")
 _helper = ThreadPoolExecutor(1, thread_name_prefix="uninuc-helper")
 """Starts no thread before it is used; Python waits for its last work at exit."""
+_MOST_KEPT = 2 * 1024**3
 _SAYINGS = (
     "out of memory",  # CUDA, ROCm and Apple's GPU
     "not enough memory",
@@ -87,6 +89,17 @@ def encoder_dtype(device: torch.device) -> torch.dtype:
     if device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return torch.bfloat16
     return torch.float32
+
+
+def room_for_embeddings(device: torch.device) -> int:
+    """Bytes of embeddings to keep on a device: 2 GB, of a GPU at most a quarter of all it has."""
+    whole = 4 * _MOST_KEPT
+    with suppress(RuntimeError):  # a GPU that cannot be asked gets what a CPU gets
+        if device.type == "cuda":
+            whole = torch.cuda.mem_get_info(device)[1]
+        elif device.type == "mps":
+            whole = torch.mps.recommended_max_memory()
+    return min(_MOST_KEPT, whole // 4)
 
 
 @contextmanager

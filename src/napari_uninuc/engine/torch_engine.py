@@ -21,7 +21,7 @@ from napari_uninuc.engine.cache import EmbeddingCache, EmbeddingKey
 from napari_uninuc.engine.decoding import PromptDecoder
 from napari_uninuc.engine.dense import DenseMaps
 from napari_uninuc.engine.dense_pixels import pixels_of
-from napari_uninuc.engine.device import encoder_dtype
+from napari_uninuc.engine.device import encoder_dtype, room_for_embeddings
 from napari_uninuc.engine.embedding import TileEmbedding
 from napari_uninuc.engine.embedding_files import read_embedding, write_embedding
 from napari_uninuc.engine.embedding_store import EmbeddingStore
@@ -43,8 +43,6 @@ from napari_uninuc.network.uninuc import Embedding, UniNuc
 
 __all__ = ["TileEmbedding", "TorchEngine"]
 
-_CACHE_BYTES = 2 * 1024**3
-_DETECTION_BYTES = 1024**3 // 2
 _PIXELS_AT_ONCE = 256 * 64 * 64
 """Of prompts that are decoded at once, input px; see `PromptDecoder`."""
 _SMALLEST_FIELD = 32
@@ -88,8 +86,8 @@ class TorchEngine:
         self.state: InState | None = None
         self._preparing = Lock()
         self.views = StainViews()
-        self.cache: EmbeddingCache[TileEmbedding] = EmbeddingCache(_CACHE_BYTES)
-        self._detection: EmbeddingCache[tuple[Tensor, ...]] = EmbeddingCache(_DETECTION_BYTES)
+        self.cache: EmbeddingCache[TileEmbedding] = EmbeddingCache(0)
+        self._detection: EmbeddingCache[tuple[Tensor, ...]] = EmbeddingCache(0)
         self.model = model.to(memory_format=torch.channels_last).eval()
         self.move_to(device)
 
@@ -101,6 +99,8 @@ class TorchEngine:
         self._forget()
         self.model.to(device)
         self.device = device
+        self.cache.max_bytes = room_for_embeddings(device)
+        self._detection.max_bytes = self.cache.max_bytes // 4
         self._dtype = torch.float32 if self.card.decoding == "whole" else None
         self._encoder: nn.Module | None = None
         self._is_ready = False
