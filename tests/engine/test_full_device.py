@@ -232,7 +232,7 @@ def test_a_gpu_that_cannot_be_asked_keeps_what_a_cpu_keeps(monkeypatch):
 
 
 def test_the_room_changes_with_the_device(monkeypatch):
-    engine = untrained_engine("uninuc-n", torch.device("cpu"))
+    engine = untrained_engine("uninuc-n", "cpu")
     assert engine.cache.max_bytes == 2 * GB
     monkeypatch.setattr(module_of_engine, "room_for_embeddings", lambda device: 8)
     engine.move_to(torch.device("cpu"))
