@@ -28,12 +28,14 @@ from napari_uninuc.io.dicom_slide import DicomSlide
 from napari_uninuc.io.dicom_terms import (
     CATEGORY,
     HEADER_BLOCK,
-    LONGEST,
     NUCLEUS,
+    UNICODE,
     Code,
     FoundBy,
     header_text,
     how_found,
+    made_of,
+    short_name,
     stand_in,
 )
 from napari_uninuc.io.extras import require_library
@@ -125,6 +127,7 @@ def write_dicom_segments(
         software_versions=__version__,
         device_serial_number="0",
         content_label="NUCLEI",
+        specific_character_set=UNICODE,
         transfer_syntax_uid=_RLE,
         pixel_measures=measures,
         plane_positions=[
@@ -216,7 +219,7 @@ def _source(
         )
     from pydicom.dataset import Dataset
 
-    source = stand_in(segmentation, tile)
+    source = stand_in(made_of(segmentation, tile))
     source.TotalPixelMatrixRows, source.TotalPixelMatrixColumns = ends
     source.NumberOfFrames = 1
     source.ImageOrientationSlide = list(_UPRIGHT)
@@ -325,7 +328,7 @@ def _descriptions(
         described.append(
             hd.seg.SegmentDescription(
                 segment_number=number,
-                segment_label=name[: LONGEST - len(ending)] + ending,
+                segment_label=short_name(name, ending),
                 segmented_property_category=hd.sr.CodedConcept(*CATEGORY),
                 segmented_property_type=hd.sr.CodedConcept(*known.get(name, NUCLEUS)),
                 algorithm_type=kind,
