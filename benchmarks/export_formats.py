@@ -3,8 +3,9 @@
 python benchmarks/export_formats.py [--nuclei N] [--suffix .geojson ...]
 
 The picture is made here: bumpy ellipses of about 20 px on a grid, 2,500 different ones, some in
-two pieces, some with a hole, on noise. Each format runs in a process of its own, which loads picture and labels first;
-"before_mb" is what they take, the peaks are the most held while writing and while reading. Linux.
+two pieces, some with a hole, on noise. Each format runs in a process of its own, which loads
+picture and labels first; "before_mb" is what they take, the peaks are the most held while writing
+and while reading. Linux.
 """
 
 import json

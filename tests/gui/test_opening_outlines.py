@@ -242,7 +242,7 @@ def test_every_format_lands_on_the_picture_that_is_open(canvas, opened, tmp_path
     """Files of others, and all of ours that a drop opens: 0 px off."""
     placed = {"scale": (0.25, 0.25), "units": ("micrometer", "micrometer")}
     canvas.viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), rgb=True, **placed)
-    files = {path: None for path in write_files(tmp_path).values()}
+    files = dict.fromkeys(write_files(tmp_path).values())
     nuclei = Segmentation.from_labels(np.where(BLOCK > 0, 70_000, 0).astype(np.int32), "tumour")
     for suffix in FORMATS:
         if suffix not in ELSEWHERE:

@@ -114,7 +114,10 @@ def test_every_pixel_comes_back_through_holes_and_pieces(tmp_path_factory, label
 @pytest.mark.parametrize(
     ("name", "label"),
     [
-        ("\u03ba\u03cd\u03c4\u03c4\u03b1\u03c1\u03bf", "\u03ba\u03cd\u03c4\u03c4\u03b1\u03c1\u03bf"),
+        (
+            "\u03ba\u03cd\u03c4\u03c4\u03b1\u03c1\u03bf",
+            "\u03ba\u03cd\u03c4\u03c4\u03b1\u03c1\u03bf",
+        ),
         ("tumour\\edge", "tumour/edge"),  # a backslash parts values in DICOM
         ("t" * 70, "t" * 64),
     ],

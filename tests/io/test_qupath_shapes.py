@@ -49,7 +49,8 @@ public class Measure {
   }
 }
 """
-COLUMNS = "id,area,length,ring_area,ring_length,solidity,max_diameter,min_diameter".split(",")
+COLUMNS = ("id", "area", "length", "ring_area", "ring_length", "solidity", "max_diameter")
+COLUMNS += ("min_diameter",)
 
 
 def nuclei():
@@ -90,7 +91,9 @@ def measured(tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr
     rows = [line.split(",") for line in done.stdout.split()]
-    theirs = pd.DataFrame(rows, columns=COLUMNS).astype(float).astype({"id": int}).set_index("id")
+    theirs = (
+        pd.DataFrame(rows, columns=list(COLUMNS)).astype(float).astype({"id": int}).set_index("id")
+    )
     ours = pd.read_csv(write_segmentation(found, folder / "a.csv")).set_index("id")
     return ours, theirs.loc[ours.index]
 

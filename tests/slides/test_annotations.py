@@ -90,10 +90,7 @@ def test_other_formats_and_damage_are_told(result, tmp_path, capsys):
     assert "name nuclei.geojson.gz or labels.ome.zarr in it" in capsys.readouterr().err
     missing = ["--only-class", "none"]
     assert (
-        run(
-            ["convert", str(result.folder), "--output", str(tmp_path / "a.ann.dcm"), *missing]
-        )
-        == 2
+        run(["convert", str(result.folder), "--output", str(tmp_path / "a.ann.dcm"), *missing]) == 2
     )
     assert "expected one of the classes" in capsys.readouterr().err
     state = result.folder / "run.json"

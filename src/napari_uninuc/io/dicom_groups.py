@@ -50,7 +50,8 @@ class AnnotationGroup:
         self.ids, self.scores, self.areas = array("d"), array("d"), array("d")
 
     def _new_file(self) -> BufferedIOBase:
-        made: Any = self._stack.enter_context(tempfile.TemporaryFile(dir=self._folder))
+        made: Any = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - the stack closes it
+        self._stack.enter_context(made)
         return cast(BufferedIOBase, getattr(made, "file", made))  # Windows lends a wrapper
 
     def add(self, ring_xy: npt.NDArray[np.int64], id_: int, score: float, area: float) -> None:
@@ -92,7 +93,7 @@ class AnnotationGroup:
         """Where each polygon begins among the numbers of all points, from 1, as DICOM counts."""
         ends = np.cumsum(np.frombuffer(self._lengths, np.int64))
         first = 2 * np.concatenate([[0], ends[:-1]]) + 1
-        return cast(bytes, first.astype("<u4").tobytes())
+        return first.astype("<u4").tobytes()
 
     def size(self) -> int:
         """Bytes of everything that grows with the number of polygons, roughly."""

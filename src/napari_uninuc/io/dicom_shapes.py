@@ -88,9 +88,7 @@ def _group_shapes(group: Any, name: str, step: float) -> Iterator[Shape]:
         start = end
 
 
-def _points(
-    group: Any, kind: str
-) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.int64]]:
+def _points(group: Any, kind: str) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.int64]]:
     """Read the points of a group, and where those of each annotation begin, and the last ends.
 
     Returns

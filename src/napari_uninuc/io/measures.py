@@ -43,9 +43,9 @@ MEASURES: tuple[Measure, ...] = (
         _both("perimeter"),
         "Length of a smoothed outline, from the kinds of its border pixels (Benkrid and Crookes "
         "2000; `perimeter` of scikit-image)",
-        "Q: Length and Perimeter, which are outline_px here, 23 % more; I: Perim. = outline_px - (2 - sqrt 2) x corners, "
-        "a corner being one of two steps of 1 px that follow each other: 2.6 % more than ours in "
-        "the median of 60 nuclei",
+        "Q: Length and Perimeter, which are outline_px here, 23 % more; I: Perim. = outline_px - "
+        "(2 - sqrt 2) x corners, a corner being one of two steps of 1 px that follow each other: "
+        "2.6 % more than ours in the median of 60 nuclei",
     ),
     Measure(
         _both("outline"),

@@ -23,8 +23,8 @@ from napari_uninuc.io.zarr_chunks import require_bounded_chunks
 __all__ = [
     "MAX_ATTRIBUTES_BYTES",
     "MAX_CHUNK_BYTES",
-    "OUR_NAME",
     "OUR_CLASSES",
+    "OUR_NAME",
     "LabelPyramid",
     "StoredLabels",
     "is_zarr",
