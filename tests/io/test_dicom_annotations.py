@@ -248,3 +248,23 @@ def test_damage_is_one_clear_line(two_nuclei, tmp_path):
         with pytest.raises(LabelsError) as caught:
             read_segmentation(path)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".ann.dcm", ".seg.dcm"])
+def test_names_of_a_slide_in_another_character_set_are_kept(two_nuclei, tmp_path, suffix):
+    folder = tmp_path / "slide"
+    folder.mkdir()
+    slide_file(folder / "finest.dcm")
+    level = pydicom.dcmread(folder / "finest.dcm")
+    level.SpecificCharacterSet, level.PatientName = "ISO_IR 100", "M\u00fcller^J\u00f6rg"
+    level.NumberOfFrames = level.Rows = level.Columns = 100
+    corner = Dataset()
+    corner.XOffsetInSlideCoordinateSystem = corner.YOffsetInSlideCoordinateSystem = 0
+    level.TotalPixelMatrixOriginSequence = [corner]
+    level.ImageOrientationSlide = [0, 1, 0, 1, 0, 0]
+    level.save_as(folder / "finest.dcm")
+    slide = read_dicom_slide(folder)
+    path = write_segmentation(two_nuclei, tmp_path / f"a{suffix}", mpp=0.25, slide=slide)
+    written = pydicom.dcmread(path)
+    assert str(written.PatientName) == "M\u00fcller^J\u00f6rg"
+    assert "M\u00fcller".encode() in path.read_bytes()
