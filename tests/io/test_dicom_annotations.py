@@ -2,6 +2,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+from dicom_slides import slide_header
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -11,7 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.errors import LabelsError, OutputError
 from napari_uninuc.io import dicom_groups
-from napari_uninuc.io.dicom_slide import read_dicom_slide
+from napari_uninuc.io.dicom_slide import DicomSlide, read_dicom_slide
 from napari_uninuc.io.dicom_terms import Code, FoundBy
 from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.labels import read_segmentation
@@ -268,3 +269,23 @@ def test_names_of_a_slide_in_another_character_set_are_kept(two_nuclei, tmp_path
     written = pydicom.dcmread(path)
     assert str(written.PatientName) == "M\u00fcller^J\u00f6rg"
     assert "M\u00fcller".encode() in path.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".ann.dcm", ".seg.dcm"])
+@pytest.mark.parametrize(("origin", "fits"), [((386, 574), True), ((388, 0), False)])
+def test_nuclei_beyond_the_end_are_of_another_slide(two_nuclei, tmp_path, suffix, origin, fits):
+    slide = DicomSlide(slide_header((400, 600)), (400, 600), 0.25)
+    some = two_nuclei.table[:1]  # ends at row 14, column 26
+    nuclei = Segmentation(np.where(two_nuclei.labels == 2, 2, 0).astype(np.int32), some, {})
+
+    def write():
+        write_segmentation(
+            nuclei, tmp_path / f"a{suffix}", mpp=0.25, origin_yx_slide=origin, slide=slide
+        )
+
+    if fits:
+        write()
+        return
+    with pytest.raises(OutputError, match="row 402, column 26; name the right slide"):
+        write()
+    assert not list(tmp_path.iterdir())

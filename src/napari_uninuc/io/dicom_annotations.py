@@ -21,7 +21,7 @@ from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.colours import rgb_by_class
 from napari_uninuc.io.dicom_groups import AnnotationGroup, require_short, save_annotations
-from napari_uninuc.io.dicom_slide import DicomSlide
+from napari_uninuc.io.dicom_slide import DicomSlide, require_on_slide
 from napari_uninuc.io.dicom_terms import (
     CATEGORY,
     HEADER_BLOCK,
@@ -96,11 +96,13 @@ def write_dicom_annotations(
     Raises
     ------
     OutputError
-        An id above 16,777,216, no nuclei, the file cannot be written, or highdicom is not
-        installed.
+        An id above 16,777,216, no nuclei, some that are not on the slide, the file cannot be
+        written, or highdicom is not installed.
     """
     require_library("highdicom", "dicom", "DICOM annotations", OutputError)
     step = 1.0 if tile is None else tile.downsample
+    if slide is not None:
+        require_on_slide(path, slide, segmentation.table, origin_yx_slide, step)
     source = stand_in(made_of(segmentation, tile)) if slide is None else slide.header
     write_placed(
         [(segmentation, origin_yx_slide)],

@@ -24,7 +24,7 @@ from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.colours import GREY, rgb_by_class
-from napari_uninuc.io.dicom_slide import DicomSlide
+from napari_uninuc.io.dicom_slide import DicomSlide, require_on_slide
 from napari_uninuc.io.dicom_terms import (
     CATEGORY,
     HEADER_BLOCK,
@@ -91,8 +91,9 @@ def write_dicom_segments(
     Raises
     ------
     OutputError
-        No nuclei, no pixel size, a slide that does not say where it lies, more segments than
-        there are numbers, the file cannot be written, or highdicom is not installed.
+        No nuclei, some that are not on the slide, no pixel size, a slide that does not say where
+        it lies, more segments than there are numbers, the file cannot be written, or highdicom is
+        not installed.
     """
     hd = require_library("highdicom", "dicom", "DICOM segmentations", OutputError)
     step = 1.0 if tile is None else tile.downsample
@@ -106,6 +107,8 @@ def write_dicom_segments(
             f"{path}: DICOM segmentations hold up to {_MOST} segments, got {len(names)}; write "
             ".ann.dcm"
         )
+    if slide is not None:
+        require_on_slide(path, slide, segmentation.table, origin_yx_slide, step)
     h, w = segmentation.labels.shape
     ends = origin_yx_slide[0] + h, origin_yx_slide[1] + w
     source = _source(path, segmentation, tile, slide, mpp, ends)

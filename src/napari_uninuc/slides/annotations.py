@@ -13,7 +13,7 @@ from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.dicom_annotations import Annotated, Placed, write_placed
-from napari_uninuc.io.dicom_slide import DicomSlide
+from napari_uninuc.io.dicom_slide import DicomSlide, require_on_slide
 from napari_uninuc.io.dicom_terms import Code, FoundBy, stand_in
 from napari_uninuc.io.sources import DECODING_ERRORS, reason_of
 from napari_uninuc.slides.results import SlideResult
@@ -84,6 +84,8 @@ def write_slide_annotations(
         As `write_dicom_annotations`, or the result is damaged.
     """
     plan = result.plan
+    if slide is not None:
+        require_on_slide(path, slide, nuclei.table, (0, 0), plan.downsample)
     source = stand_in(plan.fingerprint) if slide is None else slide.header
     said = Annotated(
         nuclei,
