@@ -189,8 +189,8 @@ def _document(hd: Any, groups: Mapping[str, AnnotationGroup], said: Annotated) -
         software_versions=__version__,
         device_serial_number="0",
         content_label="NUCLEI",
-        specific_character_set=UNICODE,
     )
+    document.SpecificCharacterSet = UNICODE
     block = document.private_block(*HEADER_BLOCK, create=True)
     header = header_text(said.picture, said.mpp, said.origin_yx, said.step, list(groups))
     block.add_new(0x01, "UT", header)

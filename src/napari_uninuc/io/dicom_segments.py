@@ -130,7 +130,6 @@ def write_dicom_segments(
         software_versions=__version__,
         device_serial_number="0",
         content_label="NUCLEI",
-        specific_character_set=UNICODE,
         transfer_syntax_uid=_RLE,
         pixel_measures=measures,
         plane_positions=[
@@ -146,6 +145,7 @@ def write_dicom_segments(
     document.TotalPixelMatrixColumns = max(matrix[1], ends[1])
     # It takes the slide's where they are equal, and cannot read those without a thickness.
     document.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence = measures
+    document.SpecificCharacterSet = UNICODE
     block = document.private_block(*HEADER_BLOCK, create=True)
     block.add_new(0x01, "UT", header_text(segmentation, mpp, origin_yx_slide, step))
     block.add_new(PIECES_ELEMENT, "OB", _pieces(segmentation).tobytes())
