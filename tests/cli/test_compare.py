@@ -124,3 +124,14 @@ def test_bad_input_is_told_in_one_line_and_leaves_nothing(readers, capsys, words
     assert said in error
     assert "\n" not in error
     assert sorted(folder.iterdir()) == before
+
+
+def test_two_readers_without_a_nucleus(tmp_path, capsys):
+    for name in ("a.tif", "b.tif"):
+        tifffile.imwrite(tmp_path / name, np.zeros((40, 60), np.uint16))
+    words = [str(tmp_path / name) for name in ("a.tif", "b.tif")]
+    assert run(["compare", *words, "--output", str(tmp_path / "report.html")]) == 0
+    assert "nan" not in capsys.readouterr().out
+    found = numbers(tmp_path)
+    assert [found[name] for name in COUNTS] == [0] * 6
+    assert found["f1"]["0.5"] is None

@@ -76,6 +76,12 @@ def test_a_plain_layer_has_no_scale_and_unknown_scores(two_nuclei, tmp_path):
     assert table[["score", "area_um2"]].isna().all(axis=None)
 
 
+def test_where_a_layer_says_no_class_there_is_none(two_nuclei, tmp_path):
+    said = {"features": pd.DataFrame({"index": [2, 7], "class": ["", None]})}
+    (path,) = write_labels_layer(str(tmp_path / "a.geojson"), two_nuclei.labels, said)
+    assert read_segmentation(path).segmentation.table["class"].tolist() == ["nucleus"] * 2
+
+
 def test_ids_of_a_layer_survive(layer, two_nuclei, tmp_path):
     write(layer, tmp_path / "a.tif")
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), two_nuclei.labels)

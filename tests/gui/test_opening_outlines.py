@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 from npe2 import PluginManager
+from outline_layouts import BLOCK, SHAPE, write_files
 from skimage.draw import disk
 
 from napari_uninuc.core.classes import ClassPalette
@@ -16,8 +17,9 @@ from napari_uninuc.gui import contributions
 from napari_uninuc.gui.contributions import read_nuclei_file
 from napari_uninuc.gui.frames import frame_of_outlines
 from napari_uninuc.gui.layers.colours import NucleusColormap, class_colormap
-from napari_uninuc.io.formats import write_segmentation
+from napari_uninuc.io.formats import FORMATS, write_segmentation
 from napari_uninuc.io.json_kind import kind_of_json
+from napari_uninuc.io.outline_formats import OUTLINE_FORMATS
 
 PLACES_XY = ((50, 50), (100, 50), (150, 100))
 SIDE = 20
@@ -230,6 +232,35 @@ def test_of_a_file_about_several_pictures_the_one_shown_is_meant(canvas, opened,
     layer = opened(write(tmp_path, "annotations.json", json.dumps(both)))
     assert world_boxes(layer) == expected_boxes()
     assert layer.data.shape == (200, 300)
+
+
+ELSEWHERE = (".tif", ".tiff", ".png", ".sd.zarr", ".csv", ".parquet")
+"""Napari's own to open, wants other packages than napari does, and tables."""
+
+
+def test_every_format_lands_on_the_picture_that_is_open(canvas, opened, tmp_path):
+    """Files of others, and all of ours that a drop opens: 0 px off."""
+    placed = {"scale": (0.25, 0.25), "units": ("micrometer", "micrometer")}
+    canvas.viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), rgb=True, **placed)
+    files = dict.fromkeys(write_files(tmp_path).values())
+    nuclei = Segmentation.from_labels(np.where(BLOCK > 0, 70_000, 0).astype(np.int32), "tumour")
+    for suffix in FORMATS:
+        if suffix not in ELSEWHERE:
+            files[write_segmentation(nuclei, tmp_path / f"our{suffix}", mpp=0.25)] = suffix
+    assert len(files) == len(FORMATS) - len(ELSEWHERE) + len(OUTLINE_FORMATS) - 2  # DICOM's: ours
+    for path, suffix in files.items():
+        layer = opened(path, "napari-uninuc")
+        (id_,) = np.unique(layer.data[BLOCK > 0])
+        assert id_ == 70_000 or (suffix is None and id_ in (1, 7)), path
+        np.testing.assert_array_equal(layer.data == id_, BLOCK > 0, err_msg=str(path))
+        corners = [layer.data_to_world(place) for place in ((-0.5, -0.5), (23.5, 29.5))]
+        expected = [(-0.125, -0.125), (5.875, 7.375)]
+        np.testing.assert_allclose(corners, expected, err_msg=str(path))
+        if suffix in (None, "_seg.npy"):
+            continue
+        if suffix not in (".ome.tif", ".ome.tiff"):
+            assert layer.features["class"].tolist() == ["tumour"], path
+        assert str(layer.units[0]) == "micrometer", path
 
 
 # -- what is none of ours -------------------------------------------------------------------

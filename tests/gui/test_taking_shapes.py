@@ -75,6 +75,12 @@ def test_lines_and_paths_are_told_and_the_upper_shape_has_a_shared_pixel():
     assert taken.left_out == 0
 
 
+def test_where_no_class_is_said_there_is_none():
+    layer = Shapes([BOX, BOX + 12, BOX + 24], shape_type="polygon")
+    layer.features = {"class": ["tumour", None, np.nan]}
+    assert source(layer).read().nuclei.table["class"].tolist() == ["tumour", "nucleus", "nucleus"]
+
+
 def test_of_a_stack_the_shapes_on_the_plane_that_is_shown():
     planes = [np.column_stack([np.full(4, z), BOX + z]) for z in (0, 3)]
     taken = source(Shapes(planes, shape_type="polygon"), step=(3, 0, 0)).read()

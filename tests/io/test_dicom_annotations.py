@@ -2,6 +2,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+from dicom_slides import slide_header
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -10,7 +11,8 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.errors import LabelsError, OutputError
-from napari_uninuc.io.dicom_slide import read_dicom_slide
+from napari_uninuc.io import dicom_groups
+from napari_uninuc.io.dicom_slide import DicomSlide, read_dicom_slide
 from napari_uninuc.io.dicom_terms import Code, FoundBy
 from napari_uninuc.io.formats import write_segmentation
 from napari_uninuc.io.labels import read_segmentation
@@ -109,6 +111,74 @@ def test_every_pixel_comes_back_through_holes_and_pieces(tmp_path_factory, label
     assert set(stored.segmentation.table["class"]) == {"tumour \u00e4"}
 
 
+@pytest.mark.parametrize("suffix", [".ann.dcm", ".seg.dcm"])
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        (
+            "\u03ba\u03cd\u03c4\u03c4\u03b1\u03c1\u03bf",
+            "\u03ba\u03cd\u03c4\u03c4\u03b1\u03c1\u03bf",
+        ),
+        ("tumour\\edge", "tumour/edge"),  # a backslash parts values in DICOM
+        ("t" * 70, "t" * 64),
+    ],
+    ids=["Greek", "backslash", "long"],
+)
+def test_any_name_of_a_class_is_read_by_others_and_comes_back(tmp_path, name, label, suffix):
+    nuclei = Segmentation.from_labels(np.pad(np.full((2, 2), 5, np.int32), 3), name)
+    path = write_segmentation(nuclei, tmp_path / f"a{suffix}", mpp=0.25)
+    if suffix == ".ann.dcm":
+        (group,) = highdicom.ann.annread(path).get_annotation_groups()
+        assert group.label == label
+    else:
+        assert highdicom.seg.segread(path).get_segment_description(1).segment_label == label
+    assert read_segmentation(path).segmentation.table["class"].tolist() == [name]
+
+
+def test_two_classes_that_begin_alike_stay_two(tmp_path):
+    nuclei = Segmentation.from_labels(np.diag([5, 6, 0]).astype(np.int32))
+    named = ["t" * 64 + "a", "t" * 64 + "b"]
+    nuclei = Segmentation(nuclei.labels, nuclei.table.assign(**{"class": named}), {})
+    path = write_segmentation(nuclei, tmp_path / "a.ann.dcm")
+    assert read_segmentation(path).segmentation.table["class"].tolist() == named
+
+
+def test_points_become_64_bit_where_32_no_longer_tell_them_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr(dicom_groups, "_RINGS_AT_ONCE", 1)
+    labels = np.zeros((12, 60), np.int32)
+    labels[2:5, 3:6], labels[2:5, 41:48], labels[8:10, 2:4] = 1, 2, 3
+    nuclei = Segmentation.from_labels(labels)
+    path = write_segmentation(
+        nuclei, tmp_path / "a.ann.dcm", mpp=0.25, origin_yx_slide=(0, 2**24 - 30)
+    )
+    (group,) = highdicom.ann.annread(path).get_annotation_groups()
+    assert "PointCoordinatesData" not in group
+    first, second, third = group.get_graphic_data("2D")
+    assert first.dtype == np.float64
+    corners = [ring.min(axis=0).tolist() for ring in (first, second, third)]
+    assert corners == [[2**24 - 27, 2], [2**24 + 11, 2], [2**24 - 28, 8]]
+    stored = read_segmentation(path)
+    np.testing.assert_array_equal(stored.segmentation.labels, labels)
+
+
+def test_the_file_is_what_pydicom_itself_would_write(two_nuclei, tmp_path):
+    """The groups are written past it, value by value."""
+    path = write_segmentation(two_nuclei, tmp_path / "a.ann.dcm", mpp=0.25)
+    document = pydicom.dcmread(path)
+    for group in document.AnnotationGroupSequence:  # read to the last value
+        str(group)
+    document.save_as(tmp_path / "again.dcm", enforce_file_format=True)
+    assert (tmp_path / "again.dcm").read_bytes() == path.read_bytes()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.ann.dcm", "again.dcm"]
+
+
+def test_more_than_dicom_has_lengths_for_is_refused(two_nuclei, tmp_path, monkeypatch):
+    monkeypatch.setattr(dicom_groups, "_MOST_BYTES", 100)
+    with pytest.raises(OutputError, match="up to 4 GB"):
+        write_segmentation(two_nuclei, tmp_path / "a.ann.dcm")
+    assert not list(tmp_path.iterdir())
+
+
 def test_annotations_of_others(tmp_path):
     """Rectangles, ellipses and points as highdicom writes them, without anything of ours."""
     level = slide_file(tmp_path / "slide.dcm")
@@ -179,3 +249,43 @@ def test_damage_is_one_clear_line(two_nuclei, tmp_path):
         with pytest.raises(LabelsError) as caught:
             read_segmentation(path)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".ann.dcm", ".seg.dcm"])
+def test_names_of_a_slide_in_another_character_set_are_kept(two_nuclei, tmp_path, suffix):
+    folder = tmp_path / "slide"
+    folder.mkdir()
+    slide_file(folder / "finest.dcm")
+    level = pydicom.dcmread(folder / "finest.dcm")
+    level.SpecificCharacterSet, level.PatientName = "ISO_IR 100", "M\u00fcller^J\u00f6rg"
+    level.NumberOfFrames = level.Rows = level.Columns = 100
+    corner = Dataset()
+    corner.XOffsetInSlideCoordinateSystem = corner.YOffsetInSlideCoordinateSystem = 0
+    level.TotalPixelMatrixOriginSequence = [corner]
+    level.ImageOrientationSlide = [0, 1, 0, 1, 0, 0]
+    level.save_as(folder / "finest.dcm")
+    slide = read_dicom_slide(folder)
+    path = write_segmentation(two_nuclei, tmp_path / f"a{suffix}", mpp=0.25, slide=slide)
+    written = pydicom.dcmread(path)
+    assert str(written.PatientName) == "M\u00fcller^J\u00f6rg"
+    assert "M\u00fcller".encode() in path.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".ann.dcm", ".seg.dcm"])
+@pytest.mark.parametrize(("origin", "fits"), [((386, 574), True), ((388, 0), False)])
+def test_nuclei_beyond_the_end_are_of_another_slide(two_nuclei, tmp_path, suffix, origin, fits):
+    slide = DicomSlide(slide_header((400, 600)), (400, 600), 0.25)
+    some = two_nuclei.table[:1]  # ends at row 14, column 26
+    nuclei = Segmentation(np.where(two_nuclei.labels == 2, 2, 0).astype(np.int32), some, {})
+
+    def write():
+        write_segmentation(
+            nuclei, tmp_path / f"a{suffix}", mpp=0.25, origin_yx_slide=origin, slide=slide
+        )
+
+    if fits:
+        write()
+        return
+    with pytest.raises(OutputError, match="row 402, column 26; name the right slide"):
+        write()
+    assert not list(tmp_path.iterdir())

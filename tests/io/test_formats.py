@@ -2,6 +2,7 @@ import gzip
 import json
 import zipfile
 from contextlib import redirect_stdout
+from dataclasses import replace
 from importlib.util import find_spec
 from io import StringIO
 
@@ -18,6 +19,7 @@ from PIL import Image
 from pyarrow import parquet
 from pycocotools.coco import COCO
 
+from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io import formats
@@ -70,6 +72,8 @@ ALL = [
     for suffix in FORMATS
 ]
 OUTLINED = [each for each in ALL if each.values[0] not in (".csv", ".parquet")]
+BARE = (".tif", ".tiff", ".ome.tif", ".ome.tiff", ".png", "_seg.npy")  # ids alone
+CLASSED = [each for each in OUTLINED if each.values[0] not in BARE]
 
 
 @pytest.mark.parametrize("suffix", ALL)
@@ -156,6 +160,15 @@ def test_what_is_written_is_read(two_nuclei, tile_40x60, tmp_path, suffix):
     assert stored.mpp == (None if suffix in (".png", "_seg.npy", ".sd.zarr") else 0.25)
     placeless = (".tif", ".tiff", ".png", "_seg.npy")
     assert stored.origin_yx_slide == ((0, 0) if suffix in placeless else (100, 200))
+
+
+@pytest.mark.parametrize("suffix", CLASSED)
+def test_classes_that_no_nucleus_has_come_back_in_their_order(two_nuclei, tmp_path, suffix):
+    chosen = ClassPalette.of_names(["unused", "inflammatory", "epithelial", "last"])
+    chosen = ClassPalette((*chosen.classes[:3], replace(chosen.classes[3], colour="#123456")))
+    nuclei = replace(two_nuclei, classes=chosen)
+    path = write_segmentation(nuclei, tmp_path / f"a{suffix}", mpp=0.25)
+    assert read_segmentation(path).segmentation.palette == chosen
 
 
 def test_a_picture_of_another_shape_is_refused(tile_40x60, tmp_path):

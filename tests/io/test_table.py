@@ -2,6 +2,7 @@ import csv
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,6 +92,20 @@ def test_a_parquet_reads_back(two_nuclei, tile_40x60, tmp_path):
     stored = pd.read_parquet(tmp_path / "a.parquet")
     pd.testing.assert_frame_equal(stored, measure_nuclei(status, 0.25, tile_40x60))
     assert stored["status"].tolist() == ["reviewed", ""]
+
+
+def test_types_of_a_parquet_for_polars_and_others(two_nuclei, tmp_path):
+    """Ids are whole numbers, classes text, and what is unknown null, not NaN."""
+    named = two_nuclei.table.assign(score=[0.5, np.nan], **{"class": ["1", "NA"]})
+    write_parquet(Segmentation(two_nuclei.labels, named, {}), tmp_path / "a.parquet")
+    stored = pq.read_table(tmp_path / "a.parquet")
+    whole = ("id", "area_px", "y0", "x0", "y1", "x1")
+    assert {str(stored.schema.field(name).type) for name in whole} == {"int64"}
+    assert stored["class"].to_pylist() == ["1", "NA"]
+    assert stored["score"].to_pylist() == [0.5, None]
+    assert stored["centroid_y_um"].null_count == 2
+    write_parquet(Segmentation.from_labels(0 * two_nuclei.labels), tmp_path / "none.parquet")
+    assert pq.read_schema(tmp_path / "none.parquet").types == stored.schema.types
 
 
 def test_rows_keep_their_order_and_ids_without_pixels_their_row(two_nuclei):

@@ -176,17 +176,28 @@ def _page(agreement: Agreement) -> str:
 
 def _section(comparison: Comparison, crops: Crops) -> Iterator[str]:
     a, b = comparison.a, comparison.b
-    yield f"<h2>{html.escape(f'A: {a.name}; B: {b.name}')}</h2>"
+    yield f"<h2>A: {html.escape(a.name)}<br>B: {html.escape(b.name)}</h2>"
     for reading in (a, b):
         if reading.notice:
             yield f"<p>{html.escape(f'{reading.name}: {reading.notice}')}</p>"
     counts = [(WORDS[kind], f"{n:,}") for kind, n in comparison.total.items()]
     yield html_table(("What was found", ""), counts)
     yield html_table(("Agreement", "with 95 % interval"), _figure_rows(comparison.figures))
+    yield "<h3>Disagreements, the most serious first</h3>"
+    yield from _with_pictures(comparison, crops)
     if len(comparison.squares) > 1:
         yield "<h3>By region</h3>"
-        yield html_table(_REGION_COLUMNS, _region_rows(comparison))
-    yield "<h3>Disagreements, the most serious first</h3>"
+        yield html_table(_REGION_COLUMNS, _region_rows(comparison), numbers=True)
+    rest = comparison.disagreements[_SHOWN:_LISTED]
+    if rest:
+        yield f"<h3>Disagreements {_SHOWN + 1} to {_SHOWN + len(rest)}</h3>"
+        yield html_table((), ([_caption(k, each)] for k, each in enumerate(rest, _SHOWN + 1)))
+    left_out = len(comparison.disagreements) - _LISTED
+    if left_out > 0:
+        yield f"<p>{left_out:,} more are in the table and in the .json.</p>"
+
+
+def _with_pictures(comparison: Comparison, crops: Crops) -> Iterator[str]:
     if not comparison.disagreements:
         yield "<p>None.</p>"
         return
@@ -198,13 +209,6 @@ def _section(comparison: Comparison, crops: Crops) -> Iterator[str]:
     for number, each in enumerate(comparison.disagreements[:_SHOWN], 1):
         yield _pictured(number, each, comparison, crops)
     yield "</table>"
-    rest = comparison.disagreements[_SHOWN:_LISTED]
-    if rest:
-        rows = [[_caption(k, each)] for k, each in enumerate(rest, _SHOWN + 1)]
-        yield html_table(("Without pictures",), rows)
-    left_out = len(comparison.disagreements) - _LISTED
-    if left_out > 0:
-        yield f"<p>{left_out:,} more are in the table and in the .json.</p>"
 
 
 def _figure_rows(figures: Figures) -> list[tuple[str, str]]:
@@ -229,8 +233,8 @@ def _region_rows(comparison: Comparison) -> Iterator[list[str]]:
     for row, (y0, x0, y1, x1) in enumerate(comparison.squares):
         figures = comparison.sums.of_square(row)
         told = (figures.f1[0], figures.mean_iou, figures.kappa)
-        numbers = [f"{y0} to {y1}", f"{x0} to {x1}", *map(str, counts[row])]
-        yield [*numbers, *(_number(figure.value) for figure in told)]
+        numbers = [f"{y0}\u2013{y1}", f"{x0}\u2013{x1}", *map(str, counts[row])]
+        yield [*numbers, *(_number(figure.value, "") for figure in told)]
 
 
 def _told(figure: Figure) -> str:
@@ -240,8 +244,8 @@ def _told(figure: Figure) -> str:
     return text
 
 
-def _number(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else "cannot be told"
+def _number(value: float, unknown: str = "cannot be told") -> str:
+    return f"{value:.3f}" if math.isfinite(value) else unknown
 
 
 def _caption(number: int, each: Disagreement) -> str:

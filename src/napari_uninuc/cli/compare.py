@@ -1,6 +1,7 @@
 """``uninuc compare``: where readers of one picture agree, and every place where they do not."""
 
 from contextlib import ExitStack
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -129,7 +130,8 @@ def _tell(comparison: "Comparison") -> None:
     differing = ", ".join(
         f"{total[kind]} {kind.value.replace('_', ' ')}" for kind in Kind if kind is not Kind.MATCHED
     )
+    f1 = "" if isnan(figures.f1[0].value) else f"; F1 {figures.f1[0].value:.3f} at IoU 0.5"
     click.echo(
         f"{comparison.a.name} (A) and {comparison.b.name} (B): {total[Kind.MATCHED]} matched, "
-        f"{differing}; F1 {figures.f1[0].value:.3f} at IoU 0.5"
+        f"{differing}{f1}"
     )

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from napari_uninuc.io.shapes import Through
 
 
+_ANNOTATIONS = ".ann.dcm"
+
+
 @click.command(short_help="Turn a label file into another format.")
 @click.argument("labels", metavar="LABELS", type=PathArgument)
 @click.option(
@@ -90,7 +93,8 @@ def convert(
 
     It may be PNG, TIFF, OME-TIFF, OME-Zarr, GeoJSON, COCO, cellpose's _seg.npy, an ImageJ ROI
     set, JSON of HoVer-Net or CellViT, a tiatoolbox store, XML of ASAP
-    or ImageScope, DICOM annotations, or a DICOM segmentation of a slide.
+    or ImageScope, DICOM annotations, or a DICOM segmentation of a slide. The folder that
+    uninuc slide wrote becomes .ann.dcm, however large the slide is.
 
     0 is background. Ids are kept, and so are class, score, status and colours where the new
     format holds them. Scale and place on the slide are read where the file states them. Tables
@@ -101,12 +105,18 @@ def convert(
       uninuc convert labels.tif --output nuclei.csv --mpp 0.25
       uninuc convert labels.ome.zarr --output nuclei.geojson.gz
       uninuc convert qupath.geojson --output labels.tif --like tile.png
+      uninuc convert results --output nuclei.ann.dcm --slide slide.dcm
     """
     from napari_uninuc.core.nuclei import Status
     from napari_uninuc.io.formats import write_segmentation
     from napari_uninuc.io.labels import read_segmentation
 
     [(source, target)] = plan_outputs([labels], output, None, [like])
+    if run := _run_of(source, target):
+        status = Status.REVIEWED if only_reviewed else None
+        count = _slide_annotations(run, target, status, only_class, slide, class_codes)
+        click.echo(f"{source} -> {target}: {count} nuclei")
+        return
     tile = None if like is None else _picture(like, mpp)
     shape = None if tile is None else tile.shape
     stored = read_segmentation(source, shape, origin, like, outlines)
@@ -124,6 +134,42 @@ def convert(
     if stored.notice:
         report_warning(f"{source}: {stored.notice}")
     click.echo(f"{source} -> {target}: {len(kept.table)} nuclei")
+
+
+def _run_of(source: Path, target: Path) -> Path | None:
+    """Find the folder of a run of `uninuc slide` that was named; None where none was."""
+    from napari_uninuc.errors import LabelsError
+    from napari_uninuc.slides.state import STATE
+    from napari_uninuc.slides.summary import OUTPUTS
+
+    to_annotations = target.name.lower().endswith(_ANNOTATIONS)
+    if (source / STATE).is_file():
+        if to_annotations:
+            return source
+        raise LabelsError(
+            f"{source}: expected a file, got the result of a slide, which becomes {_ANNOTATIONS} "
+            f"only; name {OUTPUTS['geojson']} or {OUTPUTS['labels']} in it"
+        )
+    inside = source.name == OUTPUTS["labels"] and (source.parent / STATE).is_file()
+    return source.parent if inside and to_annotations else None
+
+
+def _slide_annotations(
+    folder: Path,
+    target: Path,
+    status: str | None,
+    only_class: str | None,
+    slide: Path | None,
+    class_codes: tuple[str, ...],
+) -> int:
+    from napari_uninuc.slides.annotations import slide_nuclei, write_slide_annotations
+    from napari_uninuc.slides.results import open_result
+
+    result = open_result(folder)
+    nuclei = slide_nuclei(result, status, only_class)
+    described = None if slide is None else _dicom_slide(slide)
+    write_slide_annotations(result, nuclei, target, described, _codes(class_codes))
+    return len(nuclei.table)
 
 
 def _picture(path: Path, mpp: float | None) -> "Tile":

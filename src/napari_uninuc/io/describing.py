@@ -27,7 +27,7 @@ def described(source: Path, segmentation: Segmentation, stored: StoredLabels) ->
     LabelsError
         A score that is none.
     """
-    if not stored.properties and not stored.rgb:
+    if not stored.properties and not stored.rgb and not stored.classes:
         return segmentation
     table = segmentation.table.copy()
     known = [stored.properties.get(label, {}) for label in table["id"].tolist()]
@@ -40,8 +40,8 @@ def described(source: Path, segmentation: Segmentation, stored: StoredLabels) ->
     if any("status" in each for each in known):
         statuses = [checked_status(each.get("status")) for each in known]
         table["status"] = pd.Series(statuses, dtype=str)
-    colours: dict[str, str] = {}
+    colours = {name: colour or "" for name, colour in stored.classes if name}
     for label, name in zip(table["id"].tolist(), names, strict=True):
         if label in stored.rgb:
-            colours.setdefault(name, stored.rgb[label])
+            colours[name] = colours.get(name) or stored.rgb[label]
     return Segmentation(segmentation.labels, table, {}, palette_of(colours))

@@ -5,9 +5,9 @@ has one ring there: a hole is joined to it by a seam of no width, and a nucleus 
 is several polygons of one id.
 """
 
-from array import array
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +20,38 @@ from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.colours import rgb_by_class
-from napari_uninuc.io.dicom_slide import DicomSlide
+from napari_uninuc.io.dicom_groups import AnnotationGroup, require_short, save_annotations
+from napari_uninuc.io.dicom_slide import DicomSlide, require_on_slide
 from napari_uninuc.io.dicom_terms import (
     CATEGORY,
     HEADER_BLOCK,
-    LONGEST,
     NUCLEUS,
+    UNICODE,
     Code,
     FoundBy,
     header_text,
     how_found,
+    made_of,
+    short_name,
     stand_in,
 )
 from napari_uninuc.io.extras import require_library
 from napari_uninuc.io.outlines import trace_points
 from napari_uninuc.io.targets import replacing
 
-__all__ = ["ID_CODE", "SCORE_CODE", "write_dicom_annotations"]
+__all__ = [
+    "ID_CODE",
+    "SCORE_CODE",
+    "Annotated",
+    "Placed",
+    "write_dicom_annotations",
+    "write_placed",
+]
 
 _EXACT_ID = 2**24  # measurements are 32-bit floats
 
+_ANY_RING = np.array([[0, 0], [1, 0], [0, 1]], np.float32)
+"""What highdicom makes a group with; the true points take its place."""
 
 _AREA = Code("42798000", "SCT", "Area")
 ID_CODE = Code("id", "99UNINUC", "Number in the label image")
@@ -51,15 +63,8 @@ _UM2, _PX, _ONE = (
 )
 
 
-@dataclass(slots=True)
-class _Group:
-    """Annotations under way; points are 32-bit floats as long as those are exact."""
-
-    polygons: list[npt.NDArray[Any]] = field(default_factory=list)
-    exact: bool = True
-    ids: "array[float]" = field(default_factory=lambda: array("d"))
-    scores: "array[float]" = field(default_factory=lambda: array("d"))
-    areas: "array[float]" = field(default_factory=lambda: array("d"))
+Placed = tuple[Segmentation, tuple[int, int]]
+"""Some nuclei, and where the first pixel of their labels lies, px of the labels."""
 
 
 def write_dicom_annotations(
@@ -91,23 +96,88 @@ def write_dicom_annotations(
     Raises
     ------
     OutputError
-        An id above 16,777,216, no nuclei, the file cannot be written, or highdicom is not
-        installed.
+        An id above 16,777,216, no nuclei, some that are not on the slide, the file cannot be
+        written, or highdicom is not installed.
+    """
+    require_library("highdicom", "dicom", "DICOM annotations", OutputError)
+    step = 1.0 if tile is None else tile.downsample
+    if slide is not None:
+        require_on_slide(path, slide, segmentation.table, origin_yx_slide, step)
+    source = stand_in(made_of(segmentation, tile)) if slide is None else slide.header
+    write_placed(
+        [(segmentation, origin_yx_slide)],
+        path,
+        Annotated(segmentation, mpp, step, origin_yx_slide, source, dict(codes or {}), found_by),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annotated:
+    """What a file of annotations says besides.
+
+    Attributes
+    ----------
+    picture : its size, its classes, and the table of all nuclei; pixels are not looked at
+    mpp : micrometres per px of the labels; None where unknown
+    step : px of full resolution for each of the labels
+    origin_yx : first pixel of the picture on the slide, px of the labels
+    source : header of what is annotated
+    codes : property type of each class that is not just "Nucleus"
+    found_by : the model; None where nobody said
+    """
+
+    picture: Segmentation
+    mpp: float | None
+    step: float
+    origin_yx: tuple[int, int]
+    source: Any
+    codes: Mapping[str, Code]
+    found_by: FoundBy | None
+
+
+def write_placed(parts: Iterable[Placed], path: Path, said: Annotated) -> None:
+    """Write annotations of nuclei that come part by part, so that no picture need be held whole.
+
+    Parameters
+    ----------
+    parts : each nucleus in the table of one of them; labels may hold others besides
+    path : replaced whole or not at all
+
+    Raises
+    ------
+    OutputError
+        As `write_dicom_annotations`, or more than DICOM has lengths for.
     """
     hd = require_library("highdicom", "dicom", "DICOM annotations", OutputError)
-    step = 1.0 if tile is None else tile.downsample
-    groups = _grouped(segmentation, path, origin_yx_slide, step, mpp)
-    known = dict(codes or {})
-    kind, algorithm = how_found(hd, segmentation, found_by)
+    with replacing(path) as part, ExitStack() as stack:
+        groups: dict[str, AnnotationGroup] = {}
+
+        def group_of(name: str) -> AnnotationGroup:
+            if name not in groups:
+                groups[name] = AnnotationGroup(part.parent, stack, said.step)
+            return groups[name]
+
+        for segmentation, origin_yx in parts:
+            _gather(segmentation, origin_yx, path, said.mpp, group_of)
+        if not groups:
+            raise OutputError(
+                f"{path}: DICOM annotations need at least one nucleus, got none; write another "
+                "format"
+            )
+        require_short(path, list(groups.values()))
+        order = [*rgb_by_class(said.picture), *groups]
+        listed = {name: groups[name] for name in sorted(groups, key=order.index)}
+        save_annotations(_document(hd, listed, said), part)
+
+
+def _document(hd: Any, groups: Mapping[str, AnnotationGroup], said: Annotated) -> Any:
+    kind, algorithm = how_found(hd, said.picture, said.found_by)
     made = []
-    for number, name in enumerate(list(groups), start=1):
-        group = groups.pop(name)  # what highdicom has copied is let go of
-        code = known.get(name, NUCLEUS)
-        made.append(_annotation_group(hd, number, name, group, code, mpp, kind, algorithm))
-    del group
-    source = stand_in(segmentation, tile) if slide is None else slide.header
+    for number, (name, group) in enumerate(groups.items(), start=1):
+        code = said.codes.get(name, NUCLEUS)
+        made.append(_group(hd, number, name, group, code, said.mpp, kind, algorithm))
     document = hd.ann.MicroscopyBulkSimpleAnnotations(
-        source_images=[source],
+        source_images=[said.source],
         annotation_coordinate_type=hd.ann.AnnotationCoordinateTypeValues.SCOORD,
         annotation_groups=made,
         series_instance_uid=hd.UID(),
@@ -120,46 +190,37 @@ def write_dicom_annotations(
         device_serial_number="0",
         content_label="NUCLEI",
     )
+    document.SpecificCharacterSet = UNICODE
     block = document.private_block(*HEADER_BLOCK, create=True)
-    block.add_new(0x01, "UT", header_text(segmentation, mpp, origin_yx_slide, step))
-    with replacing(path) as part:
-        document.save_as(part)
+    header = header_text(said.picture, said.mpp, said.origin_yx, said.step, list(groups))
+    block.add_new(0x01, "UT", header)
+    return document
 
 
-def _grouped(
+def _gather(
     segmentation: Segmentation,
-    path: Path,
     origin_yx: tuple[int, int],
-    step: float,
+    path: Path,
     mpp: float | None,
-) -> dict[str, _Group]:
-    """Sort outlines by class, in the order of the palette; classes without nuclei have none."""
+    group_of: Callable[[str], AnnotationGroup],
+) -> None:
+    """Put the outlines of some nuclei into the groups of their classes."""
     table = segmentation.table
     codes, names = pd.factorize(table["class"].astype(str))
     ids, scores, row = table["id"].to_numpy(), table["score"].to_numpy(np.float64), 0
-    groups: dict[str, _Group] = {name: _Group() for name in rgb_by_class(segmentation)}
     scale = 1.0 if mpp is None else mpp * mpp
     for outline in trace_points(segmentation, origin_yx):
         while ids[row] != outline.id:  # they come in the order of the table
             row += 1
-        name, score = str(names[codes[row]]), float(scores[row])
         if outline.id > _EXACT_ID:
             raise OutputError(
                 f"{path}: DICOM annotations hold ids up to {_EXACT_ID}, got {outline.id}; relabel "
                 "the nuclei"
             )
-        group = groups.setdefault(name, _Group())
+        group = group_of(str(names[codes[row]]))
         for rings in outline.polygons_xy:
-            group.polygons.append(_scaled(_one_ring(rings), step, group))
-            group.ids.append(outline.id)
-            group.scores.append(score)
-            group.areas.append(outline.area_px * scale)
-    found = {name: group for name, group in groups.items() if group.ids}
-    if not found:
-        raise OutputError(
-            f"{path}: DICOM annotations need at least one nucleus, got none; write another format"
-        )
-    return found
+            ring = rings[0] if len(rings) == 1 else _one_ring(rings)
+            group.add(ring, outline.id, float(scores[row]), outline.area_px * scale)
 
 
 def _one_ring(rings: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
@@ -169,8 +230,6 @@ def _one_ring(rings: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
     -------
     ring : open; filled by the even-odd rule it gives the polygon
     """
-    if len(rings) == 1:
-        return rings[0]
     x0, y0 = rings[0][0].tolist()
     joined = [*rings[0].tolist(), [x0, y0]]
     for ring in rings[1:]:
@@ -182,19 +241,11 @@ def _one_ring(rings: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
     return np.array(joined)
 
 
-def _scaled(ring: npt.NDArray[np.int64], step: float, group: _Group) -> npt.NDArray[Any]:
-    """Make points px of full resolution: 32-bit floats where those tell every one from the next."""
-    wide = ring * step
-    narrow = wide.astype(np.float32)
-    group.exact = group.exact and bool((narrow == wide).all())
-    return narrow if group.exact else wide
-
-
-def _annotation_group(
+def _group(
     hd: Any,
     number: int,
     name: str,
-    group: _Group,
+    group: AnnotationGroup,
     code: Code,
     mpp: float | None,
     kind: str,
@@ -206,24 +257,20 @@ def _annotation_group(
         (_AREA, np.array(group.areas), _PX if mpp is None else _UM2),
         *([(SCORE_CODE, scores, _ONE)] if np.isfinite(scores).any() else []),
     ]
-    return hd.ann.AnnotationGroup(
+    made = hd.ann.AnnotationGroup(
         number=number,
         uid=hd.UID(),
-        label=name[:LONGEST],
+        label=short_name(name),
         annotated_property_category=hd.sr.CodedConcept(*CATEGORY),
         annotated_property_type=hd.sr.CodedConcept(*code),
         graphic_type=hd.ann.GraphicTypeValues.POLYGON,
-        graphic_data=_points(group),
+        graphic_data=[_ANY_RING],
         algorithm_type=kind,
         algorithm_identification=algorithm,
-        measurements=[
-            hd.ann.Measurements(hd.sr.CodedConcept(*what), values, hd.sr.CodedConcept(*unit))
-            for what, values, unit in measured
-        ],
     )
-
-
-def _points(group: _Group) -> list[npt.NDArray[Any]]:
-    if group.exact:
-        return group.polygons
-    return [ring.astype(np.float64) for ring in group.polygons]  # those before were exact
+    group.put_into(made)
+    made.MeasurementsSequence = [
+        hd.ann.Measurements(hd.sr.CodedConcept(*what), values, hd.sr.CodedConcept(*unit))
+        for what, values, unit in measured
+    ]
+    return made

@@ -105,7 +105,8 @@ def read_dicom_segments(
         )
     colours = {name: colour for name, colour in said.classes if colour}
     rgb = {id_: colours[said["class"]] for id_, said in told.items() if said["class"] in colours}
-    return StoredLabels(pieces, said.mpp or _mpp(document), told, rgb, origin, notice)
+    mpp = said.mpp or _mpp(document)
+    return StoredLabels(pieces, mpp, told, rgb, origin, notice, said.classes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -328,7 +329,7 @@ def _pieces_of(
                 f"expected at most {MAX_NUCLEI} nuclei that cover the picture at most "
                 f"{_MAX_COVER} times, got more; remove segments that are not nuclei"
             )
-        np.copyto(pieces[box], found + np.int32(total), where=own)
+        np.add(found, np.int32(total), out=pieces[box], where=own)
         numbers.append(np.full(count, number))
         total += count
     return pieces, np.concatenate(numbers)

@@ -24,16 +24,18 @@ from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.colours import GREY, rgb_by_class
-from napari_uninuc.io.dicom_slide import DicomSlide
+from napari_uninuc.io.dicom_slide import DicomSlide, require_on_slide
 from napari_uninuc.io.dicom_terms import (
     CATEGORY,
     HEADER_BLOCK,
-    LONGEST,
     NUCLEUS,
+    UNICODE,
     Code,
     FoundBy,
     header_text,
     how_found,
+    made_of,
+    short_name,
     stand_in,
 )
 from napari_uninuc.io.extras import require_library
@@ -89,8 +91,9 @@ def write_dicom_segments(
     Raises
     ------
     OutputError
-        No nuclei, no pixel size, a slide that does not say where it lies, more segments than
-        there are numbers, the file cannot be written, or highdicom is not installed.
+        No nuclei, some that are not on the slide, no pixel size, a slide that does not say where
+        it lies, more segments than there are numbers, the file cannot be written, or highdicom is
+        not installed.
     """
     hd = require_library("highdicom", "dicom", "DICOM segmentations", OutputError)
     step = 1.0 if tile is None else tile.downsample
@@ -104,6 +107,8 @@ def write_dicom_segments(
             f"{path}: DICOM segmentations hold up to {_MOST} segments, got {len(names)}; write "
             ".ann.dcm"
         )
+    if slide is not None:
+        require_on_slide(path, slide, segmentation.table, origin_yx_slide, step)
     h, w = segmentation.labels.shape
     ends = origin_yx_slide[0] + h, origin_yx_slide[1] + w
     source = _source(path, segmentation, tile, slide, mpp, ends)
@@ -140,6 +145,7 @@ def write_dicom_segments(
     document.TotalPixelMatrixColumns = max(matrix[1], ends[1])
     # It takes the slide's where they are equal, and cannot read those without a thickness.
     document.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence = measures
+    document.SpecificCharacterSet = UNICODE
     block = document.private_block(*HEADER_BLOCK, create=True)
     block.add_new(0x01, "UT", header_text(segmentation, mpp, origin_yx_slide, step))
     block.add_new(PIECES_ELEMENT, "OB", _pieces(segmentation).tobytes())
@@ -216,7 +222,7 @@ def _source(
         )
     from pydicom.dataset import Dataset
 
-    source = stand_in(segmentation, tile)
+    source = stand_in(made_of(segmentation, tile))
     source.TotalPixelMatrixRows, source.TotalPixelMatrixColumns = ends
     source.NumberOfFrames = 1
     source.ImageOrientationSlide = list(_UPRIGHT)
@@ -325,7 +331,7 @@ def _descriptions(
         described.append(
             hd.seg.SegmentDescription(
                 segment_number=number,
-                segment_label=name[: LONGEST - len(ending)] + ending,
+                segment_label=short_name(name, ending),
                 segmented_property_category=hd.sr.CodedConcept(*CATEGORY),
                 segmented_property_type=hd.sr.CodedConcept(*known.get(name, NUCLEUS)),
                 algorithm_type=kind,

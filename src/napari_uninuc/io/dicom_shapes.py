@@ -1,6 +1,7 @@
 """Nuclei out of DICOM Microscopy Bulk Simple Annotations, ours and others'."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -44,53 +45,67 @@ def dicom_shapes(path: Path) -> Iterator[Shape]:
     document = opened_dicom(path, "DICOM annotations")
     if document.get("AnnotationCoordinateType", "2D") != "2D":
         raise LabelsError("expected positions in px of the slide, got mm; save them in 2D")
-    step = said_of(document).get("downsample", 1.0)
+    said = said_of(document)
+    step = said.get("downsample", 1.0)
     if not isinstance(step, int | float) or not 1 <= step < 2**16:
         step = 1.0
-    for group in document.get("AnnotationGroupSequence", []):
-        yield from _group_shapes(group, float(step))
+    groups = document.get("AnnotationGroupSequence", [])
+    names = said.get("groups")  # in full; labels have 64 characters
+    if not isinstance(names, list) or len(names) != len(groups):
+        names = [""] * len(groups)
+    for group, name in zip(groups, names, strict=True):
+        yield from _group_shapes(group, clean_name(name) or _name_of(group), float(step))
 
 
-def _group_shapes(group: Any, step: float) -> Iterator[Shape]:
-    kind = str(group.get("GraphicType", ""))
-    name = clean_name(group.get("AnnotationGroupLabel", "")) or coded_meaning(
+def _name_of(group: Any) -> str:
+    return clean_name(group.get("AnnotationGroupLabel", "")) or coded_meaning(
         group.get("AnnotationPropertyTypeCodeSequence")
     )
+
+
+def _group_shapes(group: Any, name: str, step: float) -> Iterator[Shape]:
+    kind = str(group.get("GraphicType", ""))
     count = int(group.get("NumberOfAnnotations", 0))
     if kind not in ("POLYGON", "RECTANGLE", "ELLIPSE"):
         for _ in range(min(count, 2**22)):
             yield Shape(left_out=kind.lower()[:40] or "annotation without kind")
         return
-    rings = _rings(group, kind)
-    if len(rings) != count:
-        raise ValueError(f"{len(rings)} annotations where {count} are announced")
-    ids = _measured(group, ID_CODE.scheme, ID_CODE.value, len(rings))
-    scores = _measured(group, SCORE_CODE.scheme, SCORE_CODE.value, len(rings))
+    points, bounds = _points(group, kind)
+    if len(bounds) != count + 1:
+        raise ValueError(f"{len(bounds) - 1} annotations where {count} are announced")
+    ids = _measured(group, ID_CODE.scheme, ID_CODE.value, count)
+    scores = _measured(group, SCORE_CODE.scheme, SCORE_CODE.value, count)
     start = 0
-    while start < len(rings):
+    while start < count:
         end = start + 1
-        while end < len(rings) and ids[end] == ids[start]:
+        while end < count and ids[end] == ids[start]:
             end += 1
-        pieces = [[_drawn(ring, kind) / step] for ring in rings[start:end] if len(ring) > 2]
+        rings = (points[a:b] for a, b in pairwise(bounds[start : end + 1].tolist()))
+        pieces = [[_drawn(ring.astype(np.float64), kind) / step] for ring in rings if len(ring) > 2]
         id_ = None if np.isnan(ids[start]) else float(ids[start])
         score = float(scores[start])
         yield Shape(pieces, id_, name, None if np.isnan(score) else score)
         start = end
 
 
-def _rings(group: Any, kind: str) -> list[npt.NDArray[np.float64]]:
-    """Cut the points of a group into those of each annotation."""
+def _points(group: Any, kind: str) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.int64]]:
+    """Read the points of a group, and where those of each annotation begin, and the last ends.
+
+    Returns
+    -------
+    points, bounds : (n, 2) x, y px as stored, a view on the document; (count + 1,)
+    """
     double = group.get("DoublePointCoordinatesData")
     raw, dtype = (double, "<f8") if double else (group.get("PointCoordinatesData"), "<f4")
-    points = np.frombuffer(raw or b"", dtype).astype(np.float64).reshape(-1, 2)
+    points = np.frombuffer(raw or b"", dtype).reshape(-1, 2)
     if kind != "POLYGON":
-        return list(points.reshape(-1, 4, 2))
+        points = points.reshape(-1, 4, 2).reshape(-1, 2)  # ValueError where not four a shape
+        return points, np.arange(0, len(points) + 1, 4)
     index = np.frombuffer(group.get("LongPrimitivePointIndexList") or b"", "<u4").astype(np.int64)
     starts = (index - 1) // 2
     if len(starts) and (starts[0] != 0 or (np.diff(starts) < 0).any() or starts[-1] > len(points)):
         raise ValueError("points that are listed in no order")
-    ends = np.append(starts[1:], len(points))
-    return [points[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+    return points, np.append(starts, len(points))
 
 
 def _drawn(ring: npt.NDArray[np.float64], kind: str) -> npt.NDArray[np.float64]:

@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_uninuc.errors import ImageError
+import numpy as np
+import pandas as pd
+
+from napari_uninuc.errors import ImageError, OutputError
 from napari_uninuc.io.extras import require_library
 from napari_uninuc.io.sources import DECODING_ERRORS, reason_of
 from napari_uninuc.io.stated import known_mpp
 
-__all__ = ["DicomSlide", "damage_of", "dicom_mark", "read_dicom_slide"]
+__all__ = ["DicomSlide", "damage_of", "dicom_mark", "read_dicom_slide", "require_on_slide"]
 
 _WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _MARK_AT = 128
@@ -72,6 +75,32 @@ def read_dicom_slide(path: Path) -> DicomSlide:
     finest = max(levels, key=lambda each: int(each.TotalPixelMatrixColumns))
     shape = int(finest.TotalPixelMatrixRows), int(finest.TotalPixelMatrixColumns)
     return DicomSlide(finest, shape, _mpp(finest))
+
+
+def require_on_slide(
+    path: Path, slide: DicomSlide, table: pd.DataFrame, origin_yx: tuple[int, int], step: float
+) -> None:
+    """Refuse nuclei beyond the end of a slide, which are of another one or of another place.
+
+    Parameters
+    ----------
+    path : what is to be written, for the error
+    table : of a segmentation
+    origin_yx : of its first pixel on the slide, px of the labels
+    step : px of the slide at full resolution for each of the labels
+
+    Raises
+    ------
+    OutputError
+        Some end more than a px of the labels beyond it.
+    """
+    ends = (table[["y1", "x1"]].to_numpy(np.int64) + origin_yx).max(axis=0, initial=0) * step
+    if (ends > np.add(slide.shape, step)).any():
+        raise OutputError(
+            f"{path}: expected nuclei on a slide of {slide.shape[0]} x {slide.shape[1]} px, got "
+            f"some as far as row {ends[0]:.0f}, column {ends[1]:.0f}; name the right slide, and "
+            "where the picture lies on it"
+        )
 
 
 def _header(pydicom: Any, file: Path) -> Any:

@@ -6,7 +6,7 @@ picture, as JSON.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from napari_uninuc import __version__
@@ -20,22 +20,27 @@ from napari_uninuc.io.stated import clean_name, known_mpp
 __all__ = [
     "CATEGORY",
     "HEADER_BLOCK",
-    "LONGEST",
     "NUCLEUS",
+    "UNICODE",
     "Code",
     "FoundBy",
     "header_of",
     "header_text",
     "how_found",
+    "made_of",
     "said_of",
+    "short_name",
     "stand_in",
 ]
 
 HEADER_BLOCK = (0x0041, "NAPARI-UNINUC")
 """Group and owner of the private block; its element 1 is the header."""
 
-LONGEST = 64
-"""Characters of a short text."""
+_LONGEST = 64  # characters of a short text
+
+
+UNICODE = "ISO_IR 192"
+"""Character set of what we write; a slide's may not have the letters of our classes."""
 
 
 class Code(NamedTuple):
@@ -75,7 +80,7 @@ def how_found(hd: Any, segmentation: Segmentation, found_by: FoundBy | None) -> 
     touched = found_by is None or (status is not None and bool((status != "automatic").any()))
     said = {} if found_by is None else {"model SHA-256": found_by.sha256}
     algorithm = hd.AlgorithmIdentificationSequence(
-        name="napari-uninuc" if found_by is None else found_by.model[:LONGEST],
+        name="napari-uninuc" if found_by is None else found_by.model[:_LONGEST],
         family=hd.sr.CodedConcept(*_FAMILY),
         version=__version__,
         source="napari-uninuc",
@@ -84,13 +89,17 @@ def how_found(hd: Any, segmentation: Segmentation, found_by: FoundBy | None) -> 
     return ("SEMIAUTOMATIC" if touched else "AUTOMATIC"), algorithm
 
 
-def stand_in(segmentation: Segmentation, tile: Tile | None) -> Any:
-    """Make the header of a slide that is not DICOM: identifiers that its pixels give."""
+def made_of(segmentation: Segmentation, tile: Tile | None) -> str:
+    """Digest of a picture; of its nuclei where it is not at hand."""
+    told = "" if tile is None else tile.digest
+    return told or hashlib.sha256(segmentation.labels.reshape(-1).data).hexdigest()
+
+
+def stand_in(told: str) -> Any:
+    """Make the header of a slide that is not DICOM, whose identifiers a digest gives."""
     from pydicom.dataset import Dataset
     from pydicom.uid import generate_uid
 
-    told = "" if tile is None else tile.digest
-    told = told or hashlib.sha256(segmentation.labels.tobytes()).hexdigest()
     source = Dataset()
     source.SOPClassUID = "1.2.840.10008.5.1.4.1.1.77.1.6"
     for name in ("Study", "Series", "SOP"):
@@ -105,8 +114,17 @@ def stand_in(segmentation: Segmentation, tile: Tile | None) -> Any:
     return source
 
 
+def short_name(name: str, ending: str = "") -> str:
+    """Make a short text of a class name: 64 characters, and no backslash, which parts values."""
+    return name.replace("\\", "/")[: _LONGEST - len(ending)] + ending
+
+
 def header_text(
-    segmentation: Segmentation, mpp: float | None, origin_yx: tuple[int, int], step: float
+    segmentation: Segmentation,
+    mpp: float | None,
+    origin_yx: tuple[int, int],
+    step: float,
+    groups: Sequence[str] | None = None,
 ) -> str:
     """Write the header.
 
@@ -115,6 +133,7 @@ def header_text(
     mpp : micrometres per px of the labels
     origin_yx : first pixel on the slide, px of the labels
     step : px of the slide at full resolution for each of the labels
+    groups : class of each group of annotations, in full
     """
     classes = [{"name": n, "color": list(rgb)} for n, rgb in rgb_by_class(segmentation).items()]
     said: dict[str, Any] = {
@@ -123,6 +142,7 @@ def header_text(
         "origin_yx_slide": [int(value) for value in origin_yx],
         "downsample": step,
         "classes": classes,
+        **({} if groups is None else {"groups": list(groups)}),
     }
     return json.dumps(said)
 

@@ -177,8 +177,8 @@ def _times(values: Any, step: float) -> Any:
 
 
 def _space_of(segmentation: Segmentation, tile: Tile | None, origin_yx: tuple[int, int]) -> UUID:
-    labels = segmentation.labels
-    picture = hashlib.sha256(labels.tobytes()).hexdigest() if tile is None else tile.digest
+    pixels = segmentation.labels.reshape(-1)  # in the order of rows, whatever lies in memory
+    picture = hashlib.sha256(pixels.data).hexdigest() if tile is None else tile.digest
     y, x = origin_yx
     return uuid5(NAMESPACE_URL, f"uninuc:{picture}:{y}:{x}")
 

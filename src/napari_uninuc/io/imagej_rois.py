@@ -77,16 +77,18 @@ def write_imagej_rois(
     library = require_library("roifile", "imagej", "ImageJ ROI sets", OutputError)
     colours = rgb_by_class(segmentation)
     groups = {name: k for k, name in enumerate(colours, start=1) if k <= _MOST_GROUPS}
-    table = segmentation.table.set_index("id")
-    statuses = table["status"] if "status" in table.columns else None
+    table = segmentation.table
+    columns = table["class"], table["score"], table.get("status", [""] * len(table))
+    rows = zip(table["id"].tolist(), *map(list, columns), strict=True)
     with replacing(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as file:
         for outline in trace_nuclei(segmentation):
-            name, score = str(table.at[outline.id, "class"]), table.at[outline.id, "score"]
-            said = {"class": name}
+            # Outlines come in the order of the table.
+            _, name, score, status = next(row for row in rows if row[0] == outline.id)
+            name, said = str(name), {"class": str(name)}
             if math.isfinite(score):
                 said["score"] = f"{score:.6g}"
-            if statuses is not None and statuses[outline.id]:
-                said["status"] = str(statuses[outline.id])
+            if status:
+                said["status"] = str(status)
             roi = _roi(library, outline)
             roi.name, roi.group = str(outline.id), groups.get(name, 0)
             roi.props = "".join(f"{key}: {_one_line(text)}\n" for key, text in said.items())

@@ -43,20 +43,21 @@ MEASURES: tuple[Measure, ...] = (
         _both("perimeter"),
         "Length of a smoothed outline, from the kinds of its border pixels (Benkrid and Crookes "
         "2000; `perimeter` of scikit-image)",
-        "Q: Perimeter, which is outline_px here; I: Perim. = outline_px - (2 - sqrt 2) x corners, "
-        "a corner being one of two steps of 1 px that follow each other: 2.6 % more than ours in "
-        "the median of 60 nuclei",
+        "Q: Length and Perimeter, which are outline_px here, 23 % more; I: Perim. = outline_px - "
+        "(2 - sqrt 2) x corners, a corner being one of two steps of 1 px that follow each other: "
+        "2.6 % more than ours in the median of 60 nuclei",
     ),
     Measure(
         _both("outline"),
         "Number of pixel sides at which it ends, with those of its holes",
-        f"Q: Perimeter. {_SAME}; I: see perimeter_px",
+        f"Q: Length (Add shape features), Perimeter (its own lists). {_SAME}; I: see perimeter_px",
     ),
     Measure(
         ("circularity",),
         "4 pi area_px / perimeter_px^2, at most 1",
-        "Q: Circularity; I: Circ. Same formula with their perimeter; in QuPath 4 pi area_px / "
-        "outline_px^2, which is 0.62 for a disc of pixels",
+        "Q: Circularity = 4 pi area_px / outline_px^2, which is 0.62 for a disc of pixels; of a "
+        "nucleus with holes both are those of its outer ring alone, and one of several pieces has "
+        "none. I: Circ. Our formula with its perimeter",
     ),
     Measure(
         ("solidity",),
@@ -70,12 +71,14 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         _both("feret"),
         "Largest distance of two corners of its pixels",
-        f"Q: Max diameter; I: Feret. {_SAME}",
+        f"I: Feret; Q: Max caliper, in cells it has found itself. {_SAME}. Q: Max diameter is that "
+        "of the smallest circle around it: the same up to 15 % more, 0.6 % in the median of 36 "
+        "nuclei",
     ),
     Measure(
         _both("min_feret"),
         "Smallest distance of two parallel lines around it",
-        f"Q: Min diameter; I: MinFeret. {_SAME}",
+        f"Q: Min diameter, Min caliper; I: MinFeret. {_SAME}",
     ),
     Measure(_both("nearest"), "Distance of centroids to the nearest nucleus; empty where alone"),
     Measure(
@@ -115,10 +118,12 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         ("mean_haematoxylin_od", "mean_eosin_od", "mean_dab_od"),
         "Mean optical density of a stain, -log10(max(value, 1) / 255) along the vectors of Ruifrok "
-        "and Johnston 2001 (`skimage.color`), each pixel at least 0. Only with the picture",
-        "Q: Hematoxylin OD mean, and so on: same formula with the vectors of the image, by default "
-        "(0.651, 0.701, 0.29) and (0.216, 0.801, 0.558) or for DAB (0.269, 0.568, 0.778), and not "
-        "cut at 0",
+        "and Johnston 2001 (`skimage.color`), all three at once, each pixel at least 0. Only with "
+        "the picture",
+        "Q: Hematoxylin OD mean, and so on: same optical density with two vectors of the image and "
+        "what is left over, by default (0.651, 0.701, 0.29) and (0.216, 0.801, 0.558) or for DAB "
+        "(0.269, 0.568, 0.778), and not cut at 0. Of scikit-image's brown tile ours is 2 % (DAB) "
+        "and 0.04 (haematoxylin) more",
     ),
     Measure(("y0", "x0", "y1", "x1"), "Box in px; y1 and x1 are the first beyond it"),
     Measure(

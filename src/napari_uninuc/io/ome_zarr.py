@@ -16,10 +16,10 @@ from napari_uninuc.core.segmentation import CLASS_PROBABILITY, Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.colours import GREY, rgb_by_class
-from napari_uninuc.io.ome_zarr_labels import OUR_NAME
+from napari_uninuc.io.ome_zarr_labels import OUR_CLASSES, OUR_NAME
 from napari_uninuc.io.targets import replacing
 
-__all__ = ["SMALLEST_LEVEL", "multiscales", "write_ome_zarr"]
+__all__ = ["SMALLEST_LEVEL", "class_list", "image_label", "multiscales", "write_ome_zarr"]
 
 _CHUNK_SIDE = 512
 SMALLEST_LEVEL = 256
@@ -133,7 +133,7 @@ def _write_labels(
     if image is not None:
         label["source"] = {"image": image}
     scales = multiscales(OUR_NAME, "yx", len(levels), mpp, origin_yx, version)
-    return {"multiscales": scales, "image-label": label}
+    return {"multiscales": scales, "image-label": label, OUR_CLASSES: class_list(segmentation)}
 
 
 def image_label(segmentation: Segmentation) -> dict[str, Any]:
@@ -142,6 +142,11 @@ def image_label(segmentation: Segmentation) -> dict[str, Any]:
     if not properties:  # NGFF wants at least one, or none of the key
         return {}
     return {"colors": _colours(segmentation), "properties": properties}
+
+
+def class_list(segmentation: Segmentation) -> list[dict[str, Any]]:
+    """List name and colour of every class, for `OUR_CLASSES`: ids tell only of those in use."""
+    return [{"name": n, "color": list(rgb)} for n, rgb in rgb_by_class(segmentation).items()]
 
 
 def _halved_by_mean(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from napari_uninuc.errors import LabelsError
 from napari_uninuc.io.colours import hex_of
 from napari_uninuc.io.ngff import Placement, placement_of
 from napari_uninuc.io.sources import DECODING_ERRORS, reason_of, require_sides
+from napari_uninuc.io.stated import clean_name
 from napari_uninuc.io.zarr_chunks import require_bounded_chunks
 
 __all__ = [
     "MAX_ATTRIBUTES_BYTES",
     "MAX_CHUNK_BYTES",
+    "OUR_CLASSES",
     "OUR_NAME",
     "LabelPyramid",
     "StoredLabels",
@@ -41,6 +43,9 @@ MAX_ATTRIBUTES_BYTES = 2**28
 OUR_NAME = "nuclei"
 """Of the label image in what we write."""
 
+OUR_CLASSES = "uninuc_classes"
+"""Attribute of the label image in what we write: name and colour of every class, used or not."""
+
 _MARKS = (".zgroup", ".zattrs", "zarr.json")
 
 
@@ -56,6 +61,7 @@ class StoredLabels:
     rgb : colour ``#rrggbb`` of each id that has one
     origin_yx_slide : first pixel on the slide, px; (0, 0) where the file does not say
     notice : what was not understood, one line; empty where all was
+    classes : name and ``#rrggbb`` (or None) of each class that is known beforehand
     """
 
     pixels: npt.NDArray[Any]
@@ -64,6 +70,7 @@ class StoredLabels:
     rgb: Mapping[int, str]
     origin_yx_slide: tuple[int, int] = (0, 0)
     notice: str = ""
+    classes: Sequence[tuple[str, str | None]] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,11 +82,13 @@ class LabelPyramid:
     levels : zarr arrays of one plane, finest first
     placement : axes, scale and place of the finest
     said : what "image-label" holds; may be empty
+    classes : as of `StoredLabels`
     """
 
     levels: tuple[Any, ...]
     placement: Placement
     said: Mapping[str, Any]
+    classes: Sequence[tuple[str, str | None]] = ()
 
     def plane(self, level: Any) -> Any:
         """Take the one plane (H, W) of an array or of what behaves like one."""
@@ -176,7 +185,9 @@ def open_zarr_labels(path: Path, *, beneath: bool = True) -> LabelPyramid:
         levels = [_as_array(path, group[name]) for name in named]
         placement = placement_of(multiscale, levels[0].ndim)
         _require_one_plane(path, levels, placement)
-        return LabelPyramid(tuple(levels), placement, metadata.get("image-label") or {})
+        said, listed = metadata.get("image-label") or {}, metadata.get(OUR_CLASSES) or []
+        classes = [(clean_name(each["name"]), hex_of(each["color"])) for each in listed]
+        return LabelPyramid(tuple(levels), placement, said, classes)
     except LabelsError:
         raise
     except DECODING_ERRORS as problem:
@@ -277,6 +288,7 @@ def _read(path: Path, pyramid: LabelPyramid) -> StoredLabels:
         {label: colour for label, colour in colours.items() if colour is not None},
         pyramid.placement.origin_yx,
         pyramid.placement.notice,
+        pyramid.classes,
     )
 
 

@@ -16,8 +16,9 @@ from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.extras import require_library
-from napari_uninuc.io.ome_zarr import image_label
-from napari_uninuc.io.outlines import NucleusOutline, trace_nuclei
+from napari_uninuc.io.ome_zarr import class_list, image_label
+from napari_uninuc.io.ome_zarr_labels import OUR_CLASSES
+from napari_uninuc.io.outlines import NucleusPoints, trace_points
 from napari_uninuc.io.table import measure_nuclei
 from napari_uninuc.io.targets import replacing
 
@@ -101,15 +102,14 @@ def _levels(shape: tuple[int, ...]) -> dict[str, Any]:
 def _outlines(models: Any, segmentation: Segmentation, transforms: dict[str, Any]) -> Any:
     import geopandas  # both come with spatialdata
 
-    traced = list(trace_nuclei(segmentation))
+    shapes = {outline.id: _shape(outline) for outline in trace_points(segmentation)}
     frame = geopandas.GeoDataFrame(
-        geometry=[_shape(outline) for outline in traced],
-        index=pd.Index([outline.id for outline in traced], dtype=np.int64),
+        geometry=list(shapes.values()), index=pd.Index(list(shapes), dtype=np.int64)
     )
     return models.ShapesModel.parse(frame, transformations=transforms)
 
 
-def _shape(outline: NucleusOutline) -> Any:
+def _shape(outline: NucleusPoints) -> Any:
     from shapely import MultiPolygon, Polygon
 
     parts = [Polygon(rings[0], rings[1:]) for rings in outline.polygons_xy]
@@ -146,5 +146,6 @@ def _describe_labels(folder: Path, segmentation: Segmentation) -> None:
     """Add colours and properties of every id, where NGFF has them."""
     group = zarr.open_group(str(folder / "labels" / LABELS), mode="r+", use_consolidated=False)
     attributes: dict[str, Any] = group.attrs.asdict()
-    group.attrs["ome"] = attributes["ome"] | {"image-label": image_label(segmentation)}
+    said = {"image-label": image_label(segmentation), OUR_CLASSES: class_list(segmentation)}
+    group.attrs["ome"] = attributes["ome"] | said
     zarr.consolidate_metadata(str(folder))

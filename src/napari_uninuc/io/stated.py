@@ -23,7 +23,12 @@ _STATUSES = frozenset(str(status) for status in Status if status is not Status.H
 
 
 def clean_name(value: Any) -> str:
-    """Read a class name: text that can be written again, at most `_LONGEST_NAME` characters."""
+    """Read a class name: text that can be written again, at most `_LONGEST_NAME` characters.
+
+    None and NaN, which tables have where nothing is said, are "".
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
     return str(value)[:_LONGEST_NAME].encode("utf-8", "replace").decode("utf-8").strip()
 
 

@@ -50,7 +50,9 @@ def _with_features(segmentation: Segmentation, features: pd.DataFrame) -> Segmen
     table = segmentation.table.copy()
     ids = table["id"]
     if "class" in rows.columns:
-        table["class"] = ids.map(rows["class"]).fillna(table["class"]).astype(str)
+        named = ids.map(rows["class"]).astype(object)
+        said = named.notna() & (named != "")
+        table["class"] = named.where(said, table["class"]).astype(str)
     if "score" in rows.columns:
         table["score"] = pd.to_numeric(ids.map(rows["score"]), errors="coerce").astype(float)
     if "status" in rows.columns:
