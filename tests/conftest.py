@@ -30,6 +30,11 @@ def pytest_collection_finish(session):
     gc.freeze()
 
 
+def pytest_unconfigure(config):
+    """Else what is left at the end of the process looks like leaks to it."""
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def sessions_root(tmp_path_factory, monkeypatch) -> Path:
     """Where sessions are kept in tests: never among a person's own."""

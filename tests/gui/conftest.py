@@ -71,10 +71,9 @@ class StallMeter:
 @pytest.fixture(scope="session", autouse=True)
 def _plugins_are_found_once():
     """Every new window reads the manifests of all installed plugins; they do not change."""
-    discover = PluginManifest.discover
-    found = list(discover())
+    found = list(PluginManifest.discover())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PluginManifest, "discover", lambda paths=(): discover(paths) if paths else found)
+        patch.setattr(PluginManifest, "discover", lambda paths=(): found)
         yield
 
 
