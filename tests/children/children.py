@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.reduction import DupFd
 from pathlib import Path
 from unittest import mock
 
@@ -111,6 +110,8 @@ class _End:
         self._fd = fd
 
     def __reduce__(self):
+        from multiprocessing.reduction import DupFd  # not on Windows, where nothing is forked
+
         return _arrived, (DupFd(self._fd),)
 
 
