@@ -1,5 +1,7 @@
 """Fixtures that more than one part of the tests needs."""
 
+import gc
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,24 @@ from napari_uninuc.core.tile import Tile
 # Timings of a shared machine say nothing about the code.
 settings.register_profile("uninuc", deadline=None, max_examples=50)
 settings.load_profile("uninuc")
+
+# napari reads and writes its settings nowhere: a person's own are not the tests', and each change
+# of one would be a file.
+os.environ["NAPARI_CONFIG"] = ""
+
+
+def pytest_collection_finish(session):
+    """Modules and tests stay to the end: whoever collects rubbish need not go through them.
+
+    Windows are looked for as rubbish three times a test, by napari and by us.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure(config):
+    """Else what is left at the end of the process looks like leaks to it."""
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,7 @@
 """Pages for people: their links lead somewhere, and the built ones need no network."""
 
 import importlib.util
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -13,6 +10,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+
+import children
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -131,14 +130,7 @@ sys.exit(main(sys.argv[1:]))
 def test_pages_are_built_without_warning_and_load_nothing_from_elsewhere(tmp_path):
     site = tmp_path / "site"
     strict = ["-W", "--keep-going", "-q", "-b", "html", "-d", tmp_path / "trees"]
-    done = subprocess.run(
-        [sys.executable, "-c", _NO_NETWORK, *map(str, [*strict, ROOT / "docs", site])],
-        capture_output=True,
-        text=True,
-        timeout=900,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        check=False,
-    )
+    done = children.run(_NO_NETWORK, *strict, ROOT / "docs", site, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     predictor = (site / "api/predictor.html").read_text(encoding="utf-8")
     assert "load_predictor" in predictor

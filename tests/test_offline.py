@@ -20,6 +20,11 @@ sys.addaudithook(refuse)
 """
 
 _RUN = "from napari_uninuc.cli.app import main\nmain()\n"
+_RUN_ALL = """
+from napari_uninuc.cli.app import run
+for words in " ".join(sys.argv[1:]).split(" THEN "):
+    assert run(words.split()) == 0, words
+"""
 
 
 def run(*arguments, code=_RUN):
@@ -46,18 +51,15 @@ def test_the_trap_works(code):
     assert "network:" in done.stderr
 
 
-def test_outlining_and_exporting_open_no_connection(tmp_path):
-    done = run("demo", "--output", tmp_path, "--device", "cpu")
+def test_outlining_exporting_the_list_of_models_and_the_doctor_open_no_connection(tmp_path):
+    """One after the other in one process, which has torch to load."""
+    demo = ("demo", "--output", tmp_path, "--device", "cpu")
+    convert = ("convert", tmp_path / "labels.tif", "--output", tmp_path / "nuclei.csv")
+    rest = ("THEN", "models", "THEN", "doctor")
+    done = run(*demo, "THEN", *convert, *rest, code=_RUN_ALL)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "labels.tif").is_file()
-    again = run("convert", tmp_path / "labels.tif", "--output", tmp_path / "nuclei.csv")
-    assert again.returncode == 0, again.stderr
-
-
-def test_the_list_of_models_and_the_doctor_open_no_connection():
-    for command in (["models"], ["doctor"]):
-        done = run(*command)
-        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "nuclei.csv").is_file()
 
 
 def test_fetching_a_model_is_what_opens_one(tmp_path, monkeypatch):

@@ -4,23 +4,12 @@ import sys
 import click
 import pytest
 
+import children
 from napari_uninuc import __version__
 from napari_uninuc.cli import app
 from napari_uninuc.errors import ImageError
 
 COMMANDS = ("convert", "demo", "doctor", "evaluate", "models", "segment", "serve", "train")
-
-
-def uninuc_process(*words):
-    """Run the command as users do: its own process."""
-    code = "from napari_uninuc.cli.app import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *words],
-        capture_output=True,
-        text=True,
-        timeout=1800,
-        check=False,
-    )
 
 
 @pytest.fixture
@@ -92,7 +81,8 @@ def test_bad_usage_is_one_line_that_names_the_help(refused, words, hint):
 
 
 def test_process_ends_with_the_status_and_one_line(tmp_path):
-    done = uninuc_process("segment", str(tmp_path / "no.png"), "--output", str(tmp_path / "a.tif"))
+    words = ("segment", tmp_path / "no.png", "--output", tmp_path / "a.tif")
+    done = children.run(children.COMMAND, *words)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith(f"uninuc: error: {tmp_path / 'no.png'}: ")

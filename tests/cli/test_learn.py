@@ -1,12 +1,11 @@
 """`uninuc learn` on small corrected pictures, with a model of random weights."""
 
-import subprocess
-import sys
 from contextlib import closing
 
 import numpy as np
 import pytest
 
+import children
 from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.session import AnnotationSession
@@ -122,14 +121,8 @@ def test_a_name_that_cannot_be_is_refused_before_anything_is_read(refused, tmp_p
 def test_it_ends_with_the_window_that_drives_it(random_model, tmp_path):
     """Its standard input ends when the window does, however that ends."""
     session, target = made_session(tmp_path / "sessions", 10), tmp_path / "mine.safetensors"
-    command = [sys.executable, "-m", "napari_uninuc.cli.app", "learn", session, "--driven"]
-    process = subprocess.Popen(
-        [*map(str, command), "--output", str(target), "--model", str(random_model)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with process:
+    words = ("learn", session, "--driven", "--output", target, "--model", random_model)
+    with children.start(children.COMMAND, *words) as process:
         process.stdin.write("pause\n")
         process.stdin.flush()
         assert process.stdout.readline().startswith("step 0 ")

@@ -132,13 +132,20 @@ def wordless(monkeypatch):
         monkeypatch.setitem(language_encoders.ENCODERS, name, encoder)
 
 
+@pytest.fixture
+def two_steps(monkeypatch):
+    """Half as many as `--smoke` makes (tests/cli/test_train.py): there are fifty recipes."""
+    monkeypatch.setattr("napari_uninuc.training.smoke.STEPS", 2)
+
+
+@pytest.mark.usefixtures("two_steps")
 @pytest.mark.parametrize("path", TRAINING, ids=_name)
 def test_a_training_recipe_is_tried_out(
     uninuc, environment, tiny_architectures, wordless, tmp_path, path
 ):
     environment(path)
     status, out, err = uninuc("train", path, "--device", "cpu", "--smoke")
-    assert (status, out) == (0, "smoke run passed: 4 steps and export; nothing was kept\n"), err
+    assert (status, out) == (0, "smoke run passed: 2 steps and export; nothing was kept\n"), err
     begins = tuple(f"uninuc: warning: {key}: " for key in _NOT_YET)
     assert all(line.startswith(begins) for line in err.splitlines())
     assert [each.name for each in tmp_path.iterdir() if each.name != "cache"] == []

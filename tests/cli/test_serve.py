@@ -3,8 +3,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime
@@ -12,6 +10,7 @@ from datetime import UTC, datetime
 import click
 import pytest
 
+import children
 from napari_uninuc.cli import serve as module
 from napari_uninuc.testing import FakeAnnotator
 
@@ -96,15 +95,8 @@ def process(random_model):
     started = []
 
     def start(*options, **variables):
-        code = "from napari_uninuc.cli.app import main; main()"
-        words = ("serve", "--port", "0", "--device", "cpu", "--model", str(random_model), *options)
-        made = subprocess.Popen(
-            [sys.executable, "-u", "-c", code, *map(str, words)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"} | variables,
-        )
+        words = ("serve", "--port", "0", "--device", "cpu", "--model", random_model, *options)
+        made = children.start(children.COMMAND, *words, env=variables)
         started.append(made)
         lines = []
         for line in made.stdout:
@@ -121,8 +113,8 @@ def process(random_model):
         if made.poll() is None:
             made.kill()
         made.wait(60)
-        made.stdout.close()
-        made.stderr.close()
+        for stream in (made.stdin, made.stdout, made.stderr):
+            stream.close()
 
 
 def get(url, **headers):

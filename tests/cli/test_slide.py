@@ -1,8 +1,5 @@
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -11,6 +8,7 @@ import tifffile
 import zarr
 from skimage import data
 
+import children
 from napari_uninuc.cli.slide import plan_slides
 from napari_uninuc.errors import ImageError
 
@@ -184,17 +182,12 @@ def test_interrupted_goes_on(slide_file, random_model, tmp_path, uninuc):
     out = tmp_path / "out"
     words = ["slide", str(path), "--output", str(out), "--model", str(random_model)]
     words += ["--device", "cpu", "--without", "geojson", "--without", "report"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", _WITH_CTRL_C, *words, "--score-threshold", "0.99"],
-        stderr=subprocess.PIPE,
-        env=os.environ,
-        text=True,
-    )
-    deadline = time.monotonic() + 1800
-    while not list(out.glob("tiles/*.npz")) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=1800)
+    with children.start(_WITH_CTRL_C, *words, "--score-threshold", "0.99") as process:
+        deadline = time.monotonic() + 1800
+        while not list(out.glob("tiles/*.npz")) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=1800)
     assert process.returncode == 130
     assert "tiles that were done are kept" in err
     assert err.endswith("uninuc: error: interrupted\n")

@@ -1,10 +1,10 @@
 """Decoding many prompts takes no more memory than decoding some: tried under a hard limit."""
 
-import os
-import subprocess
 import sys
 
 import pytest
+
+import children
 
 LIMIT_MIB = 600
 """Above what the process has with its picture encoded. In batches 270 are taken, without 850."""
@@ -37,11 +37,5 @@ print(answered(1500))
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc and RLIMIT_DATA")
 def test_boxes_by_the_thousand_fit_into_a_fixed_memory():
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", _CHILD, str(LIMIT_MIB)],
-        capture_output=True,
-        text=True,
-        timeout=1800,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    done = children.run(_CHILD, LIMIT_MIB)
     assert done.stdout.split() == ["1500"], done.stderr[-2000:]

@@ -1,7 +1,5 @@
 """Prompts in batches of few sizes: what the CPU's library keeps for a size must not pile up."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import children
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.automatic import _Seen
@@ -86,14 +85,9 @@ def test_an_answer_does_not_depend_on_how_many_were_asked_with_it(predictor, cou
 @pytest.mark.skipif(not STATUS.exists(), reason="asks the system for its own size, as Linux does")
 def test_memory_does_not_grow_with_the_sizes_of_batches():
     """16 numbers of prompts that were never asked before."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", __file__], capture_output=True, text=True, check=True
-    )
-    assert float(done.stdout) < 100  # 365 with sizes as they come, 27 so
-
-
-if __name__ == "__main__":
-    sys.stdout.write(f"{grown_by_sizes():.1f}\n")
+    code = f"import runpy; print(runpy.run_path({__file__!r})['grown_by_sizes']())"
+    done = children.run(code)
+    assert float(done.stdout) < 100, done.stderr  # 365 with sizes as they come, 27 so
 
 
 @pytest.mark.parametrize("count", [0, 63, 64, 150])

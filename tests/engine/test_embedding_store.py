@@ -2,9 +2,8 @@
 
 import os
 import stat
-import subprocess
-import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -12,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import children
 from napari_uninuc.engine import embedding_store as module
 from napari_uninuc.engine.cache import EmbeddingKey
 from napari_uninuc.engine.embedding_store import EmbeddingStore, default_store
@@ -179,9 +179,9 @@ print(wrong)
 
 
 def test_two_processes_share_it(tmp_path):
-    command = [sys.executable, "-c", _OTHER, str(tmp_path / "shared")]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    assert [each.communicate(timeout=1800)[0].strip() for each in both] == ["0", "0"]
+    with ExitStack() as stack:
+        both = [stack.enter_context(children.start(_OTHER, tmp_path / "shared")) for _ in range(2)]
+        assert [each.communicate(timeout=1800)[0].strip() for each in both] == ["0", "0"]
     assert not list((tmp_path / "shared").glob("*.part"))
 
 
@@ -225,13 +225,8 @@ print([store.write(key, {"map": torch.rand(1, 4, 64, 64)}) for _ in range(2)], s
 @pytest.mark.skipif(os.name == "nt", reason="POSIX limits")
 def test_a_disk_that_is_full_in_the_middle_of_a_file_keeps_no_half(tmp_path):
     folder = tmp_path / "full"
-    done = subprocess.run(
-        [sys.executable, "-c", _FULL_DISK, str(folder)],
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=1800,
-        check=True,
-    )
+    done = children.run(_FULL_DISK, folder)
+    assert done.returncode == 0, done.stderr
     told, answer = done.stdout.strip().splitlines()
     assert "File too large" in told
     assert answer == "[False, False] None"
@@ -255,8 +250,7 @@ for turn in range(100_000):
 
 def test_what_a_killed_process_was_writing_is_never_read(tmp_path):
     store = EmbeddingStore(tmp_path / "killed", 10**9)
-    command = [sys.executable, "-c", _WRITER, str(store.folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+    with children.start(_WRITER, store.folder) as writer:
         assert writer.stdout.readline() == "ready\n"
         while store.state().count < 3:
             assert writer.poll() is None

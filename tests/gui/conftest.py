@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 from driving import Canvas, centre_of
+from npe2 import PluginManifest
 from qtpy.QtCore import QSettings, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
@@ -65,6 +66,15 @@ class StallMeter:
 
     def __str__(self):
         return f"longest {max(self.gaps_ms):.0f} ms, of which busy {max(self.busy_ms):.0f} ms"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plugins_are_found_once():
+    """Every new window reads the manifests of all installed plugins; they do not change."""
+    found = list(PluginManifest.discover())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginManifest, "discover", lambda paths=(): found)
+        yield
 
 
 @pytest.fixture

@@ -1,13 +1,16 @@
 """Several batches to a step, and several processes to a run: the same step as one would make."""
 
 import os
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
 import torch
 from running import recipe_of
 
+import children
 from napari_uninuc.errors import CheckpointError, RecipeError
 from napari_uninuc.network.card import read_card
 from napari_uninuc.network.checkpoint import read_weights
@@ -72,28 +75,45 @@ def test_gradients_of_several_batches_add_up_to_their_mean(nuclei, tmp_path, mon
     assert log["mask"] == 4
 
 
-def launch(folder, nuclei, name, *, processes, steps=2, resume=False):
-    """Train as a person would, with or without torch's launcher."""
+def words_of(folder, nuclei, name, steps):
     recipe = folder / f"{name}.toml"
     recipe.write_text(RECIPE.format(output=folder / name, steps=steps, nuclei=nuclei))
-    command = [sys.executable, "-m"]
-    if processes > 1:
-        command += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-        command += ["-m"]
-    command += ["napari_uninuc.cli.app", "train", str(recipe), "--device", "cpu"]
+    return ["train", str(recipe), "--device", "cpu"]
+
+
+def launch(words):
+    """Train as a person would, with torch's launcher."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", "-m", "napari_uninuc.cli.app", *words]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command += ["--resume"] if resume else []
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=1800)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("model saved") == 1
-    return folder / name
+
+
+def train(words, processes):
+    """Train in processes that are told what torch's launcher tells."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    with ExitStack() as stack:
+        started = []
+        for rank in range(processes):
+            told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes}
+            told = place | {name: str(number) for name, number in told.items()}
+            child = children.start(children.COMMAND, *words, env=told if processes > 1 else None)
+            started.append(stack.enter_context(child))
+        done = [child.communicate(timeout=1800) for child in started]
+        assert [child.returncode for child in started] == [0] * processes, done
+    assert "".join(out for out, _ in done).count("model saved") == 1
 
 
 def test_two_processes_make_the_steps_of_one(nuclei, tmp_path):
     """Without clicks, whose chance is each process' own; and a run of two goes on as two."""
-    alone = launch(tmp_path, nuclei, "alone", processes=1)
-    launch(tmp_path, nuclei, "both", processes=2, steps=1)
-    both = launch(tmp_path, nuclei, "both", processes=2, resume=True)
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    train(words_of(tmp_path, nuclei, "alone", 2), processes=1)
+    launch(words_of(tmp_path, nuclei, "both", 1))
+    train([*words_of(tmp_path, nuclei, "both", 2), "--resume"], processes=2)
     assert read_card(both / "model").id == "both"
     states = [
         torch.load(run / "checkpoint.pt", weights_only=True)["model"] for run in (alone, both)
