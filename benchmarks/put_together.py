@@ -15,18 +15,25 @@ import gzip
 import hashlib
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from time import perf_counter, sleep
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from napari_uninuc.core.geometry import Field
+    from napari_uninuc.engine.protocol import FoundNucleus
 
 TILE = 512
 RIM = 0.03
@@ -93,8 +100,6 @@ def source() -> "partial[object]":
 
 def measure(folder: Path, output: Path, workers: int) -> dict[str, float]:
     """Take the tiles over and put them together; what is measured begins after the last tile."""
-    from contextlib import ExitStack
-
     from napari_uninuc.slides.cluster import on_processes
     from napari_uninuc.slides.opening import open_slide
     from napari_uninuc.slides.run import segment_slide
@@ -105,44 +110,70 @@ def measure(folder: Path, output: Path, workers: int) -> dict[str, float]:
 
     def take_over(job: object, fields: object, done: object) -> None:
         for field in fields:
-            os.link(tile_path(folder / "tiles", field.index), tile_path(job.folder, field.index))
+            place = tile_path(job.folder, field.index)
+            place.parent.mkdir(exist_ok=True)
+            os.link(tile_path(folder / "tiles", field.index), place)
             done(field.index)
-        began["wall"], began["cpu"] = perf_counter(), cpu()
-
-    def progress(done: int, total: int) -> None:
-        (output / "tiles").mkdir(exist_ok=True)
+        began["wall"], began["cpu"] = perf_counter(), family_cpu()
 
     with ExitStack() as stack:
+        more = {}
         if workers:
             cluster = stack.enter_context(on_processes(workers))
-            take_over = with_hands(cluster, take_over)
+            cluster.client.wait_for_workers(workers)
+            if "each" in signature(segment_slide).parameters:  # an earlier tree does it alone
+                more["each"] = cluster.each
         watch = Watch()
-        segment_slide(slide, source(), output, runner=take_over, progress=progress)
-        wall = perf_counter() - began["wall"]
+        segment_slide(slide, source(), output, runner=take_over, **more)
+        spent = {"wall": perf_counter() - began["wall"], "cpu": family_cpu() - began["cpu"]}
         most = watch.stop()
     slide.close()
-    return {"wall": wall, "cpu": cpu() - began["cpu"], "mib": most}
+    return spent | {"mib": most}
 
 
-def with_hands(cluster: object, take_over: object) -> object:
-    return take_over
+def family() -> list[int]:
+    """Ids of this process and all below it."""
+    found, waiting = [], [os.getpid()]
+    while waiting:
+        pid = waiting.pop()
+        with suppress(OSError):
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                waiting += map(int, (task / "children").read_text().split())
+            found.append(pid)
+    return found
 
 
-def cpu() -> float:
-    """Seconds of CPU of this process and of those it started that have ended."""
-    own, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
+def family_cpu() -> float:
+    """Seconds of CPU of this process and those below it, as far as they live."""
+    total = 0
+    for pid in family():
+        with suppress(OSError):
+            cells = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += int(cells[11]) + int(cells[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def family_mib() -> float:
+    """Memory of this process and those below it, shared pages divided (PSS)."""
+    total = 0
+    for pid in family():
+        with suppress(OSError):
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total / 1024
 
 
 class Watch:
-    """The most memory of this process and all below it, MiB of their own (PSS), as it goes."""
+    """The most memory of this process and those below it until it is stopped, MiB."""
 
     def __init__(self) -> None:
+        """Begin to look, five times a second."""
         self.most, self._going = 0.0, True
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
 
     def stop(self) -> float:
+        """Stop looking; the most that was seen."""
         self._going = False
         self._thread.join()
         return round(max(self.most, family_mib()), 1)
@@ -151,21 +182,6 @@ class Watch:
         while self._going:
             self.most = max(self.most, family_mib())
             sleep(0.2)
-
-
-def family_mib() -> float:
-    """Memory of this process and its descendants now, shared pages divided."""
-    total, waiting = 0.0, [os.getpid()]
-    while waiting:
-        pid = waiting.pop()
-        try:
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                waiting += map(int, (task / "children").read_text().split())
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
-    return total
 
 
 def report(found: dict[str, list[dict[str, float]]]) -> None:
@@ -183,7 +199,9 @@ def report(found: dict[str, list[dict[str, float]]]) -> None:
 
 def compare(before: Path, now: Path) -> None:
     """Say of every file whether it is the same."""
-    names = sorted({str(p.relative_to(f)) for f in (before, now) for p in f.rglob("*") if p.is_file()})
+    names = sorted(
+        {str(p.relative_to(f)) for f in (before, now) for p in f.rglob("*") if p.is_file()}
+    )
     same = [name for name in names if digest(before / name) == digest(now / name)]
     print(f"{len(same)} of {len(names)} files are equal byte by byte")
     for name in names:
@@ -192,6 +210,7 @@ def compare(before: Path, now: Path) -> None:
 
 
 def digest(path: Path) -> str:
+    """Know the bytes of a file again; empty where there is none."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
 
 
@@ -202,11 +221,15 @@ def difference(before: Path, now: Path) -> str:
     if before.suffix == ".gz":
         texts = [gzip.decompress(path.read_bytes()) for path in (before, now)]
         return "unpacked equal" if texts[0] == texts[1] else "unpacked different"
-    if before.suffix == ".parquet":
-        import pyarrow.parquet as pq
+    if before.suffix == ".tif":
+        import tifffile
 
-        tables = [pq.read_table(path) for path in (before, now)]
-        return "rows equal" if tables[0].equals(tables[1]) else "rows different"
+        first, second = (tifffile.imread(path) for path in (before, now))
+        return (
+            "pixels equal, the time of writing is not" if (first == second).all() else "different"
+        )
+    if before.name in ("run.json", "report.html"):
+        return "has the seconds in it"
     return f"{before.stat().st_size} and {now.stat().st_size} bytes"
 
 
@@ -244,8 +267,8 @@ def write_slide(path: Path, side: int) -> None:
             )
 
 
-def blocks(length: int):
-    """Tiles of a level, row by row: tissue on glass."""
+def blocks(length: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """Make tiles of a level, row by row: tissue on glass."""
     low, high = RIM * length, (1 - RIM) * length
     for y in range(0, length, TILE):
         for x in range(0, length, TILE):
@@ -279,7 +302,7 @@ def write_tiles(folder: Path, side: int) -> int:
 
 
 def outline(rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """One rounded, lengthy outline, some with a dent; its rim is as smooth as a network's."""
+    """Make a rounded, lengthy outline, some with a dent; tight."""
     long = float(np.clip(rng.lognormal(np.log(11.5), 0.28), 4, 45))
     short = long * rng.uniform(0.5, 1.0)
     turn = rng.uniform(0, np.pi)
@@ -287,22 +310,21 @@ def outline(rng: np.random.Generator) -> npt.NDArray[np.bool_]:
     y, x = np.mgrid[-half : half + 1, -half : half + 1]
     u, v = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
     angle = np.arctan2(v / short, u / long)
-    waves = sum(rng.normal(0, 0.10 / k) * np.cos(k * angle + rng.uniform(0, 6.3)) for k in (2, 3, 4, 5, 7))
+    waves = sum(
+        rng.normal(0, 0.10 / k) * np.cos(k * angle + rng.uniform(0, 6.3)) for k in (2, 3, 4, 5, 7)
+    )
     mask = np.hypot(u / long, v / short) < 1 + waves
     return tight(mask)
 
 
-def tight(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-
-
-def nuclei_of(field: object, side: int, rng: np.random.Generator, outlines: list[npt.NDArray[np.bool_]]) -> list[object]:
-    """Nuclei whose middle lies in the inner part, or a little outside for some: seen twice."""
+def nuclei_of(
+    field: "Field", side: int, rng: np.random.Generator, outlines: Sequence[npt.NDArray[np.bool_]]
+) -> "list[FoundNucleus]":
+    """Make what a tile finds: nuclei around its inner part, as close as in dense tissue."""
     from napari_uninuc.core.instances import InstanceMask
     from napari_uninuc.engine.protocol import FoundNucleus
 
-    y0, x0, y1, x1 = field.inner_yxyx
+    (y0, x0, y1, x1), (top, left, bottom, right) = field.inner_yxyx, field.outer_yxyx
     low, high = RIM * side, (1 - RIM) * side
     sides = [(max(a, low), min(b, high)) for a, b in ((y0, y1), (x0, x1))]
     apart = (1e6 / PER_MM2) ** 0.5 / 0.25
@@ -314,14 +336,13 @@ def nuclei_of(field: object, side: int, rng: np.random.Generator, outlines: list
         if rng.random() > SEEN_TWICE:
             centre = [min(max(c, a), b) for c, (a, b) in zip(centre, sides, strict=True)]
         y, x = (int(c - length / 2) for c, length in zip(centre, mask.shape, strict=True))
-        oy0, ox0, oy1, ox1 = field.outer_yxyx
-        top, left = max(y, oy0), max(x, ox0)
-        crop = mask[top - y : max(oy1 - y, 0), left - x : max(ox1 - x, 0)]
-        if not crop.any():
-            continue
-        one = InstanceMask((top, left), crop, float(np.float32(rng.beta(5, 2))), 0, float(np.float32(rng.uniform(0.5, 1))))
-        box = np.array(one.box_yxyx) + rng.normal(0, 0.8, 4)
-        found.append(FoundNucleus(one, tuple(map(float, box.astype(np.float32)))))
+        at = max(y, top), max(x, left)
+        crop = mask[at[0] - y : max(bottom - y, 0), at[1] - x : max(right - x, 0)]
+        if crop.any():
+            score, iou = (float(np.float32(value)) for value in (rng.beta(5, 2), rng.random()))
+            one = InstanceMask(at, crop, score, 0, iou)
+            box = np.array(one.box_yxyx) + rng.normal(0, 0.8, 4)
+            found.append(FoundNucleus(one, tuple(map(float, box.astype(np.float32)))))
     return sorted(found, key=lambda each: -each.mask.score)
 
 

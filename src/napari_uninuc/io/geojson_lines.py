@@ -58,11 +58,9 @@ def detection_lines(
     classified = [_classification(name, colour) for name, colour in _coloured(frame.classes)]
     prefix, full = frame.space.bytes, frame.downsample**2
     lines = []
-    listed = zip(
-        ids.tolist(), areas, class_ids.tolist(), scores.tolist(), _geometries(ids, runs, frame.downsample),
-        strict=True,
-    )  # fmt: skip
-    for id_, area, class_id, score, geometry in listed:
+    columns = ids.tolist(), areas, class_ids.tolist(), scores.tolist()
+    geometries = _geometries(runs, frame.downsample)
+    for id_, area, class_id, score, geometry in zip(*columns, geometries, strict=True):
         shown = area if frame.downsample == 1 else round(area * full)
         said = f', "{SCORE}": {score!r}' if math.isfinite(score) else ""
         lines.append(
@@ -95,7 +93,7 @@ def _uuid5(space: bytes, id_: int) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def _geometries(ids: npt.NDArray[np.int64], runs: Runs, step: float) -> list[str]:
+def _geometries(runs: Runs, step: float) -> list[str]:
     """Write type and coordinates of each nucleus."""
     texts = [""] * len(runs)
     plain = runs.plain()
@@ -143,5 +141,3 @@ def _broken(points: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], step: fl
     listed = times(points.tolist(), step)
     starts = [0, *ends.tolist()[:-1]]
     return [json.dumps(listed[a:b])[1:-1] for a, b in zip(starts, ends.tolist(), strict=True)]
-
-

@@ -185,9 +185,9 @@ def plain_rings(runs: Runs) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64
     owner, first, last = runs.owner, runs.starts[:-1], runs.starts[1:] - 1
     inner = np.ones(len(y), np.bool_)
     inner[first] = False
-    right, left = (np.zeros(len(y), np.bool_) for _ in range(2))  # there is a step
-    right[1:], left[1:] = x1[1:] != x1[:-1], x0[1:] != x0[:-1]
-    right, left = np.flatnonzero(right & inner), np.flatnonzero(left & inner)
+    right, left = (  # rows whose end there is not that of the row above
+        1 + np.flatnonzero(inner[1:] & (side[1:] != side[:-1])) for side in (x1, x0)
+    )
     n_right, n_left = (np.bincount(owner[each], minlength=len(runs)) for each in (right, left))
     ends = np.cumsum(5 + 2 * (n_right + n_left))
     begin = np.concatenate([[0], ends[:-1]])

@@ -49,7 +49,8 @@ def perimeters(
     kinds[beyond : size - beyond] = seen(border, 0) + 2 * straight + 10 * corners
     on_border = border[pixels] > 0
     steps = _STEPS[np.minimum(kinds[pixels[on_border]], 49)]
-    return np.bincount(owner[on_border], steps, count)
+    lengths: npt.NDArray[Any] = np.bincount(owner[on_border], steps, count)
+    return lengths
 
 
 def outline_lengths(owner: npt.NDArray[np.int32], count: int) -> npt.NDArray[np.float64]:

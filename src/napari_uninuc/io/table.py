@@ -148,8 +148,10 @@ def _measure_canvas(canvas: Canvas, tile: Tile | None) -> dict[str, npt.NDArray[
             "y": centre_y,
             "x": centre_x,
             "perimeter": perimeters(
-                canvas.owner > 0, np.ravel_multi_index((rows, columns), canvas.owner.shape),
-                owner, count,
+                canvas.owner > 0,
+                np.ravel_multi_index((rows, columns), canvas.owner.shape),
+                owner,
+                count,
             ),
             "outline": outline_lengths(canvas.owner, count),
             "solidity": area / hull_area,

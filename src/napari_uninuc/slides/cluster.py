@@ -1,7 +1,7 @@
 """A run on many processes or machines, with dask.distributed; the result is the same."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -52,7 +52,7 @@ class Cluster:
         futures = self.client.map(do_tile, [job] * len(fields), fields, pure=False)
         try:
             for future in self._completed(as_completed(futures, loop=self.client.loop)):
-                index = int(self._result(future))
+                index = int(self._awaited(future))
                 if not is_done(tile_path(job.folder, index)):
                     raise OutputError(
                         f"{job.folder}: expected a tile that a worker wrote, got nothing; workers "
@@ -65,7 +65,7 @@ class Cluster:
 
     def each(
         self, function: Callable[[_Job], _Result], jobs: Iterable[_Job]
-    ) -> Iterator[_Result]:
+    ) -> Generator[_Result, None, None]:
         """Do a function of each job, those of a lost worker again; an `Each`.
 
         Raises
@@ -80,12 +80,18 @@ class Cluster:
         )
 
     def _awaited(self, future: Any) -> Any:
-        """Wait for one result, for as long as somebody works at it."""
+        """Wait for one result, for as long as somebody works at it.
+
+        One that is done can be lost still, with the worker that holds it: then it is done again.
+        """
         watch = _Watch(self._has_workers)
-        while not future.done():
-            time.sleep(_POLL_S)
+        while True:
+            if future.done():
+                with suppress(_NotYetError):
+                    return self._result(future)
+            else:
+                time.sleep(_POLL_S)
             watch.look()
-        return self._result(future)
 
     def _completed(self, completed: Any) -> Iterator[Any]:
         """Futures as they are done, for as long as somebody works at them."""
@@ -116,10 +122,15 @@ class Cluster:
         )
 
     def _result(self, future: Any) -> Any:
+        """Fetch what is done; `_NotYetError` where it takes too long."""
         from distributed import CancelledError, KilledWorker
 
         try:
-            return future.result()
+            return future.result(timeout=_LOOK_S)
+        except TimeoutError:
+            if future.status == "error":  # it is the task's own
+                raise
+            raise _NotYetError from None
         except CancelledError:
             raise DeviceError(
                 "expected the scheduler to stay, got none; tiles that were done are kept: run the "
@@ -130,6 +141,10 @@ class Cluster:
                 "a task ended every worker it was given to, got no result; workers may have too "
                 "little memory: start fewer of them, or larger ones"
             ) from None
+
+
+class _NotYetError(Exception):
+    """A result that was not fetched in time; it may have to be computed again."""
 
 
 class _Watch:

@@ -4,7 +4,7 @@ import os
 import pickle
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,8 +92,11 @@ class Each(Protocol):
 
     def __call__(
         self, function: Callable[[_Job], _Result], jobs: Iterable[_Job]
-    ) -> Iterator[_Result]:
-        """Yield results in the order of jobs, which are asked for a few at a time."""
+    ) -> Generator[_Result, None, None]:
+        """Yield results in the order of jobs, which are asked for a few at a time.
+
+        Closing it lets go of jobs that were not begun.
+        """
         ...
 
 
@@ -177,7 +180,9 @@ def run_here(job: TileJob, fields: Sequence[Field], done: Done) -> None:
             slide.close()
 
 
-def each_here(function: Callable[[_Job], _Result], jobs: Iterable[_Job]) -> Iterator[_Result]:
+def each_here(
+    function: Callable[[_Job], _Result], jobs: Iterable[_Job]
+) -> Generator[_Result, None, None]:
     """Do jobs in some threads of this process, while the next ones are made; an `Each`."""
     threads = min(_MOST_THREADS, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:

@@ -75,9 +75,7 @@ def changed_block(
     id_in_region : id of the result -> row of the correction
     """
     boxes = crop_boxes(pixels, window[:2], frozenset(ids))
-    found = [
-        _found(id_, pixels, window, boxes[id_], id_in_region[id_], correction) for id_ in ids
-    ]
+    found = [_found(id_, pixels, window, boxes[id_], id_in_region[id_], correction) for id_ in ids]
     names = [correction.classes.name_of(each.mask.class_id) for each in found]
     table = pd.DataFrame(
         {

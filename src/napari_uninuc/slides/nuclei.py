@@ -54,7 +54,7 @@ class Nuclei:
     @classmethod
     def joined(cls, parts: Sequence["Nuclei"]) -> Self:
         """Put several after each other."""
-        every = [cls.none(), *parts]
+        every: list[Nuclei] = [cls.none(), *parts]
         columns = {
             each.name: np.concatenate([getattr(part, each.name) for part in every])
             for each in fields(cls)
@@ -114,4 +114,3 @@ class Nuclei:
             if each.name != "runs"
         }
         return Nuclei(**columns, runs=self.runs.take(chosen))
-

@@ -56,7 +56,7 @@ class Written:
 
 
 def pieces_of(nuclei: Nuclei) -> Iterator[tuple[Nuclei, tuple[int, ...]]]:
-    """Cut nuclei that are sorted by tile between tiles; with each piece, the nuclei of its tiles."""
+    """Cut nuclei that are sorted by tile between tiles; each comes with the sizes of its tiles."""
     borders = np.flatnonzero(np.diff(nuclei.tile, prepend=-1, append=-1)).tolist()
     start = 0
     for place, end in enumerate(borders[1:], start=1):

@@ -33,6 +33,9 @@ COLUMNS = {
 }
 """Positions and boxes are px of the slide at full resolution; its first pixel's centre is 0."""
 
+_AT_ONCE = 256
+"""Nuclei whose pixels are looked at together: so many pixels stay in a core's own memory."""
+
 Column = npt.NDArray[Any]
 
 
@@ -103,9 +106,14 @@ def _by_pixels(
     runs: Runs, area: Column, centre_y: Column, centre_x: Column
 ) -> tuple[Column, Column]:
     """Perimeters, px, and eccentricities."""
-    if not len(runs):
-        return np.zeros(0), np.zeros(0)
-    canvas, pixels = lay_out(np.arange(len(runs)), runs)
-    owner, y, x = runs.pixels()
-    lengths = perimeters(canvas.owner > 0, pixels, owner, len(runs))
-    return lengths, eccentricities(owner, y - centre_y[owner], x - centre_x[owner], area)
+    lengths, roundness = np.zeros(len(runs)), np.zeros(len(runs))
+    for start in range(0, len(runs), _AT_ONCE):
+        chosen = np.arange(start, min(start + _AT_ONCE, len(runs)))
+        some, count = runs.take(chosen), len(chosen)
+        canvas, pixels = lay_out(chosen, some)
+        owner, y, x = some.pixels()
+        lengths[chosen] = perimeters(canvas.owner > 0, pixels, owner, count)
+        dy: Column = y - centre_y[chosen][owner]
+        dx: Column = x - centre_x[chosen][owner]
+        roundness[chosen] = eccentricities(owner, dy, dx, area[chosen])
+    return lengths, roundness

@@ -1,7 +1,7 @@
 """A slide from the first look at its tissue to the last output."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from time import perf_counter
 
@@ -234,10 +234,12 @@ def _put_together(
         if "geojson" in outputs:
             full = slide.levels[0].shape
             sinks.append(stack.enter_context(geojson_sink(places["geojson"], plan, full)))
-        rows = settle(_results(plan, state, account), plan)
-        for written in each(_do, _jobs(rows, plan, outputs, density, squares)):
-            for sink in sinks if written is not None else ():
-                sink(written)
+        jobs = _jobs(settle(_results(plan, state, account), plan), plan, outputs, density, squares)
+        # Closed first whatever happens: nobody may write into what is cleared away.
+        for written in stack.enter_context(closing(each(_do, jobs))):
+            if written is not None:
+                for sink in sinks:
+                    sink(written)
         for square in () if squares is None else squares.late():
             paint(square)
     if "density" in outputs:

@@ -93,8 +93,9 @@ class Squares:
         spread = (last - first).max(axis=0)
         for dy in range(int(spread[0]) + 1):
             for dx in range(int(spread[1]) + 1):
-                here = np.flatnonzero(((first + (dy, dx)) <= last).all(axis=1))
-                places, of = np.unique(first[here] + (dy, dx), axis=0, return_inverse=True)
+                of_box = first + np.array([dy, dx])
+                here = np.flatnonzero((of_box <= last).all(axis=1))
+                places, of = np.unique(of_box[here], axis=0, return_inverse=True)
                 for k, place in enumerate(places.tolist()):
                     group = nuclei.take(here[of.ravel() == k])
                     self._open.setdefault((place[0], place[1]), []).append(group)
