@@ -23,9 +23,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
+from importlib import import_module
 from inspect import signature
 from pathlib import Path
-from time import perf_counter, sleep
+from time import perf_counter, sleep, thread_time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,7 +106,7 @@ def measure(folder: Path, output: Path, workers: int) -> dict[str, float]:
     from napari_uninuc.slides.run import segment_slide
     from napari_uninuc.slides.tiles import tile_path
 
-    slide = open_slide(folder / "slide.ome.tif")
+    slide, watch = open_slide(folder / "slide.ome.tif"), Watch()
     began: dict[str, float] = {}
 
     def take_over(job: object, fields: object, done: object) -> None:
@@ -114,21 +115,21 @@ def measure(folder: Path, output: Path, workers: int) -> dict[str, float]:
             place.parent.mkdir(exist_ok=True)
             os.link(tile_path(folder / "tiles", field.index), place)
             done(field.index)
-        began["wall"], began["cpu"] = perf_counter(), family_cpu()
+        began.update(wall=perf_counter(), cpu=family_cpu(), watch=watch.cpu)
 
     with ExitStack() as stack:
         more = {}
         if workers:
             cluster = stack.enter_context(on_processes(workers))
             cluster.client.wait_for_workers(workers)
+            cluster.client.run(import_module, "napari_uninuc.slides.run")  # as after their tiles
             if "each" in signature(segment_slide).parameters:  # an earlier tree does it alone
                 more["each"] = cluster.each
-        watch = Watch()
         segment_slide(slide, source(), output, runner=take_over, **more)
-        spent = {"wall": perf_counter() - began["wall"], "cpu": family_cpu() - began["cpu"]}
-        most = watch.stop()
+        wall, spent = perf_counter() - began["wall"], family_cpu() - began["cpu"]
+        watch.stop()
     slide.close()
-    return spent | {"mib": most}
+    return {"wall": wall, "cpu": spent - watch.cpu + began["watch"], "mib": watch.most}
 
 
 def family() -> list[int]:
@@ -164,24 +165,30 @@ def family_mib() -> float:
 
 
 class Watch:
-    """The most memory of this process and those below it until it is stopped, MiB."""
+    """The most memory of this process and those below it until it is stopped, MiB.
+
+    Attributes
+    ----------
+    most : MiB
+    cpu : seconds that looking took
+    """
 
     def __init__(self) -> None:
-        """Begin to look, five times a second."""
-        self.most, self._going = 0.0, True
+        """Begin to look, twice a second."""
+        self.most, self.cpu, self._going = 0.0, 0.0, True
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
 
-    def stop(self) -> float:
-        """Stop looking; the most that was seen."""
+    def stop(self) -> None:
+        """Stop looking."""
         self._going = False
         self._thread.join()
-        return round(max(self.most, family_mib()), 1)
 
     def _look(self) -> None:
         while self._going:
             self.most = max(self.most, family_mib())
-            sleep(0.2)
+            self.cpu = thread_time()
+            sleep(0.5)
 
 
 def report(found: dict[str, list[dict[str, float]]]) -> None:
@@ -314,7 +321,8 @@ def outline(rng: np.random.Generator) -> npt.NDArray[np.bool_]:
         rng.normal(0, 0.10 / k) * np.cos(k * angle + rng.uniform(0, 6.3)) for k in (2, 3, 4, 5, 7)
     )
     mask = np.hypot(u / long, v / short) < 1 + waves
-    return tight(mask)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def nuclei_of(

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -75,6 +77,9 @@ def test_runs_say_what_crops_do(seed, count):
     order = np.random.default_rng(seed).permutation(len(runs))
     twice = Runs.joined([runs.take(order), Runs.none(), runs])
     assert pixels_of(twice) == [truth[k] for k in order] + truth
+    assert pixels_of(pickle.loads(pickle.dumps(runs))) == truth
+    far = runs.moved(np.full(len(runs), 70_000), np.full(len(runs), 9))
+    assert pixels_of(pickle.loads(pickle.dumps(far))) == pixels_of(far)
     moved = runs.moved(np.arange(len(runs)), -np.arange(len(runs)))
     assert pixels_of(moved) == [[(y + k, x - k) for y, x in each] for k, each in enumerate(truth)]
 

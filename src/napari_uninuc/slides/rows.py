@@ -36,6 +36,8 @@ COLUMNS = {
 _AT_ONCE = 256
 """Nuclei whose pixels are looked at together: so many pixels stay in a core's own memory."""
 
+_KINDS = {pa.int64(): np.int64, pa.int32(): np.int32, pa.float32(): np.float32}
+
 Column = npt.NDArray[Any]
 
 
@@ -78,7 +80,7 @@ def rows_of(
     columns["perimeter_um"] *= scale
     for place, name in enumerate(("y0", "x0", "y1", "x1")):
         columns[f"detected_{name}"] = nuclei.found_yxyx[:, place] * downsample
-    return {name: columns[name] for name in COLUMNS}
+    return {name: columns[name].astype(_KINDS.get(kind, object)) for name, kind in COLUMNS.items()}
 
 
 def _centres(runs: Runs, area: Column) -> tuple[Column, Column]:
