@@ -33,8 +33,9 @@ COLUMNS = {
 }
 """Positions and boxes are px of the slide at full resolution; its first pixel's centre is 0."""
 
-_AT_ONCE = 256
-"""Nuclei whose pixels are looked at together: so many pixels stay in a core's own memory."""
+_AT_ONCE = 64
+"""Nuclei whose pixels are looked at together. Arrays of so few are made from memory that the
+process has; larger ones are asked of the system, and given back, each time."""
 
 _KINDS = {pa.int64(): np.int64, pa.int32(): np.int32, pa.float32(): np.float32}
 
