@@ -25,6 +25,9 @@ LEVELS = 3
 SIDE = CHUNK_SIDE * 2 ** (LEVELS - 1)
 """Of a square, px: one chunk of the coarsest of them."""
 
+_AT_ONCE = 1024
+"""Runs whose pixels are painted together; see `rows`."""
+
 Place = tuple[int, int]
 
 
@@ -58,9 +61,12 @@ def paint(square: Square) -> None:
     if square.again:
         pixels[...] = finest[top:bottom, left:right]
     inside, kept = square.runs.cut((top, left, bottom, right))
-    lengths = inside.x1 - inside.x0
-    at = spans((inside.y - top) * pixels.shape[1] + inside.x0 - left, lengths)
-    pixels.ravel()[at] = np.repeat(square.ids[kept][inside.owner].astype(np.int32), lengths)
+    flat, lengths = pixels.ravel(), inside.x1 - inside.x0
+    first = (inside.y - top) * pixels.shape[1] + inside.x0 - left
+    ids = np.repeat(square.ids[kept].astype(np.int32), inside.counts)
+    for start in range(0, len(ids), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        flat[spans(first[some], lengths[some])] = np.repeat(ids[some], lengths[some])
     for level in range(LEVELS):
         if str(level) not in group:
             break
