@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 _BETWEEN_CELLS = (",", ";", "\t")
 """The one that the first line has most of counts; where it has none, it is one column."""
 
+_FEW = 3
+"""Up to so many processes need longer to put tiles together than threads of one do: 26 s of CPU
+against 12 (docs/slides.md)."""
+
 _DOUBLE_SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.zarr")
 
 
@@ -304,7 +308,7 @@ def _hands(workers: int | None, scheduler: str | None) -> Iterator[_Hands]:
             yield _Hands(cluster.run, cluster.each)
     elif workers is not None:
         with on_processes(workers) as cluster:
-            yield _Hands(cluster.run, cluster.each)
+            yield _Hands(cluster.run, cluster.each if workers > _FEW else each_here)
     else:
         yield _Hands(run_here, each_here)
 

@@ -17,7 +17,8 @@ from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.runs import Runs
 from napari_uninuc.io.colours import rgb_of
 from napari_uninuc.io.geojson import AREA, AREA_UM2, ID, SCORE, times
-from napari_uninuc.io.outlines import plain_rings, trace_runs
+from napari_uninuc.io.outlines import trace_runs
+from napari_uninuc.io.plain_rings import plain_rings
 
 __all__ = ["LineFrame", "detection_lines"]
 
