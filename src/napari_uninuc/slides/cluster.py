@@ -206,10 +206,7 @@ def on_processes(count: int) -> Iterator[Cluster]:
         dask.distributed is not installed.
     """
     distributed = _distributed("--workers")
-    import dask
-
     with (
-        dask.config.set({"distributed.worker.profile.enabled": False}),  # a tenth of their time
         distributed.LocalCluster(
             n_workers=count,
             threads_per_worker=1,
