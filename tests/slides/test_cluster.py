@@ -1,6 +1,7 @@
 import os
 import signal
 import socket
+import time
 from contextlib import suppress
 from functools import partial
 
@@ -10,7 +11,7 @@ import pytest
 import zarr
 
 from napari_uninuc.errors import DeviceError
-from napari_uninuc.slides import cluster
+from napari_uninuc.slides import cluster, pieces
 from napari_uninuc.slides.cluster import Cluster, on_cluster, on_processes
 from napari_uninuc.slides.run import segment_slide
 from napari_uninuc.slides.summary import OUTPUTS
@@ -50,6 +51,7 @@ def test_a_killed_worker_changes_nothing(make_slide, opened, tmp_path):
             tmp_path / "there",
             outputs=FILES,
             runner=cluster.run,
+            each=cluster.each,
             progress=kill_one,
         )
         left = list(cluster.client.run(os.getpid).values())
@@ -67,6 +69,12 @@ def test_a_killed_worker_changes_nothing(make_slide, opened, tmp_path):
             assert files[0].read_bytes() == files[1].read_bytes()
 
 
+def start_no_others(own):
+    """Workers that die are not replaced, as where a queue ends a job."""
+    for nanny in own.client.cluster.workers.values():
+        nanny.close_gracefully()
+
+
 def test_a_run_whose_workers_all_died_stops_and_goes_on_later(
     make_slide, opened, tmp_path, monkeypatch
 ):
@@ -77,8 +85,7 @@ def test_a_run_whose_workers_all_died_stops_and_goes_on_later(
     run = partial(segment_slide, slide, folder=tmp_path / "there", outputs=("labels",))
     with on_processes(2) as own:
         workers = list(own.client.run(os.getpid).values())
-        for nanny in own.client.cluster.workers.values():
-            nanny.auto_restart = False  # as where a queue ends a job
+        start_no_others(own)
 
         def end_all(done, total):
             if done == 3:
@@ -93,6 +100,70 @@ def test_a_run_whose_workers_all_died_stops_and_goes_on_later(
     assert done[0] >= 3  # those of the first run are not done again
     assert there.count == here.count
     assert (labels_of(tmp_path / "here") == labels_of(tmp_path / "there")).all()
+
+
+class Killing:
+    """Kills workers once some pieces were put together."""
+
+    def __init__(self, own, pids, after):
+        self.own, self.pids, self.after, self.done = own, pids, after, 0
+
+    def __call__(self, function, jobs):
+        for result in self.own.each(partial(slowly, function), jobs):
+            yield result
+            self.done += 1
+            if self.done == self.after:
+                for pid in self.pids:
+                    os.kill(pid, signal.SIGKILL)
+
+
+def slowly(function, job):
+    time.sleep(0.05)
+    return function(job)
+
+
+def test_a_worker_killed_while_tiles_are_put_together_changes_nothing(
+    make_slide, opened, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(pieces, "_LEAST", 10)
+    slide = opened(make_slide("ome-tiff", make_tile((420, 560), 250, seed=1).tile.rgb))
+    here = segment_slide(slide, source(), tmp_path / "here", outputs=FILES)
+    with on_processes(2) as own:
+        workers = list(own.client.run(os.getpid).values())
+        killing = Killing(own, workers[:1], after=3)
+        there = segment_slide(slide, source(), tmp_path / "there", outputs=FILES, each=killing)
+    assert killing.done > 6
+    assert there.count == here.count
+    assert (labels_of(tmp_path / "here") == labels_of(tmp_path / "there")).all()
+    for name in FILES[1:]:
+        files = [tmp_path / place / OUTPUTS[name] for place in ("here", "there")]
+        assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_run_whose_workers_all_died_while_tiles_are_put_together_goes_on_later(
+    make_slide, opened, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cluster, "_ALONE_S", 1)
+    monkeypatch.setattr(cluster, "_LOOK_S", 0.1)
+    monkeypatch.setattr(pieces, "_LEAST", 10)
+    slide = opened(make_slide("ome-tiff", make_tile((420, 560), 250, seed=1).tile.rgb))
+    here = segment_slide(slide, source(), tmp_path / "here", outputs=FILES)
+    run = partial(segment_slide, slide, folder=tmp_path / "there", outputs=FILES)
+    with on_processes(2) as own:
+        workers = list(own.client.run(os.getpid).values())
+        start_no_others(own)
+        with pytest.raises(DeviceError, match="no worker for 1 s; tiles that were done are kept"):
+            run(load=source(), each=Killing(own, workers, after=2))
+    left = [path.name for path in (tmp_path / "there").iterdir()]
+    assert sorted(left) == ["run.json", "tiles"]
+    done = []
+    there = run(load=source(), progress=lambda number, total: done.append((number, total)))
+    assert done[0][0] == done[0][1]  # no tile is done again
+    assert there.count == here.count
+    assert (labels_of(tmp_path / "here") == labels_of(tmp_path / "there")).all()
+    for name in FILES[1:]:
+        files = [tmp_path / place / OUTPUTS[name] for place in ("here", "there")]
+        assert files[0].read_bytes() == files[1].read_bytes()
 
 
 @pytest.fixture
@@ -147,7 +218,7 @@ class Broken:
     def __init__(self, error):
         self.error = error
 
-    def result(self):
+    def result(self, timeout):
         raise self.error
 
 

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import zarr
 from hypothesis import given, settings
@@ -9,11 +7,11 @@ from napari_uninuc.core.geometry import plan_fields
 from napari_uninuc.core.instances import InstanceMask, paint_masks, resolve_overlaps
 from napari_uninuc.engine.owners import field_of
 from napari_uninuc.engine.protocol import FoundNucleus
-from napari_uninuc.slides import canvas as canvases
-from napari_uninuc.slides.canvas import CHUNK_SIDE, LabelCanvas
+from napari_uninuc.slides.labels import label_squares
+from napari_uninuc.slides.nuclei import Nuclei
 from napari_uninuc.slides.plan import SlidePlan
 from napari_uninuc.slides.seams import settle
-from napari_uninuc.slides.tiles import TileResult
+from napari_uninuc.slides.squares import CHUNK_SIDE, LEVELS, SIDE, paint
 
 BOX = (0.0, 0.0, 1.0, 1.0)
 
@@ -38,13 +36,6 @@ def make_plan(fields, shape, min_area=1.0, tiles=None):
         fields=tuple(fields),
         tiles=every,
     )
-
-
-def empty_canvas(shape, in_memory=4):
-    array = zarr.create_array(
-        zarr.storage.MemoryStore(), shape=shape, dtype=np.int32, chunks=(CHUNK_SIDE, CHUNK_SIDE)
-    )
-    return LabelCanvas(array, in_memory), array
 
 
 def random_masks(rng, shape, count, largest):
@@ -72,7 +63,7 @@ def by_tile(masks, fields, plan):
             cut = cut_to(mask, fields[index].outer_yxyx)
             if cut.mask.any():
                 found[index].append(FoundNucleus(cut, BOX))
-    return [TileResult(index, tuple(found[index]), {}) for index in plan.tiles]
+    return [Nuclei.of_found(index, found[index]) for index in plan.tiles], found
 
 
 def cut_to(mask, box):
@@ -102,23 +93,31 @@ def test_settling_row_by_row_is_settling_at_once(seed, shape, size, count, large
     fields = plan_fields(shape, size, 10)
     plan = make_plan(fields, shape, min_area=5.0)
     masks = random_masks(np.random.default_rng(seed), shape, count, largest)
-    results = by_tile(masks, fields, plan)
-    canvas, array = empty_canvas(shape)
-    settled = [each for group in settle(results, plan, canvas) for each in group]
-    canvas.flush()
-    every = [one.mask for result in results for one in result.found]
+    results, found = by_tile(masks, fields, plan)
+    settled = Nuclei.joined([row.nuclei for row in settle(results, plan)])
+    every = [one.mask for index in plan.tiles for one in found[index]]
     expected = resolve_overlaps(every, shape, max_overlap=0.5, min_area=5)
-    painted = np.asarray(array[...])
+    painted = painted_at_once(settled, shape)
     truth = paint_masks(expected, shape)
-    assert sorted(each.id for each in settled) == list(range(1, len(expected) + 1))
+    assert sorted(settled.id.tolist()) == list(range(1, len(expected) + 1))
     pairs = set(zip(painted.ravel().tolist(), truth.ravel().tolist(), strict=True)) - {(0, 0)}
     assert len(pairs) == len(expected)  # one id here is one id there, pixel by pixel
-    scores = {each.id: (each.mask.score, each.mask.class_id) for each in settled}
+    said = zip(settled.score.tolist(), settled.class_id.tolist(), strict=True)
+    scores = dict(zip(settled.id.tolist(), said, strict=True))
     for here, there in pairs:
         assert scores[here] == (expected[there - 1].score, expected[there - 1].class_id)
-    for each in settled:
-        y0, x0, y1, x1 = each.mask.box_yxyx
-        np.testing.assert_array_equal(painted[y0:y1, x0:x1] == each.id, each.mask.mask)
+    for id_, (y0, x0, y1, x1), crop in zip(
+        settled.id, settled.runs.boxes.tolist(), settled.runs.crops(), strict=True
+    ):
+        np.testing.assert_array_equal(painted[y0:y1, x0:x1] == id_, crop)
+
+
+def painted_at_once(settled, shape):
+    painted = np.zeros(shape, np.int32)
+    owner, y, x = settled.runs.pixels()
+    assert len(np.unique(y * shape[1] + x)) == len(y)
+    painted[y, x] = settled.id[owner]
+    return painted
 
 
 def test_nothing_is_settled_before_its_turn():
@@ -132,44 +131,58 @@ def test_nothing_is_settled_before_its_turn():
         return FoundNucleus(InstanceMask((y - 5, 40), crop, score, 0, 0.5), BOX)
 
     results = [
-        TileResult(0, (disc(20, 0.3), disc(cut - 1, 0.4)), {}),
-        TileResult(1, (disc(cut, 0.9),), {}),
-        TileResult(2, (), {}),
+        Nuclei.of_found(0, (disc(20, 0.3), disc(cut - 1, 0.4))),
+        Nuclei.of_found(1, (disc(cut, 0.9),)),
+        Nuclei.of_found(2, ()),
     ]
-    canvas, _ = empty_canvas((280, 100))
-    groups = [[each.mask.score for each in group] for group in settle(results, plan, canvas)]
+    groups = [row.nuclei.score.tolist() for row in settle(results, plan)]
     assert groups == [[0.3], [0.9], []]  # 0.4 waited for 0.9, which is the same nucleus
 
 
-def test_canvas_larger_than_its_memory(tmp_path):
-    shape = (CHUNK_SIDE * 2 + 7, CHUNK_SIDE * 3)
-    array = zarr.create_array(
-        str(tmp_path / "labels.zarr"), shape=shape, dtype=np.int32, chunks=(CHUNK_SIDE,) * 2
-    )
-    canvas = LabelCanvas(array, in_memory=1)
-    masks = random_masks(np.random.default_rng(0), shape, 200, 60)
-    masks = [cut_to(mask, (0, 0, *shape)) for mask in masks]
-    expected = np.zeros(shape, np.int32)
-    for number, mask in enumerate(masks, start=1):
-        y0, x0, y1, x1 = mask.box_yxyx
-        window = expected[y0:y1, x0:x1]
-        np.testing.assert_array_equal(canvas.free(mask), mask.mask & (window == 0))
-        canvas.paint(mask, number)
-        window[mask.mask] = number
-        assert len(canvas._chunks) <= 1
-    canvas.flush()
-    np.testing.assert_array_equal(array[...], expected)
+def test_squares_are_painted_whole_in_whatever_order(tmp_path):
+    """Nuclei at borders of squares and beyond, some that come after their square."""
+    shape = (SIDE + 300, SIDE * 2 + 7)
+    rng = np.random.default_rng(0)
+    masks = [cut_to(mask, (0, 0, *shape)) for mask in random_masks(rng, shape, 300, 60)]
+    masks.append(InstanceMask((SIDE - 9, 3), np.ones((30, 2 * SIDE), bool), 0.9, 0, 0.5))
+    plan = make_plan(plan_fields(shape, 5000, 10), shape)
+    found = [FoundNucleus(mask, BOX) for mask in resolve_overlaps(masks, shape)]
+    (row,) = settle([Nuclei.of_found(0, found)], plan)
+    expected = painted_at_once(row.nuclei, shape)
+    late = rng.random(len(row.nuclei)) < 0.3
+    with label_squares(tmp_path / "labels.ome.zarr", plan) as squares:
+        squares.add(row.nuclei.take(~late))
+        early = list(squares.finished(SIDE))
+        assert {square.place[0] for square in early} == {0}
+        squares.add(row.nuclei.take(late))
+        rest = list(squares.finished(2**40))
+        assert not {square.place for square in early} & {square.place for square in rest}
+        assert len(rest) == 3
+        for square in [*reversed(rest), *early]:
+            paint(square)
+        for square in squares.late():
+            assert square.again
+            paint(square)
+    group = zarr.open_group(str(tmp_path / "labels.ome.zarr"), mode="r")
+    for level in range(5):
+        np.testing.assert_array_equal(group[str(level)][...], expected[:: 2**level, :: 2**level])
+
+
+def test_no_two_squares_share_a_chunk():
+    assert all(SIDE // 2**level % CHUNK_SIDE == 0 for level in range(LEVELS))
 
 
 def test_only_painted_chunks_are_written(tmp_path):
-    array = zarr.create_array(
-        str(tmp_path / "labels.zarr"), shape=(5000, 5000), dtype=np.int32, chunks=(CHUNK_SIDE,) * 2
-    )
-    canvas = LabelCanvas(array)
-    mask = InstanceMask((2000, 2000), np.ones((5, 5), bool), 1.0, 0, 1.0)
-    canvas.free(mask)
-    canvas.paint(mask, 1)
-    canvas.flush()
-    files = [path for path in Path(tmp_path / "labels.zarr").rglob("*") if path.is_file()]
-    assert len(files) == 2  # its metadata and one chunk
-    assert canvases.CHUNKS_IN_MEMORY * CHUNK_SIDE**2 * 4 < 256 * 2**20
+    shape = (5000, 5000)
+    plan = make_plan(plan_fields(shape, 5000, 10), shape)
+    one = FoundNucleus(InstanceMask((2000, 2000), np.ones((5, 5), bool), 1.0, 0, 1.0), BOX)
+    (row,) = settle([Nuclei.of_found(0, [one])], plan)
+    with label_squares(tmp_path / "labels.ome.zarr", plan) as squares:
+        squares.add(row.nuclei)
+        for square in squares.finished(row.low):
+            paint(square)
+    folder = tmp_path / "labels.ome.zarr"
+    chunks = [path for path in folder.rglob("[0-9]") if path.is_file()]
+    assert {str(path.relative_to(folder)) for path in chunks} == {
+        *("0/3/3", "1/1/1", "2/0/0", "3/0/0", "4/0/0")
+    }

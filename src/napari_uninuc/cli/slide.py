@@ -28,10 +28,14 @@ from napari_uninuc.slides.summary import OUTPUTS, SlideSummary
 
 if TYPE_CHECKING:
     from napari_uninuc.engine.annotator import TorchAnnotator
-    from napari_uninuc.slides.jobs import Runner
+    from napari_uninuc.slides.jobs import Each, Runner
 
 _BETWEEN_CELLS = (",", ";", "\t")
 """The one that the first line has most of counts; where it has none, it is one column."""
+
+_FEW = 3
+"""Up to so many processes need longer to put tiles together than threads of one do: 26 s of CPU
+against 12 (docs/slides.md)."""
 
 _DOUBLE_SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.zarr")
 
@@ -116,11 +120,11 @@ def slide(
         keep_tiles,
         overwrite,
     )
-    with _runner(workers, scheduler) as runner:
+    with _hands(workers, scheduler) as hands:
         if len(wanted) == 1:
-            click.echo(_segment(wanted[0], choices, runner))
+            click.echo(_segment(wanted[0], choices, hands))
             return 0
-        failed = [each for each in wanted if not _done(each, choices, runner)]
+        failed = [each for each in wanted if not _done(each, choices, hands)]
     click.echo(f"{len(wanted) - len(failed)} of {len(wanted)} slides done")
     return 2 if failed else 0
 
@@ -287,32 +291,39 @@ def _stem(path: Path) -> str:
     return path.name[: -len(double)] if double else path.name
 
 
+class _Hands(NamedTuple):
+    """Who does tiles, and who puts them together."""
+
+    runner: "Runner"
+    each: "Each"
+
+
 @contextmanager
-def _runner(workers: int | None, scheduler: str | None) -> "Iterator[Runner]":
+def _hands(workers: int | None, scheduler: str | None) -> Iterator[_Hands]:
     from napari_uninuc.slides.cluster import on_cluster, on_processes
-    from napari_uninuc.slides.jobs import run_here
+    from napari_uninuc.slides.jobs import each_here, run_here
 
     if scheduler is not None:
         with on_cluster(scheduler) as cluster:
-            yield cluster.run
+            yield _Hands(cluster.run, cluster.each)
     elif workers is not None:
         with on_processes(workers) as cluster:
-            yield cluster.run
+            yield _Hands(cluster.run, cluster.each if workers > _FEW else each_here)
     else:
-        yield run_here
+        yield _Hands(run_here, each_here)
 
 
-def _done(wanted: Wanted, choices: _Choices, runner: "Runner") -> bool:
+def _done(wanted: Wanted, choices: _Choices, hands: _Hands) -> bool:
     """Do one of many: what is wrong with this slide must not stop the others."""
     try:
-        click.echo(_segment(wanted, choices, runner))
+        click.echo(_segment(wanted, choices, hands))
     except (ImageError, OutputError) as problem:
         report_error(str(problem))
         return False
     return True
 
 
-def _segment(wanted: Wanted, choices: _Choices, runner: "Runner") -> str:
+def _segment(wanted: Wanted, choices: _Choices, hands: _Hands) -> str:
     """Segment a slide and say in one line what was found."""
     from napari_uninuc.engine.settings import SegmentSettings
     from napari_uninuc.slides.opening import open_slide
@@ -333,7 +344,8 @@ def _segment(wanted: Wanted, choices: _Choices, runner: "Runner") -> str:
                 proposer=choices.source.other_proposer(),
                 keep_tiles=choices.keep_tiles,
                 overwrite=choices.overwrite,
-                runner=runner,
+                runner=hands.runner,
+                each=hands.each,
                 progress=progress,
                 notice=report_warning,
             )

@@ -15,6 +15,7 @@ __all__ = [
     "DERIVED",
     "MASK",
     "ROW",
+    "crops_of",
     "derived_of",
     "mask_bits",
     "mask_bytes_limit",
@@ -163,12 +164,7 @@ def masks_of(table: npt.NDArray[Any], bits: bytes) -> dict[int, InstanceMask]:
     SessionError
         More, fewer or larger masks than there are bits.
     """
-    if table.size and max(int(table["height"].max()), int(table["width"].max())) > 2 * MAX_SIDE:
-        raise SessionError(f"a mask is more than {2 * MAX_SIDE} px a side")
-    sizes = table["height"].astype(np.int64) * table["width"]
-    ends = np.cumsum((sizes + 7) // 8)
-    if (int(ends[-1]) if ends.size else 0) != len(bits):
-        raise SessionError("masks and their pixels do not fit together")
+    sizes, ends = _room_of(table, len(bits))
     raw = np.frombuffer(bits, np.uint8)
     masks = {}
     for cells, size, end in zip(table.tolist(), sizes.tolist(), ends.tolist(), strict=True):
@@ -177,3 +173,35 @@ def masks_of(table: npt.NDArray[Any], bits: bytes) -> dict[int, InstanceMask]:
         mask = np.unpackbits(packed, count=size).astype(np.bool_).reshape(height, width)
         masks[id_] = InstanceMask((y, x), mask, score, class_id, iou)
     return masks
+
+
+def crops_of(
+    table: npt.NDArray[Any], bits: npt.NDArray[np.uint8]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Read the pixels of all masks of a table, (N,) of `MASK`, in one go.
+
+    Returns
+    -------
+    pixels : (n,) uint8 of 0 and 1, mask after mask, row after row
+    first : (N,) where each mask begins in them
+
+    Raises
+    ------
+    SessionError
+        As `masks_of`.
+    """
+    _, ends = _room_of(table, len(bits))
+    return np.unpackbits(bits), 8 * np.concatenate([[0], ends])[:-1]
+
+
+def _room_of(
+    table: npt.NDArray[Any], available: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Px of each mask, and the byte where it ends; SessionError unless there are so many bytes."""
+    if table.size and max(int(table["height"].max()), int(table["width"].max())) > 2 * MAX_SIDE:
+        raise SessionError(f"a mask is more than {2 * MAX_SIDE} px a side")
+    sizes = table["height"].astype(np.int64) * table["width"]
+    ends = np.cumsum((sizes + 7) // 8)
+    if (int(ends[-1]) if ends.size else 0) != available:
+        raise SessionError("masks and their pixels do not fit together")
+    return sizes, ends

@@ -33,8 +33,11 @@ __all__ = [
     "SCORE",
     "STATUS",
     "at_full_resolution",
+    "collection_ends",
     "feature_collection",
     "features_of",
+    "packed",
+    "times",
     "write_geojson",
 ]
 
@@ -44,6 +47,7 @@ PROBABILITY = "UniNuc: class probability"
 AREA, AREA_UM2 = "UniNuc: area px^2", "UniNuc: area µm^2"
 
 _COMPRESSION = 6
+_MEMBER_COMPRESSION = 5  # of libdeflate: 6 takes half as long again and is no smaller here
 
 
 def write_geojson(
@@ -121,8 +125,8 @@ def feature_collection(
         file: Any = stack.enter_context(part.open("wb"))
         if path.name.lower().endswith(".gz"):
             file = stack.enter_context(gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=0))
-        start = f'{{"type": "FeatureCollection", "{HEADER}": {json.dumps(header)}, "features": ['
-        file.write(start.encode())
+        start, end = collection_ends(header)
+        file.write(start)
         between = ""
 
         def write(feature: dict[str, Any]) -> None:
@@ -131,7 +135,29 @@ def feature_collection(
             between = ","
 
         yield write
-        file.write(b"\n]}\n")
+        file.write(end)
+
+
+def collection_ends(header: dict[str, Any]) -> tuple[bytes, bytes]:
+    """What lies before the first line of a collection of features, and after the last one.
+
+    Parameters
+    ----------
+    header : the member `HEADER` of the collection
+    """
+    start = f'{{"type": "FeatureCollection", "{HEADER}": {json.dumps(header)}, "features": ['
+    return start.encode(), b"\n]}\n"
+
+
+def packed(text: bytes) -> bytes:
+    """Pack a part of a file as a gzip member of its own; the same text gives the same bytes.
+
+    Members that follow each other are one file to every reader of gzip. libdeflate takes a fifth
+    of zlib's time and a tenth less room.
+    """
+    import imagecodecs  # here, for few who write GeoJSON pack it so
+
+    return bytes(imagecodecs.gzip_encode(text, level=_MEMBER_COMPRESSION))
 
 
 def features_of(
@@ -165,14 +191,15 @@ def at_full_resolution(feature: dict[str, Any], downsample: float) -> dict[str, 
     """
     if downsample != 1:
         geometry, properties = feature["geometry"], feature["properties"]
-        geometry["coordinates"] = _times(geometry["coordinates"], downsample)
+        geometry["coordinates"] = times(geometry["coordinates"], downsample)
         properties["measurements"][AREA] = round(properties["measurements"][AREA] * downsample**2)
     return feature
 
 
-def _times(values: Any, step: float) -> Any:
+def times(values: Any, step: float) -> Any:
+    """Multiply nested lists of px; whole numbers stay whole where `step` is."""
     if isinstance(values, list | tuple):
-        return [_times(value, step) for value in values]
+        return [times(value, step) for value in values]
     return int(values * step) if step.is_integer() else round(values * step, 2)
 
 

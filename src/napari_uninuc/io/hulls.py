@@ -1,72 +1,102 @@
 """Convex hulls of nuclei, around the corners of their pixels, and what they measure."""
 
-from itertools import pairwise
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["hull_measures", "pixel_hulls"]
+__all__ = ["Hulls", "hull_areas", "hull_measures", "pixel_hulls"]
 
-Point = tuple[int, int]
+Ints = npt.NDArray[np.int64]
 
 _MOST_PAIRS = 2**22
 """Pairs of hull corners looked at together."""
 
 
-def pixel_hulls(
-    owner: npt.NDArray[np.int32],
-    y: npt.NDArray[np.int64],
-    x: npt.NDArray[np.int64],
-    count: int,
-) -> list[list[Point]]:
-    """Find the hull of each nucleus's pixels as squares.
+@dataclass(frozen=True, slots=True, eq=False)
+class Hulls:
+    """The hull of each nucleus's pixels as squares.
+
+    Attributes
+    ----------
+    starts : (n + 1,); corners of nucleus k are ``starts[k]:starts[k + 1]``, none without pixels
+    x, y : (m,) px, corners in turn, none on a straight line between two others
+    """
+
+    starts: Ints
+    x: Ints
+    y: Ints
+
+
+def pixel_hulls(owner: Ints, y: Ints, left: Ints, right: Ints, count: int) -> Hulls:
+    """Find the hull of each nucleus.
 
     Parameters
     ----------
-    owner : (N,) the nucleus of each pixel, 0 to count - 1
-    y, x : (N,) px
-
-    Returns
-    -------
-    hulls : for each nucleus its corners (x, y) in turn, none on a straight line between two
-        others; empty for one without pixels
+    owner : (N,) the nucleus of each row of pixels, 0 to count - 1, ascending
+    y : (N,) px, ascending for each nucleus
+    left, right : (N,) px, where its first pixel there begins and its last one ends
     """
-    order = np.lexsort((x, y, owner))
-    owner, y, x = owner[order], y[order], x[order]
-    fresh = np.concatenate([[True], (np.diff(owner) != 0) | (np.diff(y) != 0)])[: len(y)]
-    first = np.flatnonzero(fresh)
-    last = np.append(first[1:], len(y)) - 1
-    rows, left, right = y[first].tolist(), x[first].tolist(), (x[last] + 1).tolist()
-    borders = np.searchsorted(owner[first], np.arange(count + 1)).tolist()
-    return [_hull(rows[a:b], left[a:b], right[a:b]) for a, b in pairwise(borders)]
+    down, up = _side(owner, y, right), _side(owner, y, -left)
+    sides = [np.bincount(each[0], minlength=count) for each in (down, up)]
+    starts = np.concatenate([[0], np.cumsum(sides[0] + sides[1])])
+    # Down the right side, which lies in turn, and up the left one.
+    ends = np.cumsum(sides[0]), np.cumsum(sides[1])
+    at_down = np.arange(len(down[0])) + (starts[:-1] - ends[0] + sides[0])[down[0]]
+    at_up = (starts[1:] - 1 + ends[1] - sides[1])[up[0]] - np.arange(len(up[0]))
+    x, rows = np.empty((2, int(starts[-1])), np.int64)
+    x[at_down], rows[at_down] = down[2], down[1]
+    x[at_up], rows[at_up] = -up[2], up[1]
+    return Hulls(starts, x, rows)
 
 
-def _hull(rows: list[int], left: list[int], right: list[int]) -> list[Point]:
-    """Go down the right side of rows of pixels, ascending, and up the left one."""
-    down = _chain(rows, right, 1)
-    up = [(-x, y) for x, y in _chain(rows, left, -1)]
-    return down + up[::-1]
+def _side(owner: Ints, y: Ints, side: Ints) -> tuple[Ints, Ints, Ints]:
+    """Corners on the larger side of rows: owner, y, place, from the first row to the last.
+
+    A corner at or inside the line between its neighbours is none of the hull, whether they are or
+    not; so all such are dropped at once, and again among those that are left.
+    """
+    goes_on = np.zeros(len(y), np.bool_)  # the row above is the nucleus's own
+    goes_on[1:] = (owner[1:] == owner[:-1]) & (y[1:] == y[:-1] + 1)
+    first = side.copy()
+    first[1:] = np.where(goes_on[1:], np.maximum(side[1:], side[:-1]), side[1:])
+    kept = np.ones(2 * len(y), np.bool_)
+    kept[1:-1:2] = ~goes_on[1:]  # where rows go on, one corner stands for both
+    corners = [np.repeat(owner, 2)[kept], np.stack([y, y + 1], 1).ravel()[kept]]
+    corners.append(np.stack([first, side], 1).ravel()[kept])
+    while True:
+        who, down, out = corners
+        inner = np.zeros(len(who), np.bool_)
+        inner[1:-1] = (
+            (who[:-2] == who[2:])
+            & ((out[1:-1] - out[:-2]) * (down[2:] - down[:-2])
+               <= (out[2:] - out[:-2]) * (down[1:-1] - down[:-2]))
+        )  # fmt: skip
+        if not inner.any():
+            return who, down, out
+        corners = [each[~inner] for each in corners]
 
 
-def _chain(rows: list[int], sides: list[int], sign: int) -> list[Point]:
-    chain: list[Point] = []
-    for row, side in zip(rows, sides, strict=True):
-        for point in ((side * sign, row), (side * sign, row + 1)):
-            while len(chain) > 1 and _turns_in(chain[-2], chain[-1], point):
-                chain.pop()
-            chain.append(point)
-    return chain
+def hull_areas(hulls: Hulls) -> npt.NDArray[np.float64]:
+    """Measure the area of each hull, px^2; 0 of one without corners."""
+    following = _following(hulls)
+    cross = hulls.x * hulls.y[following] - hulls.x[following] * hulls.y
+    sums = np.concatenate([[0], np.cumsum(cross)])
+    return np.asarray(np.abs(sums[hulls.starts[1:]] - sums[hulls.starts[:-1]]) / 2)
 
 
-def _turns_in(a: Point, b: Point, c: Point) -> bool:
-    """Whether b lies on the line from a to c or on its inner, smaller side."""
-    return (b[0] - a[0]) * (c[1] - a[1]) <= (c[0] - a[0]) * (b[1] - a[1])
+def _following(hulls: Hulls) -> Ints:
+    """Place of the corner after each one."""
+    following = np.arange(1, len(hulls.x) + 1)
+    there = hulls.starts[1:] > hulls.starts[:-1]
+    following[hulls.starts[1:][there] - 1] = hulls.starts[:-1][there]
+    return following
 
 
 def hull_measures(
-    hulls: list[list[Point]],
+    hulls: Hulls,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Measure hulls of `pixel_hulls`.
+    """Measure hulls.
 
     Returns
     -------
@@ -75,8 +105,8 @@ def hull_measures(
     narrowest : smallest distance of two parallel lines around the hull, px; one of them runs
         along a side of it
     """
-    counts = np.array([len(hull) for hull in hulls], dtype=np.int64)
-    found = np.zeros((3, len(hulls)))
+    counts = np.diff(hulls.starts)
+    found = np.zeros((2, len(counts)))
     order = np.argsort(counts, kind="stable")
     start = int(np.searchsorted(counts[order], 1))
     while start < len(order):
@@ -85,21 +115,20 @@ def hull_measures(
         chosen = order[start : start + step]
         while counts[chosen[-1]] ** 2 * len(chosen) > 4 * _MOST_PAIRS and len(chosen) > 1:
             chosen = chosen[: (len(chosen) + 1) // 2]
-        found[:, chosen] = _measured(_padded([hulls[k] for k in chosen.tolist()]))
+        found[:, chosen] = _measured(_padded(hulls, chosen))
         start += len(chosen)
-    return found[0], found[1], found[2]
+    return hull_areas(hulls), found[0], found[1]
 
 
-def _padded(hulls: list[list[Point]]) -> npt.NDArray[np.float64]:
+def _padded(hulls: Hulls, chosen: Ints) -> npt.NDArray[np.float64]:
     """Put hulls into one array (n, most corners, 2); the last corner is repeated."""
-    most = max(map(len, hulls))
-    return np.array([hull + hull[-1:] * (most - len(hull)) for hull in hulls], dtype=np.float64)
+    first, counts = hulls.starts[chosen], np.diff(hulls.starts)[chosen]
+    at = first[:, None] + np.minimum(np.arange(counts.max()), counts[:, None] - 1)
+    return np.stack([hulls.x[at], hulls.y[at]], axis=-1).astype(np.float64)
 
 
 def _measured(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     following = np.roll(points, -1, axis=1)
-    cross = points[..., 0] * following[..., 1] - following[..., 0] * points[..., 1]
-    areas = np.abs(cross.sum(axis=1)) / 2
     between = points[:, :, None] - points[:, None]  # (n, k, k, 2)
     longest = np.sqrt((between**2).sum(axis=-1).max(axis=(1, 2)))
     sides = following - points
@@ -109,4 +138,4 @@ def _measured(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         sides[:, :, None, 0] * between[..., 1] - sides[:, :, None, 1] * between[..., 0]
     ).max(axis=2)
     widths = np.divide(reach, lengths, out=np.full_like(reach, np.inf), where=lengths > 0)
-    return np.stack([areas, longest, widths.min(axis=1)])
+    return np.stack([longest, widths.min(axis=1)])

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from napari_uninuc.core.runs import Runs, spans
 from napari_uninuc.core.segmentation import Segmentation
 
 __all__ = [
@@ -20,9 +21,11 @@ __all__ = [
     "Canvas",
     "NucleusOutline",
     "NucleusPoints",
+    "lay_out",
     "pack_nuclei",
     "trace_nuclei",
     "trace_points",
+    "trace_runs",
 ]
 
 BATCH_AREA = 2**20
@@ -134,6 +137,41 @@ def _shelves(sides: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], tuple
     return corners, (y + shelf + 1, width)
 
 
+def lay_out(ids: npt.NDArray[np.int64], runs: Runs) -> tuple[Canvas, npt.NDArray[np.int64]]:
+    """Lay nuclei on one canvas.
+
+    Parameters
+    ----------
+    ids : (n,)
+    runs : of n nuclei, one at least
+
+    Returns
+    -------
+    canvas : all of them
+    pixels : (N,) flat places on it, nucleus by nucleus and row by row
+    """
+    boxes, owner = runs.boxes, runs.owner
+    corners, shape = _shelves(boxes[:, 2:] - boxes[:, :2])
+    shift = boxes[:, :2] - corners
+    first = (runs.y - shift[owner, 0]) * shape[1] + runs.x0 - shift[owner, 1]
+    lengths = runs.x1 - runs.x0
+    pixels = spans(first, lengths)
+    canvas = np.zeros(shape, dtype=np.int32)
+    canvas.ravel()[pixels] = np.repeat(owner + 1, lengths)
+    return Canvas(ids, canvas, shift), pixels
+
+
+def trace_runs(ids: npt.NDArray[np.int64], runs: Runs) -> Iterator[NucleusOutline]:
+    """Trace nuclei whatever their pixels, one canvas at a time; (n,) ids and n nuclei."""
+    sides = runs.boxes[:, 2:] - runs.boxes[:, :2]
+    ends = np.cumsum(np.prod(sides + 1, axis=1)) // BATCH_AREA
+    for batch in np.unique(ends).tolist():
+        chosen = np.flatnonzero(ends == batch)
+        rings = _trace_canvas(lay_out(ids[chosen], runs.take(chosen))[0])
+        if rings is not None:
+            yield from _outlines(rings)
+
+
 def trace_nuclei(
     segmentation: Segmentation, origin_yx: tuple[int, int] = (0, 0)
 ) -> Iterator[NucleusOutline]:
@@ -144,13 +182,7 @@ def trace_nuclei(
     origin_yx : of the picture's first pixel in the frame wanted, px; added to every point
     """
     for rings in _traced(segmentation, origin_yx):
-        points_xy = rings.points_xy.tolist()
-
-        def closed(start: int, end: int, points_xy: Any = points_xy) -> Ring:
-            return [*points_xy[start:end], points_xy[start]]
-
-        for found in rings.nuclei(closed):
-            yield NucleusOutline(*found)
+        yield from _outlines(rings)
 
 
 def trace_points(
@@ -160,6 +192,16 @@ def trace_points(
     for rings in _traced(segmentation, origin_yx):
         for found in rings.nuclei(rings.cut):
             yield NucleusPoints(*found)
+
+
+def _outlines(rings: "_Traced") -> Iterator[NucleusOutline]:
+    points_xy = rings.points_xy.tolist()
+
+    def closed(start: int, end: int) -> Ring:
+        return [*points_xy[start:end], points_xy[start]]
+
+    for found in rings.nuclei(closed):
+        yield NucleusOutline(*found)
 
 
 T = TypeVar("T")

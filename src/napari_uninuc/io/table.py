@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import ndimage
 
 from napari_uninuc.core.segmentation import (
     CLASS_BY,
@@ -21,9 +20,10 @@ from napari_uninuc.core.segmentation import (
 )
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.errors import OutputError
-from napari_uninuc.io.hulls import hull_measures, pixel_hulls
+from napari_uninuc.io.hulls import Hulls, hull_measures, pixel_hulls
 from napari_uninuc.io.neighbours import circularity, neighbourhood
 from napari_uninuc.io.outlines import Canvas, pack_nuclei
+from napari_uninuc.io.shape_measures import eccentricities, outline_lengths, perimeters
 from napari_uninuc.io.targets import replacing
 
 __all__ = ["measure_nuclei", "write_csv", "write_parquet"]
@@ -39,14 +39,6 @@ _COLOURS = (
     "mean_eosin_od",
     "mean_dab_od",
 )
-_CROSS = ndimage.generate_binary_structure(2, 1)
-_NEIGHBOURS = np.array([[10, 2, 10], [2, 1, 2], [10, 2, 10]], dtype=np.uint8)
-_STEPS = np.zeros(50)
-"""Length of outline that a border pixel stands for, by its neighbours (Benkrid and Crookes
-2000, the perimeter of scikit-image)."""
-_STEPS[[5, 7, 15, 17, 25, 27]] = 1
-_STEPS[[21, 33]] = np.sqrt(2)
-_STEPS[[13, 23]] = (1 + np.sqrt(2)) / 2
 
 
 def measure_nuclei(
@@ -146,8 +138,7 @@ def _measure_canvas(canvas: Canvas, tile: Tile | None) -> dict[str, npt.NDArray[
     count = len(canvas.ids)
     area = np.bincount(owner, minlength=count)
     y, x = (np.stack([rows, columns], axis=1) + canvas.shift_yx[owner]).T
-    hulls = pixel_hulls(owner, y, x, count)
-    hull_area, longest, narrowest = hull_measures(hulls)
+    hull_area, longest, narrowest = hull_measures(_hulls(owner, y, x, count))
     with np.errstate(invalid="ignore"):
         centre_y = np.bincount(owner, y, count) / area
         centre_x = np.bincount(owner, x, count) / area
@@ -156,12 +147,17 @@ def _measure_canvas(canvas: Canvas, tile: Tile | None) -> dict[str, npt.NDArray[
             "area": area,
             "y": centre_y,
             "x": centre_x,
-            "perimeter": _perimeters(canvas),
-            "outline": _outline_lengths(canvas),
+            "perimeter": perimeters(
+                canvas.owner > 0,
+                np.ravel_multi_index((rows, columns), canvas.owner.shape),
+                owner,
+                count,
+            ),
+            "outline": outline_lengths(canvas.owner, count),
             "solidity": area / hull_area,
             "feret": longest,
             "min_feret": narrowest,
-            "eccentricity": _eccentricities(owner, y - centre_y[owner], x - centre_x[owner], area),
+            "eccentricity": eccentricities(owner, y - centre_y[owner], x - centre_x[owner], area),
         }
         if tile is not None:
             sums = [np.bincount(owner, each, count) for each in _colours(tile.rgb[y, x]).T]
@@ -169,44 +165,16 @@ def _measure_canvas(canvas: Canvas, tile: Tile | None) -> dict[str, npt.NDArray[
     return found
 
 
-def _perimeters(canvas: Canvas) -> npt.NDArray[np.float64]:
-    inside = canvas.owner > 0
-    border = (inside & ~ndimage.binary_erosion(inside, _CROSS)).astype(np.uint8)
-    kinds = ndimage.convolve(border, _NEIGHBOURS, mode="constant")[inside]
-    lengths: npt.NDArray[Any] = np.bincount(
-        canvas.owner[inside], _STEPS[np.minimum(kinds, 49)], len(canvas.ids) + 1
-    )
-    return lengths[1:]
-
-
-def _eccentricities(
-    owner: npt.NDArray[np.int32],
-    dy: npt.NDArray[np.float64],
-    dx: npt.NDArray[np.float64],
-    area: npt.NDArray[np.int64],
-) -> npt.NDArray[np.float64]:
-    """Of the ellipse with the same second moments: 0 is a circle, towards 1 a line."""
-    count = len(area)
-    yy, xx, xy = (np.bincount(owner, each, count) / area for each in (dy * dy, dx * dx, dx * dy))
-    spread = np.sqrt((yy - xx) ** 2 + 4 * xy**2)
-    longer, shorter = (yy + xx + spread) / 2, np.maximum((yy + xx - spread) / 2, 0)
-    ratio = np.divide(shorter, longer, out=np.ones_like(longer), where=longer > 0)
-    eccentricities: npt.NDArray[np.float64] = np.sqrt(1 - ratio)
-    return eccentricities
-
-
-def _outline_lengths(canvas: Canvas) -> npt.NDArray[np.float64]:
-    """Count the sides of pixels at which a nucleus ends, px; its holes have such sides too."""
-    lengths = np.zeros(len(canvas.ids) + 1)
-    for axis in (0, 1):
-        before, after = (
-            canvas.owner.take(range(start, canvas.owner.shape[axis] - 1 + start), axis=axis)
-            for start in (0, 1)
-        )
-        borders = before != after
-        for side in (before, after):
-            lengths += np.bincount(side[borders], minlength=len(lengths))
-    return lengths[1:]
+def _hulls(
+    owner: npt.NDArray[np.int32], y: npt.NDArray[np.int64], x: npt.NDArray[np.int64], count: int
+) -> Hulls:
+    """Find the hulls of pixels."""
+    order = np.lexsort((x, y, owner))
+    owner, y, x = owner[order], y[order], x[order]
+    fresh = np.concatenate([[True], (np.diff(owner) != 0) | (np.diff(y) != 0)])[: len(y)]
+    first = np.flatnonzero(fresh)
+    last = np.append(first[1:], len(y)) - 1
+    return pixel_hulls(owner[first].astype(np.int64), y[first], x[first], x[last] + 1, count)
 
 
 def _colours(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

@@ -1,13 +1,13 @@
-"""Tiles on many processes or machines, with dask.distributed; the result is the same."""
+"""A run on many processes or machines, with dask.distributed; the result is the same."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.errors import DeviceError, OutputError
-from napari_uninuc.slides.jobs import Done, TileJob, do_tile
+from napari_uninuc.slides.jobs import Done, TileJob, do_tile, in_turn
 from napari_uninuc.slides.tiles import is_done, tile_path
 
 __all__ = ["Cluster", "on_cluster", "on_processes"]
@@ -16,12 +16,15 @@ _PATIENCE_S = 20
 """How long a scheduler may take to answer."""
 _ALONE_S = 60
 """How long a run waits for workers where all have gone; a queue may start others."""
+_Job = TypeVar("_Job")
+_Result = TypeVar("_Result")
+
 _LOOK_S, _POLL_S = 5, 0.05
 """Between two looks at who works, and at what is done."""
 
 
 class Cluster:
-    """Runs tiles on whatever workers a dask client has.
+    """Does tiles, and puts them together, on whatever workers a dask client has.
 
     Parameters
     ----------
@@ -49,7 +52,7 @@ class Cluster:
         futures = self.client.map(do_tile, [job] * len(fields), fields, pure=False)
         try:
             for future in self._completed(as_completed(futures, loop=self.client.loop)):
-                index = self._result(future)
+                index = int(self._awaited(future))
                 if not is_done(tile_path(job.folder, index)):
                     raise OutputError(
                         f"{job.folder}: expected a tile that a worker wrote, got nothing; workers "
@@ -60,30 +63,47 @@ class Cluster:
             if self.client.status == "running":
                 self.client.cancel(futures)
 
-    def _completed(self, completed: Any) -> Iterator[Any]:
-        """Futures as they are done, for as long as somebody works at them.
+    def each(
+        self, function: Callable[[_Job], _Result], jobs: Iterable[_Job]
+    ) -> Generator[_Result, None, None]:
+        """Do a function of each job, those of a lost worker again; an `Each`.
 
-        A local cluster whose workers were killed may start no others, and what waits for them
-        then waits for ever (seen with distributed 2026.8).
+        Raises
+        ------
+        DeviceError
+            As `run`.
         """
-        seen = looked = time.monotonic()
+        self._require_workers()
+        most = 2 * max(1, sum(self.client.nthreads().values()))
+        yield from in_turn(
+            lambda job: self.client.submit(function, job, pure=False), jobs, most, self._awaited
+        )
+
+    def _awaited(self, future: Any) -> Any:
+        """Wait for one result, for as long as somebody works at it.
+
+        One that is done can be lost still, with the worker that holds it: then it is done again.
+        """
+        watch = _Watch(self._has_workers)
+        while True:
+            if future.done():
+                with suppress(_NotYetError):
+                    return self._result(future)
+            else:
+                time.sleep(_POLL_S)
+            watch.look()
+
+    def _completed(self, completed: Any) -> Iterator[Any]:
+        """Futures as they are done, for as long as somebody works at them."""
+        watch = _Watch(self._has_workers)
         while not completed.is_empty():
             batch = completed.next_batch(block=False)
             yield from batch
             if batch:
-                seen = looked = time.monotonic()
+                watch = _Watch(self._has_workers)
                 continue
             time.sleep(_POLL_S)
-            if (now := time.monotonic()) - looked < _LOOK_S:
-                continue
-            looked = now
-            if self._has_workers():
-                seen = now
-            elif now - seen > _ALONE_S:
-                raise DeviceError(
-                    f"expected somebody to work, got no worker for {_ALONE_S} s; tiles that were "
-                    "done are kept: start workers and run the same command again"
-                )
+            watch.look()
 
     def _has_workers(self) -> bool:
         """Whether anybody works; a scheduler that does not answer speaks through its futures."""
@@ -101,11 +121,16 @@ class Cluster:
             "ADDRESS"
         )
 
-    def _result(self, future: Any) -> int:
+    def _result(self, future: Any) -> Any:
+        """Fetch what is done; `_NotYetError` where it takes too long."""
         from distributed import CancelledError, KilledWorker
 
         try:
-            return int(future.result())
+            return future.result(timeout=_LOOK_S)
+        except TimeoutError:
+            if future.status == "error":  # it is the task's own
+                raise
+            raise _NotYetError from None
         except CancelledError:
             raise DeviceError(
                 "expected the scheduler to stay, got none; tiles that were done are kept: run the "
@@ -113,9 +138,38 @@ class Cluster:
             ) from None
         except KilledWorker:
             raise DeviceError(
-                "a tile ended every worker it was given to, got no result; workers may have too "
+                "a task ended every worker it was given to, got no result; workers may have too "
                 "little memory: start fewer of them, or larger ones"
             ) from None
+
+
+class _NotYetError(Exception):
+    """A result that was not fetched in time; it may have to be computed again."""
+
+
+class _Watch:
+    """Sees when nobody works any more.
+
+    A local cluster whose workers were killed may start no others, and what waits for them then
+    waits for ever (seen with distributed 2026.8).
+    """
+
+    def __init__(self, has_workers: Callable[[], bool]) -> None:
+        self._has_workers = has_workers
+        self._seen = self._looked = time.monotonic()
+
+    def look(self) -> None:
+        """Look, if it is time to; DeviceError where there was nobody for too long."""
+        if (now := time.monotonic()) - self._looked < _LOOK_S:
+            return
+        self._looked = now
+        if self._has_workers():
+            self._seen = now
+        elif now - self._seen > _ALONE_S:
+            raise DeviceError(
+                f"expected somebody to work, got no worker for {_ALONE_S} s; tiles that were "
+                "done are kept: start workers and run the same command again"
+            )
 
 
 @contextmanager

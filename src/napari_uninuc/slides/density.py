@@ -9,7 +9,7 @@ import pandas as pd
 import tifffile
 
 from napari_uninuc.io.targets import replacing
-from napari_uninuc.slides.blocks import Block
+from napari_uninuc.slides.nuclei import Nuclei
 from napari_uninuc.slides.plan import SlidePlan
 
 __all__ = ["CELL_UM", "Density"]
@@ -39,12 +39,11 @@ class Density:
         )
         return cls(np.zeros((len(plan.classes), rows, columns), np.int64), plan.classes)
 
-    def add(self, block: Block, mpp: float) -> None:
-        """Count the nuclei of a block whose px are `mpp` um."""
-        for each in block.nuclei:
-            y0, x0, y1, x1 = each.mask.box_yxyx
-            y, x = (int((a + b) / 2 * mpp / CELL_UM) for a, b in ((y0, y1), (x0, x1)))
-            self.counts[each.mask.class_id, y, x] += 1
+    def add(self, nuclei: Nuclei, mpp: float) -> None:
+        """Count nuclei whose px are `mpp` um."""
+        boxes = nuclei.runs.boxes
+        cells = ((boxes[:, :2] + boxes[:, 2:]) / 2 * mpp / CELL_UM).astype(np.int64)
+        np.add.at(self.counts, (nuclei.class_id, cells[:, 0], cells[:, 1]), 1)
 
     @classmethod
     def of_rows(cls, plan: SlidePlan, rows: pd.DataFrame) -> "Density":

@@ -1,13 +1,15 @@
 """The work of a run in pieces that any process can do, and doing them in this one."""
 
+import os
 import pickle
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Protocol, TypeVar
 
 from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.tile import Tile
@@ -23,9 +25,26 @@ from napari_uninuc.slides.tiles import (
     write_tile_file,
 )
 
-__all__ = ["Done", "Runner", "TileJob", "do_tile", "held_annotator", "run_here"]
+__all__ = [
+    "Done",
+    "Each",
+    "Runner",
+    "TileJob",
+    "do_tile",
+    "each_here",
+    "held_annotator",
+    "in_turn",
+    "run_here",
+]
 
 _READ_AHEAD = 2
+
+_MOST_THREADS = 4
+"""Of `each_here`: what is left to Python is done by one at a time."""
+
+_Job = TypeVar("_Job")
+_Result = TypeVar("_Result")
+_Future = TypeVar("_Future", bound="_Cancellable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +81,23 @@ Done = Callable[[int], None]
 
 Runner = Callable[[TileJob, Sequence[Field], Done], None]
 """Does tiles: `run_here`, or `napari_uninuc.slides.cluster.Cluster.run`."""
+
+
+class _Cancellable(Protocol):
+    def cancel(self) -> object: ...
+
+
+class Each(Protocol):
+    """Does a function of each job: `each_here`, or `napari_uninuc.slides.cluster.Cluster.each`."""
+
+    def __call__(
+        self, function: Callable[[_Job], _Result], jobs: Iterable[_Job]
+    ) -> Generator[_Result, None, None]:
+        """Yield results in the order of jobs, which are asked for a few at a time.
+
+        Closing it lets go of jobs that were not begun.
+        """
+        ...
 
 
 class _Bench:
@@ -142,6 +178,35 @@ def run_here(job: TileJob, fields: Sequence[Field], done: Done) -> None:
         finally:
             reader.shutdown(wait=True, cancel_futures=True)
             slide.close()
+
+
+def each_here(
+    function: Callable[[_Job], _Result], jobs: Iterable[_Job]
+) -> Generator[_Result, None, None]:
+    """Do jobs in some threads of this process, while the next ones are made; an `Each`."""
+    threads = min(_MOST_THREADS, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads) as pool:
+        yield from in_turn(lambda job: pool.submit(function, job), jobs, 2 * threads, Future.result)
+
+
+def in_turn(
+    submit: Callable[[_Job], _Future],
+    jobs: Iterable[_Job],
+    most: int,
+    result: Callable[[_Future], _Result],
+) -> Iterator[_Result]:
+    """Have at most so many jobs at work or done, and yield their results in order."""
+    coming: deque[_Future] = deque()
+    try:
+        for job in jobs:
+            coming.append(submit(job))
+            if len(coming) >= most:
+                yield result(coming.popleft())
+        while coming:
+            yield result(coming.popleft())
+    finally:
+        for future in coming:
+            future.cancel()
 
 
 def _read(slide: Slide, job: TileJob, field: Field) -> tuple[Tile, float]:

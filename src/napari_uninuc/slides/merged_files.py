@@ -4,10 +4,9 @@ import gzip
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 import numpy.typing as npt
@@ -20,17 +19,17 @@ from napari_uninuc.core.extents import crop_boxes, slices
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.nuclei import Status
 from napari_uninuc.core.segmentation import Segmentation
+from napari_uninuc.engine.protocol import FoundNucleus
 from napari_uninuc.errors import OutputError
 from napari_uninuc.io.colours import rgb_of
 from napari_uninuc.io.geojson import HEADER, ID, at_full_resolution, features_of
 from napari_uninuc.io.targets import replacing
-from napari_uninuc.slides.blocks import Block
 from napari_uninuc.slides.correction import Correction
-from napari_uninuc.slides.plan import SlidePlan
+from napari_uninuc.slides.nuclei import Nuclei
+from napari_uninuc.slides.plan import SlidePlan, space_of
 from napari_uninuc.slides.protocol import Box
 from napari_uninuc.slides.results import SlideResult
-from napari_uninuc.slides.seams import Settled
-from napari_uninuc.slides.sinks import COLUMNS, rows_of_block
+from napari_uninuc.slides.rows import COLUMNS, rows_of
 from napari_uninuc.slides.summary import OUTPUTS
 
 __all__ = ["changed_block", "write_merged_geojson", "write_merged_table"]
@@ -40,6 +39,22 @@ _ROWS_AT_ONCE = 20_000
 _ID = re.compile(rf'"{re.escape(ID)}": "(\d+)"')
 _COMPRESSION = 6
 _NOWHERE = (float("nan"),) * 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Nuclei that changed, px of a window of the level.
+
+    Attributes
+    ----------
+    segmentation : ids as of the result
+    origin_yx : the window's first pixel, px of the level
+    nuclei : the same nuclei in the order of the table, px of the level
+    """
+
+    segmentation: Segmentation
+    origin_yx: tuple[int, int]
+    nuclei: Nuclei
 
 
 def changed_block(
@@ -60,14 +75,13 @@ def changed_block(
     id_in_region : id of the result -> row of the correction
     """
     boxes = crop_boxes(pixels, window[:2], frozenset(ids))
-    nuclei = [
-        _settled(id_, pixels, window, boxes[id_], id_in_region[id_], correction) for id_ in ids
-    ]
+    found = [_found(id_, pixels, window, boxes[id_], id_in_region[id_], correction) for id_ in ids]
+    names = [correction.classes.name_of(each.mask.class_id) for each in found]
     table = pd.DataFrame(
         {
             "id": np.array(ids, np.int64),
-            "score": np.array([each.mask.score for each in nuclei], np.float64),
-            "class": [correction.classes.name_of(each.mask.class_id) for each in nuclei],
+            "score": np.array([each.mask.score for each in found], np.float64),
+            "class": names,
         }
     )
     sides = np.array([boxes[id_] for id_ in ids], np.int64).reshape(-1, 4) - [*window[:2]] * 2
@@ -75,17 +89,18 @@ def changed_block(
         table[name] = side
     kept = np.where(np.isin(pixels, ids), pixels, np.int32(0)).astype(np.int32)
     segmentation = Segmentation(kept, table, {}, correction.classes)
-    return Block(segmentation, (window[0], window[1]), tuple(nuclei))
+    nuclei = replace(Nuclei.of_found(0, found), id=np.array(ids, np.int64))
+    return Block(segmentation, (window[0], window[1]), nuclei)
 
 
-def _settled(
+def _found(
     id_: int,
     pixels: npt.NDArray[np.int32],
     window: Box,
     box: Box,
     own: int,
     correction: Correction,
-) -> Settled:
+) -> FoundNucleus:
     row, (y, x) = correction.rows[own], correction.box_yxyx[:2]
     local = box[0] - window[0], box[1] - window[1], box[2] - window[0], box[3] - window[1]
     mask = InstanceMask(
@@ -93,7 +108,7 @@ def _settled(
     )
     found = row.detected_box_yxyx
     moved = _NOWHERE if found is None else (found[0] + y, found[1] + x, found[2] + y, found[3] + x)
-    return Settled(id_, 0, mask, moved)
+    return FoundNucleus(mask, moved)
 
 
 def write_merged_table(
@@ -119,9 +134,16 @@ def write_merged_table(
                 automatic = pa.array([Status.AUTOMATIC.value] * len(kept), pa.string())
                 kept = kept.append_column("status", automatic)
             writer.write_table(kept.select(_SCHEMA.names).cast(_SCHEMA))
-        if block.nuclei:
-            rows = rows_of_block(block, result.plan).assign(status=list(statuses))
+        if len(block.nuclei):
+            rows = _rows(block, result.plan).assign(status=list(statuses))
             writer.write_table(pa.Table.from_pandas(rows, _SCHEMA, preserve_index=False))
+
+
+def _rows(block: Block, plan: SlidePlan) -> pd.DataFrame:
+    """Measure the nuclei of a block, from its first pixel."""
+    origins = np.tile(np.array(block.origin_yx, np.int64), (len(block.nuclei), 1))
+    names = block.segmentation.table["class"].tolist()
+    return pd.DataFrame(rows_of(block.nuclei, origins, names, plan.mpp, plan.downsample))
 
 
 def write_merged_geojson(
@@ -186,8 +208,7 @@ def _with_classes(source: Path, start: str, added: Segmentation) -> str:
 
 
 def _features(plan: SlidePlan, block: Block, statuses: Sequence[str]) -> Iterator[dict[str, Any]]:
-    space = uuid5(NAMESPACE_URL, f"uninuc:{plan.fingerprint}:{plan.model_sha256}")
-    nuclei = block.segmentation
+    space, nuclei = space_of(plan), block.segmentation
     with_status = replace(nuclei, table=nuclei.table.assign(status=list(statuses)))
     for feature in features_of(with_status, space, plan.level_mpp, block.origin_yx):
         yield at_full_resolution(feature, plan.downsample)

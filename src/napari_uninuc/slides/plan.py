@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from napari_uninuc.errors import ImageError
 from napari_uninuc.slides.protocol import Box, Slide, level_for
 from napari_uninuc.slides.tissue import Tissue
 
-__all__ = ["LATER", "ORIGIN", "SlidePlan", "fingerprint_of", "origin_of", "plan_slide"]
+__all__ = ["LATER", "ORIGIN", "SlidePlan", "fingerprint_of", "origin_of", "plan_slide", "space_of"]
 
 ORIGIN = "origin_yx"
 """Setting of a run; left out where it is (0, 0)."""
@@ -115,6 +116,11 @@ def origin_of(settings: Mapping[str, Any]) -> tuple[int, int]:
     """Read where in the scanner's frame a run counted from; TypeError or ValueError for damage."""
     y, x = settings.get(ORIGIN, (0, 0))
     return int(y), int(x)
+
+
+def space_of(plan: SlidePlan) -> UUID:
+    """Space of the UUIDs of a slide's nuclei; with an id it gives one."""
+    return uuid5(NAMESPACE_URL, f"uninuc:{plan.fingerprint}:{plan.model_sha256}")
 
 
 def plan_slide(

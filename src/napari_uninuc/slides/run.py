@@ -1,30 +1,33 @@
 """A slide from the first look at its tissue to the last output."""
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from time import perf_counter
 
 from napari_uninuc.engine.protocol import Annotator
 from napari_uninuc.engine.settings import SegmentSettings
 from napari_uninuc.errors import OutputError
-from napari_uninuc.slides.blocks import Block, blocks_of
+from napari_uninuc.io.geojson_lines import LineFrame
 from napari_uninuc.slides.density import Density
-from napari_uninuc.slides.jobs import Runner, TileJob, held_annotator, run_here
-from napari_uninuc.slides.labels import label_canvas
+from napari_uninuc.slides.jobs import Each, Runner, TileJob, each_here, held_annotator, run_here
+from napari_uninuc.slides.labels import label_squares
 from napari_uninuc.slides.merge_back import carry_on, is_merging
-from napari_uninuc.slides.plan import SlidePlan, plan_slide
+from napari_uninuc.slides.nuclei import Nuclei
+from napari_uninuc.slides.pieces import Piece, Written, pieces_of, write_up
+from napari_uninuc.slides.plan import SlidePlan, plan_slide, space_of
 from napari_uninuc.slides.protocol import Slide
 from napari_uninuc.slides.report import write_report
 from napari_uninuc.slides.results import open_result
-from napari_uninuc.slides.seams import settle
+from napari_uninuc.slides.seams import SettledRow, settle
 from napari_uninuc.slides.sinks import Sink, geojson_sink, parquet_sink
+from napari_uninuc.slides.squares import Square, Squares, paint
 from napari_uninuc.slides.state import RunFolder, claimed
 from napari_uninuc.slides.summary import OUTPUTS, SlideSummary
 from napari_uninuc.slides.tiles import (
-    TileResult,
+    KeptTile,
     read_notices,
-    read_tile_file,
+    read_tile_nuclei,
     tile_path,
 )
 from napari_uninuc.slides.tissue import Tissue, find_tissue
@@ -49,6 +52,7 @@ def segment_slide(
     keep_tiles: bool = False,
     overwrite: bool = False,
     runner: Runner = run_here,
+    each: Each = each_here,
     progress: Progress | None = None,
     notice: Notice | None = None,
 ) -> SlideSummary:
@@ -69,6 +73,8 @@ def segment_slide(
     overwrite : make outputs anew from kept tiles though regions were merged back into them since;
         those corrections are lost
     runner : does the tiles; here by default
+    each : measures, traces and paints when they are put together; here by default, in some
+        threads. Workers must see the folder under the same path. The result is the same
     progress : told at the start and after every tile
     notice : told once each line that a model on any worker says for the user, as it comes: its
         GPU is full and the CPU computes, ... The report has them too
@@ -121,7 +127,7 @@ def segment_slide(
         account = _Account({"tissue": perf_counter() - began})
         _do_tiles(slide, plan, state, load, runner, progress or _silent, notice or _unheard)
         licence = annotator.card.licence
-        summary = _put_together(slide, tissue, plan, state, outputs, account, licence)
+        summary = _put_together(slide, tissue, plan, state, outputs, account, licence, each)
         state.finish(summary.stored(), keep_tiles=keep_tiles)
         return summary
 
@@ -212,22 +218,30 @@ def _put_together(
     outputs: Collection[str],
     account: "_Account",
     licence: str,
+    each: Each,
 ) -> SlideSummary:
     """Settle the tiles and write every output but the state."""
     began = perf_counter()
     density = Density.of(plan)
     places = {name: state.path / file for name, file in OUTPUTS.items()}
     with ExitStack() as stack:
-        canvas = stack.enter_context(label_canvas(places["labels"], plan, kept="labels" in outputs))
-        sinks: list[Sink] = [lambda block: density.add(block, plan.level_mpp)]
+        squares: Squares | None = None
+        if "labels" in outputs:
+            squares = stack.enter_context(label_squares(places["labels"], plan))
+        sinks: list[Sink] = []
         if "parquet" in outputs:
-            sinks.append(stack.enter_context(parquet_sink(places["parquet"], plan)))
+            sinks.append(stack.enter_context(parquet_sink(places["parquet"])))
         if "geojson" in outputs:
             full = slide.levels[0].shape
             sinks.append(stack.enter_context(geojson_sink(places["geojson"], plan, full)))
-        for settled in settle(_results(plan, state, account), plan, canvas):
-            for block in blocks_of(settled, plan):
-                _feed(block, sinks)
+        jobs = _jobs(settle(_results(plan, state, account), plan), plan, outputs, density, squares)
+        # Closed first whatever happens: nobody may write into what is cleared away.
+        for written in stack.enter_context(closing(each(_do, jobs))):
+            if written is not None:
+                for sink in sinks:
+                    sink(written)
+        for square in () if squares is None else squares.late():
+            paint(square)
     if "density" in outputs:
         density.write(places["density"])
     account.seconds["put together"] = perf_counter() - began
@@ -248,9 +262,32 @@ def _put_together(
     return summary
 
 
-def _feed(block: Block, sinks: list[Sink]) -> None:
-    for sink in sinks:
-        sink(block)
+def _jobs(
+    rows: Iterable[SettledRow],
+    plan: SlidePlan,
+    outputs: Collection[str],
+    density: Density,
+    squares: Squares | None,
+) -> Iterator[Piece | Square]:
+    """Settle row by row, and give out what can be written up and painted."""
+    wanted = {"rows": "parquet" in outputs, "lines": "geojson" in outputs}
+    frame = LineFrame(space_of(plan), plan.level_mpp, plan.downsample, plan.classes)
+    first = True
+    for row in rows:
+        density.add(row.nuclei, plan.level_mpp)
+        for nuclei, sizes in pieces_of(row.nuclei) if any(wanted.values()) else ():
+            yield Piece(nuclei, sizes, frame, plan.mpp, first=first, **wanted)
+            first = False
+        if squares is not None:
+            squares.add(row.nuclei)
+            yield from squares.finished(row.low)
+
+
+def _do(job: Piece | Square) -> Written | None:
+    if isinstance(job, Piece):
+        return write_up(job)
+    paint(job)
+    return None
 
 
 class _Account:
@@ -261,7 +298,7 @@ class _Account:
         self.devices: dict[str, int] = {}
         self.notices: dict[str, None] = {}
 
-    def add(self, result: TileResult) -> None:
+    def add(self, result: KeptTile) -> None:
         for step, spent in result.seconds.items():
             self.seconds[step] = self.seconds.get(step, 0.0) + spent
         if result.device:
@@ -269,12 +306,12 @@ class _Account:
         self.notices |= dict.fromkeys(result.notices)
 
 
-def _results(plan: SlidePlan, state: RunFolder, account: _Account) -> Iterator[TileResult]:
+def _results(plan: SlidePlan, state: RunFolder, account: _Account) -> Iterator[Nuclei]:
     """Read the tiles in order, adding up what they took."""
     for index in plan.tiles:
-        result = read_tile_file(tile_path(state.tiles, index))
+        result = read_tile_nuclei(tile_path(state.tiles, index))
         account.add(result)
-        yield result
+        yield result.nuclei
 
 
 def _silent(done: int, total: int) -> None:

@@ -1,99 +1,78 @@
-"""Where settled nuclei go, block by block: each format streams, none holds the slide."""
+"""Where pieces of a slide go, in turn: each format streams, none holds the slide."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.io.colours import rgb_of
-from napari_uninuc.io.geojson import at_full_resolution, feature_collection, features_of
-from napari_uninuc.io.table import measure_nuclei
+from napari_uninuc.io.geojson import collection_ends, packed
 from napari_uninuc.io.targets import replacing
-from napari_uninuc.slides.blocks import Block
+from napari_uninuc.slides.pieces import Written
 from napari_uninuc.slides.plan import SlidePlan
+from napari_uninuc.slides.rows import COLUMNS
 
-__all__ = ["COLUMNS", "Sink", "geojson_sink", "parquet_sink", "rows_of_block"]
+__all__ = ["Sink", "geojson_sink", "parquet_sink", "table_of"]
 
-Sink = Callable[[Block], None]
-"""Takes one block; called in the order of the slide."""
+Sink = Callable[[Written], None]
+"""Takes one piece; called in the order of the slide."""
 
-COLUMNS = {
-    "id": pa.int64(),
-    "class": pa.string(),
-    "score": pa.float32(),
-    "predicted_iou": pa.float32(),
-    "centroid_y_px": pa.float32(),
-    "centroid_x_px": pa.float32(),
-    "centroid_y_um": pa.float32(),
-    "centroid_x_um": pa.float32(),
-    "area_um2": pa.float32(),
-    "perimeter_um": pa.float32(),
-    "solidity": pa.float32(),
-    "eccentricity": pa.float32(),
-    **{name: pa.int32() for name in ("y0", "x0", "y1", "x1")},
-    **{f"detected_{name}": pa.float32() for name in ("y0", "x0", "y1", "x1")},
-}
-"""Positions and boxes are px of the slide at full resolution; its first pixel's centre is 0."""
-
+_SCHEMA = pa.schema(list(COLUMNS.items()))
 _ROWS_AT_ONCE = 20_000
 
 
 @contextmanager
-def parquet_sink(path: Path, plan: SlidePlan) -> Iterator[Sink]:
-    """Write one row a nucleus as Parquet; see `COLUMNS`."""
-    schema = pa.schema(list(COLUMNS.items()))
+def parquet_sink(path: Path) -> Iterator[Sink]:
+    """Write one row a nucleus as Parquet; see `COLUMNS`. Groups of rows end where tiles end."""
     pending: list[pd.DataFrame] = []
-    with replacing(path) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
+    with replacing(path) as part, pq.ParquetWriter(part, _SCHEMA, compression="zstd") as writer:
 
         def write() -> None:
             if pending:
-                rows = pd.concat(pending, ignore_index=True)
-                writer.write_table(pa.Table.from_pandas(rows, schema, preserve_index=False))
+                writer.write_table(table_of(pd.concat(pending, ignore_index=True)))
                 pending.clear()
 
-        def take(block: Block) -> None:
-            pending.append(rows_of_block(block, plan))
-            if sum(map(len, pending)) >= _ROWS_AT_ONCE:
-                write()
+        def take(piece: Written) -> None:
+            rows = pd.DataFrame(piece.columns)
+            waiting, begin, end = sum(map(len, pending)), 0, 0
+            for size in piece.sizes:
+                end += size
+                if waiting + end - begin >= _ROWS_AT_ONCE:
+                    pending.append(rows[begin:end])
+                    write()
+                    waiting, begin = 0, end
+            if end > begin:
+                pending.append(rows[begin:end])
 
         yield take
         write()
 
 
-def rows_of_block(block: Block, plan: SlidePlan) -> pd.DataFrame:
-    """Measure the nuclei of a block: `COLUMNS`, in px of the slide at full resolution."""
-    step = plan.downsample
-    rows = measure_nuclei(block.segmentation, plan.level_mpp)
-    for axis, first in zip("yx", block.origin_yx, strict=True):
-        centre = (rows[f"centroid_{axis}_px"] + first + 0.5) * step - 0.5
-        rows[f"centroid_{axis}_px"], rows[f"centroid_{axis}_um"] = centre, centre * plan.mpp
-        rows[f"{axis}0"] = np.floor((rows[f"{axis}0"] + first) * step).astype(np.int32)
-        rows[f"{axis}1"] = np.ceil((rows[f"{axis}1"] + first) * step).astype(np.int32)
-    rows["predicted_iou"] = [each.mask.predicted_iou for each in block.nuclei]
-    boxes = np.array([each.box_yxyx for each in block.nuclei]) * step
-    for name, side in zip(("y0", "x0", "y1", "x1"), boxes.T, strict=True):
-        rows[f"detected_{name}"] = side
-    return rows[list(COLUMNS)]
+def table_of(rows: pd.DataFrame) -> pa.Table:
+    """Put rows into the types of `COLUMNS`."""
+    return pa.Table.from_pandas(rows, _SCHEMA, preserve_index=False)
 
 
 @contextmanager
 def geojson_sink(path: Path, plan: SlidePlan, full_shape: tuple[int, int]) -> Iterator[Sink]:
-    """Write QuPath detections in px of the slide at full resolution, of (H, W) px."""
-    space = uuid5(NAMESPACE_URL, f"uninuc:{plan.fingerprint}:{plan.model_sha256}")
-    with feature_collection(path, _header(plan, full_shape)) as write:
+    """Write QuPath detections in px of the slide at full resolution, of (H, W) px.
 
-        def take(block: Block) -> None:
-            for feature in features_of(block.segmentation, space, plan.level_mpp, block.origin_yx):
-                write(at_full_resolution(feature, plan.downsample))
+    The file is gzip in many members, one a piece, as several processes pack them.
+    """
+    start, end = collection_ends(_header(plan, full_shape))
+    with replacing(path) as part, part.open("wb") as file:
+        file.write(packed(start))
+
+        def take(piece: Written) -> None:
+            file.write(piece.lines)
 
         yield take
+        file.write(packed(end))
 
 
 def _header(plan: SlidePlan, full_shape: tuple[int, int]) -> dict[str, Any]:

@@ -19,9 +19,11 @@ from napari_uninuc.engine.protocol import Annotator, FoundNucleus
 from napari_uninuc.errors import OutputError, SessionError
 from napari_uninuc.io.columns import MASK, mask_bits, masks_of, table_of_masks
 from napari_uninuc.io.targets import replacing
+from napari_uninuc.slides.nuclei import Nuclei
 from napari_uninuc.slides.protocol import Slide
 
 __all__ = [
+    "KeptTile",
     "TileResult",
     "is_done",
     "local_field",
@@ -29,6 +31,7 @@ __all__ = [
     "read_notices",
     "read_tile",
     "read_tile_file",
+    "read_tile_nuclei",
     "tile_path",
     "write_tile_file",
 ]
@@ -49,6 +52,16 @@ class TileResult:
 
     index: int
     found: tuple[FoundNucleus, ...]
+    seconds: dict[str, float]
+    device: str = ""
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptTile:
+    """A `TileResult` as it is put together with others: its nuclei column by column."""
+
+    nuclei: Nuclei
     seconds: dict[str, float]
     device: str = ""
     notices: tuple[str, ...] = ()
@@ -132,6 +145,20 @@ def read_tile_file(path: Path) -> TileResult:
         seconds = json.loads(stored["seconds"].tobytes())
         found = _together(masks, stored["boxes"])
         return TileResult(int(stored["index"]), found, seconds, *_said(stored))
+
+
+def read_tile_nuclei(path: Path) -> "KeptTile":
+    """Read what `write_tile_file` wrote, column by column.
+
+    Raises
+    ------
+    OutputError
+        Missing or damaged.
+    """
+    with _opened(path) as stored:
+        masks, boxes = stored["masks"].astype(MASK), stored["boxes"]
+        nuclei = Nuclei.of_masks(int(stored["index"]), masks, stored["bits"], boxes)
+        return KeptTile(nuclei, json.loads(stored["seconds"].tobytes()), *_said(stored))
 
 
 def read_notices(path: Path) -> tuple[str, ...]:
