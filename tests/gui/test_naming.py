@@ -64,6 +64,30 @@ def test_the_slider_takes_fewer_and_dropping_changes_nothing(room):
     assert not panel.take.isVisible()
 
 
+def test_accept_says_what_it_gives_when_the_selection_is_another(room):
+    """Escape, a click on another nucleus, and what has its class already: no button is dead."""
+    begin(room)
+    find(room, "large")
+    session, panel = room.session, room.widget.naming
+    found = len(session.selection)
+    assert "they are selected" in panel.found.text()
+    room.canvas.key(Qt.Key.Key_Escape)
+    assert not session.selection
+    assert not panel.take.isEnabled()
+    assert not panel.teach.isEnabled()
+    assert "0 are selected" in panel.found.text()
+    panel.count.setValue(found - 1)
+    panel.count.setValue(found)
+    assert panel.take.isEnabled()
+    panel.take.click()
+    assert session.counts()[1] == found
+    find(room, "large")
+    assert len(session.selection) == found
+    panel.take.click()  # they are large already
+    assert room.bench.desk.naming.proposed is None
+    assert not panel.take.isVisible()
+
+
 def test_the_surest_become_examples_of_a_classifier(room):
     begin(room)
     find(room, "large")

@@ -66,8 +66,8 @@ class NamingPanel(Panel):
         self._bench.models.changed.disconnect(self.refresh, missing_ok=True)
 
     def signals(self, desk: Desk) -> list[SignalInstance]:
-        """What was found."""
-        return [desk.naming.changed]
+        """What was found, and what of it is selected."""
+        return [desk.naming.changed, desk.session.selection_changed]
 
     def refresh(self) -> None:
         """Show which names are known, and what was found."""
@@ -103,11 +103,15 @@ class NamingPanel(Panel):
         self.count.setValue(proposed.count)
         self.count.blockSignals(False)
         self.take.setText(f"Accept as {proposed.name}")
-        self.teach.setText(f"{len(proposed.surest)} as examples")
-        self.teach.setEnabled(bool(proposed.surest))
+        selected = frozenset() if self.desk is None else self.desk.session.selection
+        surest = sum(id_ in selected for id_ in proposed.surest)
+        self.take.setEnabled(bool(selected))
+        self.teach.setText(f"{surest} as examples")
+        self.teach.setEnabled(surest > 0)
+        which = "they are" if selected == frozenset(proposed.ids) else f"{len(selected)} are"
         self.found.setText(
             f"{proposed.count} of {len(proposed.ranked)} nuclei are taken for {proposed.name}; "
-            "they are selected. Look at them before you accept."
+            f"{which} selected. Look at them before you accept."
         )
 
     def _on_find(self) -> None:

@@ -137,9 +137,16 @@ class Naming:
             self.changed.emit()
 
     def accept(self) -> bool:
-        """Give what is found, and still selected, the class of the name: one step of undo."""
+        """Give what is selected by now the class of the name: one step of undo.
+
+        Returns
+        -------
+        given : False where all of it has that class already; what was proposed is gone then too
+        """
         proposed, chosen = self.proposed, self._session.selection
-        return proposed is not None and self._session.set_class_named(chosen, proposed.name)
+        given = proposed is not None and self._session.set_class_named(chosen, proposed.name)
+        self.drop()
+        return given
 
     def accept_surest(self) -> bool:
         """Give only the surest the class, as examples to learn from: one step of undo."""
