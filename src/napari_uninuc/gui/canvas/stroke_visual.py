@@ -33,7 +33,7 @@ attribute float a_colour;
 uniform vec4 u_turn;    // columns of the data's matrix to px of the screen
 uniform vec2 u_shift;
 uniform vec4 u_render;  // px of the screen to the picture: scale, offset
-uniform float u_half;   // width / 2
+uniform vec2 u_halves;  // width / 2, and that of what is thin
 uniform float u_inner;  // negative on a mirrored screen
 uniform vec4 u_colour;
 varying vec4 v_colour;
@@ -43,11 +43,13 @@ void main() {
     vec2 along = u_turn.xy * step_data.x + u_turn.zw * step_data.y;
     along *= inversesqrt(max(dot(along, along), 1e-12));
     vec2 across = vec2(-along.y, along.x);
-    bool at_end = a_corner > 1.5;
-    float side = a_corner == 1.0 || a_corner == 3.0 ? u_half : -u_half;
+    float corner = mod(a_corner, 4.0);
+    float half_width = a_corner > 3.5 ? u_halves.y : u_halves.x;
+    bool at_end = corner > 1.5;
+    float side = corner == 1.0 || corner == 3.0 ? half_width : -half_width;
     vec2 end = at_end ? a_to : a_from;
     vec2 place = u_turn.xy * end.x + u_turn.zw * end.y + u_shift;
-    place += along * (at_end ? u_half : -u_half) + across * (u_inner + side);
+    place += along * (at_end ? half_width : -half_width) + across * (u_inner + side);
     gl_Position = vec4(place * u_render.xy + u_render.zw, 0.0, 1.0);
     vec3 own = vec3(
         floor(a_colour / 65536.0), mod(floor(a_colour / 256.0), 256.0), mod(a_colour, 256.0)
@@ -71,12 +73,13 @@ _CORNERS = np.array([0, 1, 2, 3], dtype=np.float32)
 _TRIANGLES = np.array([0, 1, 2, 2, 1, 3], dtype=np.uint32)
 
 
-def vertices(segments: npt.ArrayLike) -> npt.NDArray[Any]:
+def vertices(segments: npt.ArrayLike, *, thin: bool = False) -> npt.NDArray[Any]:
     """Corners of segments, to be drawn.
 
     Parameters
     ----------
     segments : (n, 4) x and y of both ends
+    thin : in the second of the two widths
 
     Returns
     -------
@@ -85,7 +88,7 @@ def vertices(segments: npt.ArrayLike) -> npt.NDArray[Any]:
     ends = np.asarray(segments, dtype=np.float32).reshape(-1, 4)
     made = np.zeros((len(ends), 4), dtype=VERTEX)
     made["a_from"], made["a_to"] = ends[:, None, :2], ends[:, None, 2:]
-    made["a_corner"] = _CORNERS
+    made["a_corner"] = _CORNERS + (4 if thin else 0)
     return made.reshape(-1)
 
 
@@ -132,21 +135,27 @@ class StrokeVisual(Visual):  # type: ignore[misc]
     Parameters
     ----------
     lines : asked before each frame
-    width, halo_width : px of the screen
+    widths, halo_widths : of lines and of thin ones, px of the screen
     inner : how far the middle of the line lies to the right of the segment, px of the screen
     kept : whether a view that is seen again is kept as a picture, in which what changes is drawn
         anew. Never where edges are smoothed (napari's multisampling): a picture would not be
     """
 
     def __init__(
-        self, lines: Lines, width: float, halo_width: float, inner: float, *, kept: bool
+        self,
+        lines: Lines,
+        widths: tuple[float, float],
+        halo_widths: tuple[float, float],
+        inner: float,
+        *,
+        kept: bool,
     ) -> None:
         super().__init__(_VERTEX_SHADER, _FRAGMENT_SHADER)
         self._lines, self._inner = lines, inner
-        self._halo, self._line = (halo_width, Color(_HALO).rgba), (width, _OWN_COLOUR)
-        self._reach = halo_width + abs(inner) + _BESIDE_PX
+        self._halo, self._line = (halo_widths, Color(_HALO).rgba), (widths, _OWN_COLOUR)
+        self._reach = max(halo_widths) + abs(inner) + _BESIDE_PX
         self._picture = StrokePicture() if kept else None
-        self._view_before = b""
+        self._view_before = self._view_told = b""
         self._draw_mode = "triangles"
         self.set_gl_state("translucent", depth_test=False, cull_face=False)
         self.freeze()
@@ -200,14 +209,18 @@ class StrokeVisual(Visual):  # type: ignore[misc]
     def _draw_chosen(self, view: View, count: int) -> None:
         if not count:
             return
-        program, render = self.view_program, view.to_render
-        program["u_turn"] = view.to_screen[:, :2].T.reshape(-1)
-        program["u_shift"] = view.to_screen[:, 2]
-        program["u_render"] = (render[0, 0], render[1, 1], render[0, 2], render[1, 2])
-        program["u_inner"] = np.copysign(self._inner * view.scale, view.across)
-        has_halo = view.seen().zoom >= _HALO_FROM
-        for width, colour in (self._halo, self._line) if has_halo else (self._line,):
-            program["u_half"], program["u_colour"] = width * view.scale / 2, colour
+        program = self.view_program
+        if self._view_told != view.key:
+            render = view.to_render
+            program["u_turn"] = view.to_screen[:, :2].T.reshape(-1)
+            program["u_shift"] = view.to_screen[:, 2]
+            program["u_render"] = (render[0, 0], render[1, 1], render[0, 2], render[1, 2])
+            program["u_inner"] = np.copysign(self._inner * view.scale, view.across)
+            self._view_told = view.key
+        has_halo = view.zoom >= _HALO_FROM
+        for widths, colour in (self._halo, self._line) if has_halo else (self._line,):
+            program["u_halves"] = np.array(widths) * view.scale / 2
+            program["u_colour"] = colour
             program.draw(self._draw_mode, self._lines.index)
 
     def _compute_bounds(self, axis: int, view: Any) -> None:

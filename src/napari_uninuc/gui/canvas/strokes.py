@@ -35,6 +35,7 @@ _SLOT = np.dtype(
         ("room", "<i8"),
         ("fine", "<i8"),
         ("coarse", "<i8"),
+        ("order", "<i8"),
         ("box", "<f4", 4),
     ]
 )
@@ -42,12 +43,13 @@ _SLOT = np.dtype(
 
 
 class Strokes:
-    """Lines of one width, with a halo; what is off the canvas is not drawn.
+    """Lines of one width or two, with a halo; what is off the canvas is not drawn.
 
     Parameters
     ----------
     parent : node of the scene they belong to; it says where they lie
     width, halo_width : px of the screen
+    thin : width and halo's width of what is set as thin; None where nothing is
     inside : lines lie to the right of their segments, which is inside of an outline
     many : worth to be kept as a picture, see `StrokeVisual`
     """
@@ -58,12 +60,14 @@ class Strokes:
         width: float,
         halo_width: float,
         *,
+        thin: tuple[float, float] | None = None,
         inside: bool = False,
         many: bool = False,
     ) -> None:
         inner = width / 2 if inside else 0.0
         self.index = gloo.IndexBuffer()
-        self._node = StrokeNode(self, width, halo_width, inner, kept=many, parent=parent)
+        widths, halos = zip((width, halo_width), thin or (width, halo_width), strict=True)
+        self._node = StrokeNode(self, widths, halos, inner, kept=many, parent=parent)
         self._slots = np.zeros(16, dtype=_SLOT)
         self._slot_of: dict[Hashable, int] = {}
         self._free: list[int] = []
@@ -79,12 +83,22 @@ class Strokes:
     def __contains__(self, key: Hashable) -> bool:
         return key in self._slot_of
 
-    def set(self, key: Hashable, segments: Segments, colour: int) -> None:
+    def set(
+        self,
+        key: Hashable,
+        segments: Segments,
+        colour: int,
+        *,
+        thin: bool = False,
+        order: int = 0,
+    ) -> None:
         """Draw these segments, (n, 4) px of the tile, under a key and no others.
 
         Parameters
         ----------
         colour : see `packed_colour`
+        thin : as narrow as what is thin here
+        order : the higher is drawn over the lower
         """
         far = simplified(segments)
         every = segments if len(far) == len(segments) else np.concatenate([segments, far])
@@ -93,13 +107,13 @@ class Strokes:
         if len(every) > self._slots[slot]["room"]:
             self._find_room(slot, len(every))
         place, self._colours[key] = self._slots[slot], colour
-        place["fine"], place["coarse"] = len(segments), len(far)
+        place["fine"], place["coarse"], place["order"] = len(segments), len(far), order
         ends = np.asarray(segments).reshape(-1, 2, 2)
         if len(ends):
             place["box"][:2], place["box"][2:] = ends.min(axis=(0, 1)), ends.max(axis=(0, 1))
         self._touch(place)
         start, end = int(place["start"]), int(place["start"]) + len(every)
-        self._corners[4 * start : 4 * end] = vertices(every)
+        self._corners[4 * start : 4 * end] = vertices(every, thin=thin)
         self._painted[4 * start : 4 * end]["a_colour"] = colour
         self._send(self._places, self._corners, start, end)
         self._send(self._paint, self._painted, start, end)
@@ -123,15 +137,17 @@ class Strokes:
             self._send(self._paint, self._painted, start, start + room)
         self._node.update()
 
-    def remove(self, key: Hashable) -> None:
-        """Draw nothing under a key."""
-        if key in self._slot_of:
+    def remove(self, *keys: Hashable) -> None:
+        """Draw nothing under these keys."""
+        there = [key for key in keys if key in self._slot_of]
+        for key in there:
             slot = self._slot_of.pop(key)
             self._touch(self._slots[slot])
             self._lost += int(self._slots[slot]["room"])
             self._slots[slot] = np.zeros((), dtype=_SLOT)
             self._free.append(slot)
             del self._colours[key]
+        if there:
             self._changed()
 
     def clear(self) -> None:
@@ -195,6 +211,8 @@ class Strokes:
         here = (slots["box"][:, :2] <= box[2:]).all(axis=1)
         here &= (slots["box"][:, 2:] >= box[:2]).all(axis=1)
         slots = slots[here]
+        if slots["order"].any():
+            slots = slots[np.argsort(slots["order"], kind="stable")]
         # A few segments are their own far view, which then is not there a second time.
         apart = coarse & (slots["coarse"] < slots["fine"])
         starts = slots["start"] + np.where(apart, slots["fine"], 0)

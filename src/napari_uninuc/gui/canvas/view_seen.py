@@ -64,6 +64,11 @@ class View:
         return float(np.linalg.det(self.to_screen[:, :2]))
 
     @property
+    def zoom(self) -> float:
+        """See `Seen`."""
+        return float(abs(self.across) ** 0.5 / self.scale)
+
+    @property
     def size(self) -> tuple[int, int]:
         """Width and height of the canvas, px of the buffer."""
         width, height = np.abs(2 / np.diag(self.to_render)).round().astype(int).tolist()
@@ -78,8 +83,7 @@ class View:
         corners = 2 * np.array([x[[0, 1, 0, 1]], y[[0, 0, 1, 1]]]) - 1
         px = (corners - self.to_render[:, 2:]) / np.diag(self.to_render)[:, None]
         data = np.linalg.solve(self.to_screen[:, :2], px - self.to_screen[:, 2:])
-        zoom = abs(self.across) ** 0.5 / self.scale
-        return Seen(zoom, np.concatenate([data.min(axis=1), data.max(axis=1)]))
+        return Seen(self.zoom, np.concatenate([data.min(axis=1), data.max(axis=1)]))
 
     def rectangle(self, box_xyxy: npt.NDArray[np.float64], beside: float) -> Rectangle | None:
         """Where a box of the data is shown, and this far beside it, px; None where it is not."""
