@@ -265,6 +265,24 @@ def test_an_outline_is_as_wide_at_any_zoom(desk):
     assert abs(widths[0] - widths[1]) <= 1
 
 
+def test_the_layer_is_drawn_as_soon_as_it_is_seen(desk):
+    """Wholly transparent, as it is most of the time, it would cost a third of each frame."""
+    nuclei, canvas = desk.bridge.nuclei, desk.viewer.window._qt_viewer.canvas
+    bare = desk.canvas.shot()
+    assert not canvas.layer_to_visual[nuclei].node.visible
+    nuclei.opacity = 0.5
+    filled = desk.canvas.shot()
+    assert (filled != bare).any()
+    nuclei.visible = False
+    assert (desk.canvas.shot() != filled).any()
+    nuclei.visible = True
+    np.testing.assert_array_equal(desk.canvas.shot(), filled)
+    nuclei.opacity = 0.0
+    np.testing.assert_array_equal(desk.canvas.shot(), bare)
+    desk.bridge.close()  # the layer stays, and is seen
+    assert canvas.layer_to_visual[nuclei].node.visible
+
+
 def test_the_nucleus_in_hand_has_outline_box_and_clicks(desk):
     y, x = desk.centre(5)
     desk.canvas.click((y, x), desk.image)
