@@ -1,6 +1,7 @@
 """Nuclei found by what they are called, in a real window."""
 
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
 from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.journal.listing import find_sessions
@@ -101,6 +102,19 @@ def test_the_surest_become_examples_of_a_classifier(room):
     room.until(lambda: bool(room.session.derived))
     room.idle()
     assert room.session.classes.names == ("nucleus", "large", "small")
+
+
+def test_return_in_the_name_finds_and_keeps_nothing_else(room):
+    """By keys alone; Return there is no *Keep*, and letters there are no tools."""
+    begin(room)
+    panel, naming = room.widget.naming, room.bench.desk.naming
+    panel.name.setFocus()
+    room.until(panel.name.hasFocus)
+    QTest.keyClicks(panel.name, "large")
+    QTest.keyClick(panel.name, Qt.Key.Key_Return)
+    room.until(lambda: naming.proposed is not None)
+    assert naming.proposed.name == "large"
+    assert panel.name.text() == "large"
 
 
 def test_all_nuclei_are_a_name_too(room):
