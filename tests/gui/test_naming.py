@@ -77,6 +77,8 @@ def test_accept_says_what_it_gives_when_the_selection_is_another(room):
     assert not panel.take.isEnabled()
     assert not panel.teach.isEnabled()
     assert "0 are selected" in panel.found.text()
+    panel.count.setValue(0)
+    assert "None of" in panel.found.text()
     panel.count.setValue(found - 1)
     panel.count.setValue(found)
     assert panel.take.isEnabled()
@@ -117,6 +119,16 @@ def test_return_in_the_name_finds_and_keeps_nothing_else(room):
     assert panel.name.text() == "large"
 
 
+def test_where_nothing_is_outlined_it_says_what_to_do(room, said):
+    room.open(n_nuclei=24)
+    room.widget.naming.title.setChecked(True)
+    for text in ("large", "all nuclei"):
+        ask(room, text)
+        room.idle()
+        assert "Outline all nuclei" in str(said.pop())
+        assert room.bench.desk.naming.proposed is None
+
+
 def test_all_nuclei_are_a_name_too(room):
     begin(room)
     find(room, "all nuclei")
@@ -138,6 +150,9 @@ def test_a_model_without_names_says_so(room, monkeypatch):
     begin(room)
     assert not room.widget.naming.search.isEnabled()
     assert "knows no names" in room.widget.naming.known.text()
+    room.viewer.layers.clear()
+    room.until(lambda: room.bench.desk is None)
+    assert "Open a picture" in room.widget.naming.known.text()
 
 
 def test_an_accepted_name_is_there_after_reopening(room):

@@ -79,6 +79,8 @@ class NamingPanel(Panel):
             told = f"Known: {', '.join(names)}. Nothing else can be found by name."
             tissue = naming.names_from
             told += f" Learnt on: {tissue}; on other tissue look twice." if tissue else ""
+        elif naming is None:
+            told = "Open a picture to find its nuclei by name."
         else:
             told = "The model in use knows no names. Teach classes by a few examples."
         self.known.setText(told)
@@ -109,10 +111,14 @@ class NamingPanel(Panel):
         self.teach.setText(f"{surest} as examples")
         self.teach.setEnabled(surest > 0)
         which = "they are" if selected == frozenset(proposed.ids) else f"{len(selected)} are"
-        self.found.setText(
-            f"{proposed.count} of {len(proposed.ranked)} nuclei are taken for {proposed.name}; "
-            f"{which} selected. Look at them before you accept."
-        )
+        many = len(proposed.ranked)
+        told = f"{proposed.count} of {many} nuclei are taken for {proposed.name}; {which} selected."
+        told += " Look at them before you accept."
+        if not proposed.count and not selected:
+            told = (
+                f"None of {many} nuclei is taken for {proposed.name}. The slider takes the likest."
+            )
+        self.found.setText(told)
 
     def _on_find(self) -> None:
         text = self.name.text().strip()

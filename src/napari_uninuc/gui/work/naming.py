@@ -105,7 +105,7 @@ class Naming:
         Raises
         ------
         PromptError
-            The model knows no such name; says which it knows.
+            The model knows no such name, and it says which it knows; or there are no nuclei.
         """
         names = self.names
         meant = plain(text, (*names, NUCLEUS))
@@ -118,6 +118,8 @@ class Naming:
                 else "this model knows no names; teach classes by a few examples instead"
             )
         lesson = lesson_of(self._session)
+        if not len(lesson.ids):
+            raise PromptError("nothing is outlined here; press Outline all nuclei, then find")
         if meant not in names:  # all nuclei
             self._show(meant, lesson, np.ones(len(lesson.ids)))
             return
