@@ -48,6 +48,7 @@ def main(output: Path) -> None:
         canvas.window.activateWindow()
         widget = CorrectNucleiWidget(viewer)
         viewer.window.add_dock_widget(widget, name="UniNuc: correct nuclei", area="right")
+        widget.hint.hide()
         _correct(viewer, canvas, widget, slide)
         viewer.window.screenshot(str(output / "region.png"), flash=False, canvas_only=False)
         widget.close_desks()

@@ -1,6 +1,6 @@
 """Walk through the napari widget as a person would, with real mouse and key events.
 
-python docs/tour.py [--output docs/pictures/tour] [--side 1024]
+python docs/tour.py [--output docs/pictures/tour] [--side 512]
 python docs/tour.py --loop docs/pictures/loop.webp --side 512
 
 Opens the immunohistochemistry tile, outlines all nuclei, fixes ten, adds three, deletes five,
@@ -24,6 +24,7 @@ from pathlib import Path
 import click
 import napari
 import numpy as np
+from napari._qt.dialogs.qt_notification import NapariQtNotification
 from qtpy.QtCore import QPoint, QSettings, Qt
 from qtpy.QtTest import QTest
 
@@ -72,9 +73,12 @@ class Tour:
         self.widget.close_desks()
         self.viewer.window.remove_dock_widget(self.widget)
         self.viewer.layers.clear()
+        for notice in self.canvas.window.findChildren(NapariQtNotification):
+            notice.close()
         layer = add_tile(self.viewer, tile)
         self.widget = CorrectNucleiWidget(self.viewer)
         self.viewer.window.add_dock_widget(self.widget, name="UniNuc: correct nuclei", area="right")
+        self.widget.hint.hide()
         self.widget.picture.image.value = layer
         self.settle()
 

@@ -14,6 +14,7 @@ from napari_uninuc.core.nuclei import Nucleus, Status
 from napari_uninuc.gui.canvas.marks import MARK_COLOURS, Mark
 from napari_uninuc.gui.layers import colours
 from napari_uninuc.gui.layers.colours import NucleusColours
+from napari_uninuc.gui.layers.reader_outlines import READER_COLOURS
 
 
 def edit_of(count):
@@ -71,11 +72,19 @@ def seen_lab(hex_colours, matrix):
     return rgb2lab(shown)
 
 
+_MARKED = [MARK_COLOURS[Mark.SELECTED], MARK_COLOURS[Mark.IN_HAND]]
+_TEN_CLASSES = [each.colour for each in ClassPalette.of_names([*"abcdefghij"]).classes]
+_SEEN_TOGETHER = {
+    "classes and statuses": [*_TEN_CLASSES, *colours.STATUS_COLOURS.values(), *_MARKED],
+    "staining": [*colours.STAIN_COLOURS, colours._UNKNOWN_SCORE_COLOUR, *_MARKED],
+    "readers": [*READER_COLOURS, "#ffffff"],
+}
+
+
 @pytest.mark.parametrize("kind", _SEEN_BY)
-def test_colours_stay_apart_in_every_kind_of_vision(kind):
-    used = [each.colour for each in ClassPalette.of_names([*"abcdefghij"]).classes]
-    used += [*colours.STATUS_COLOURS.values(), MARK_COLOURS[Mark.SELECTED]]
-    used.append(MARK_COLOURS[Mark.IN_HAND])
+@pytest.mark.parametrize("what", _SEEN_TOGETHER)
+def test_colours_stay_apart_in_every_kind_of_vision(kind, what):
+    used = _SEEN_TOGETHER[what]
     lab = seen_lab(used, _SEEN_BY[kind])
     apart = np.linalg.norm(lab[:, None] - lab[None], axis=-1) + 1e9 * np.eye(len(used))
     nearest = np.unravel_index(apart.argmin(), apart.shape)

@@ -285,3 +285,16 @@ def test_the_small_picture_in_the_layer_list_follows(desk):
     desk.bridge.flush()
     assert before[..., :3].any()
     assert not desk.bridge.nuclei.thumbnail[..., :3].any()
+
+
+def test_the_small_picture_in_the_layer_list_stays(desk):
+    """napari makes it as transparent as the layer, whenever it draws it."""
+    nuclei = desk.bridge.nuclei
+    desk.bridge.flush()
+    shown = nuclei.thumbnail.copy()
+    assert shown[..., :3].any()
+    nuclei.mode = "paint"
+    nuclei.mode = "pan_zoom"
+    assert nuclei.opacity == 0
+    nuclei.refresh()
+    np.testing.assert_array_equal(nuclei.thumbnail, shown)

@@ -19,8 +19,9 @@ from napari_uninuc.gui.canvas.outlines import (
     outline_segments,
     simplified,
 )
-from napari_uninuc.gui.canvas.stroke_visual import Seen, triangles, vertices
+from napari_uninuc.gui.canvas.stroke_visual import triangles, vertices
 from napari_uninuc.gui.canvas.strokes import Strokes, packed_colour
+from napari_uninuc.gui.canvas.view_seen import Seen, View
 from napari_uninuc.gui.layers.colours import ColourBy, NucleusColours
 from napari_uninuc.gui.window.keymap import KEYS
 from napari_uninuc.testing import make_label_map
@@ -82,12 +83,12 @@ def test_what_is_off_the_canvas_is_not_drawn_and_the_far_view_is_coarser():
     for number in range(10):
         strokes.set(number, _ring(12, 0, 100 * number), number)
     first, all_of_it = np.array([0.0, 0.0, 60.0, 30.0]), np.array([-5.0, -5.0, 1000.0, 30.0])
-    assert strokes._seen(Seen(4.0, first)) == len(one)
-    assert strokes._seen(Seen(4.0, all_of_it)) == 10 * len(one)
-    assert strokes._seen(Seen(0.5, all_of_it)) == 10 * len(simplified(one))
-    assert strokes._seen(Seen(4.0, first)) == len(one)  # nearer again, where all was drawn before
+    assert strokes.choose(Seen(4.0, first)) == len(one)
+    assert strokes.choose(Seen(4.0, all_of_it)) == 10 * len(one)
+    assert strokes.choose(Seen(0.5, all_of_it)) == 10 * len(simplified(one))
+    assert strokes.choose(Seen(4.0, first)) == len(one)  # nearer again, where all was drawn before
     strokes.remove(3)
-    assert strokes._seen(Seen(4.0, all_of_it)) == 9 * len(one)
+    assert strokes.choose(Seen(4.0, all_of_it)) == 9 * len(one)
     assert triangles(np.array([2, 7]), np.array([1, 2]))[::6].tolist() == [8, 28, 32]
 
 
@@ -187,6 +188,62 @@ def test_every_outline_is_drawn_in_its_colour_and_follows(desk):
     assert lines.colour_of(5) == packed_colour("#123456")
 
 
+@pytest.mark.parametrize("zoom", [0.4, 3.0])
+def test_what_is_kept_as_a_picture_looks_like_what_is_drawn(desk, zoom, monkeypatch):
+    """Halos of neighbours reach into what is drawn anew; each frame against one drawn whole."""
+    session, lines = desk.session, desk.bridge.outlines._outlines
+    camera = getattr(desk.viewer, "scene", desk.viewer).camera
+    camera.zoom *= zoom
+    desk.bridge.outlines.show_boxes = True
+    desk.bridge.flush()
+    desk.canvas.settle()
+    node, drawn = lines._node, []
+    choose, within = lines.choose, lines.choose_within
+    monkeypatch.setattr(lines, "choose", lambda seen: drawn.append("all") or choose(seen))
+    monkeypatch.setattr(lines, "choose_within", lambda seen: drawn.append("part") or within(seen))
+    desk.canvas.shot()
+    before = desk.canvas.shot()
+    drawn.clear()
+    y, x = desk.centre(5)
+    first, *others = sorted(session.labels.nuclei)
+    for act, expected in (
+        (lambda: None, []),
+        (lambda: session.set_class([5], 1), ["part"]),
+        (lambda: session.delete([5, first]), ["part"]),
+        (session.undo, ["part"]),
+        (lambda: session.set_class(others, 2), ["part"]),
+        (lambda: desk.canvas.move((y, x), desk.image), []),  # what is under the cursor is no part
+        (lambda: (lines.clear(), desk.bridge.outlines.draw_all()), ["part"]),
+    ):
+        act()
+        desk.bridge.flush()
+        kept = desk.canvas.shot()
+        assert sorted(set(drawn)) == expected
+        node._picture._view, node._view_before = b"", b""
+        whole = desk.canvas.shot()
+        assert drawn[-1:] == ["all"]
+        assert np.abs(kept.astype(int) - whole).max() <= 1
+        desk.canvas.shot()  # a view that is seen again is kept again
+        drawn.clear()
+    assert (kept != before).any()
+
+
+def test_a_rectangle_of_the_canvas_is_where_its_box_is():
+    """At 200 %, turned and mirrored: the box of a rectangle lies in it, and goes back to it."""
+    to_screen = np.array([[0.0, 3.0, 10.0], [2.0, 0.0, -4.0]])
+    to_render = np.array([[2 / 400, 0.0, -1.0], [0.0, -2 / 300, 1.0]])
+    view = View(to_screen, to_render, 2.0)
+    assert (view.size, view.across) == ((400, 300), -6.0)
+    box = view.seen((50, 60, 30, 40)).box_xyxy
+    left, bottom, width, height = view.rectangle(box, 0.0)
+    assert (left, bottom) == pytest.approx((50, 60), abs=1)
+    assert (width, height) == pytest.approx((31, 41), abs=1)
+    everywhere = np.array([-np.inf, -np.inf, np.inf, np.inf])
+    assert view.rectangle(everywhere, 5.0) == (0, 0, 400, 300)
+    assert view.rectangle(view.seen().box_xyxy + 1000.0, 5.0) is None
+    assert view.seen().zoom == pytest.approx(6**0.5 / 2)
+
+
 def test_an_outline_is_as_wide_at_any_zoom(desk):
     """Counted on a row of the screen through the left side of a square nucleus."""
     after = np.full((40, 40), desk.session.labels.next_id, np.int32)
@@ -206,6 +263,24 @@ def test_an_outline_is_as_wide_at_any_zoom(desk):
     assert scale == pytest.approx(desk.canvas.widget.devicePixelRatio())
     assert 1 <= widths[0] / scale <= 2.5
     assert abs(widths[0] - widths[1]) <= 1
+
+
+def test_the_layer_is_drawn_as_soon_as_it_is_seen(desk):
+    """Wholly transparent, as it is most of the time, it would cost a third of each frame."""
+    nuclei, canvas = desk.bridge.nuclei, desk.viewer.window._qt_viewer.canvas
+    bare = desk.canvas.shot()
+    assert not canvas.layer_to_visual[nuclei].node.visible
+    nuclei.opacity = 0.5
+    filled = desk.canvas.shot()
+    assert (filled != bare).any()
+    nuclei.visible = False
+    assert (desk.canvas.shot() != filled).any()
+    nuclei.visible = True
+    np.testing.assert_array_equal(desk.canvas.shot(), filled)
+    nuclei.opacity = 0.0
+    np.testing.assert_array_equal(desk.canvas.shot(), bare)
+    desk.bridge.close()  # the layer stays, and is seen
+    assert canvas.layer_to_visual[nuclei].node.visible
 
 
 def test_the_nucleus_in_hand_has_outline_box_and_clicks(desk):

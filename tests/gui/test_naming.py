@@ -1,6 +1,7 @@
 """Nuclei found by what they are called, in a real window."""
 
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
 from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.journal.listing import find_sessions
@@ -64,6 +65,32 @@ def test_the_slider_takes_fewer_and_dropping_changes_nothing(room):
     assert not panel.take.isVisible()
 
 
+def test_accept_says_what_it_gives_when_the_selection_is_another(room):
+    """Escape, a click on another nucleus, and what has its class already: no button is dead."""
+    begin(room)
+    find(room, "large")
+    session, panel = room.session, room.widget.naming
+    found = len(session.selection)
+    assert "they are selected" in panel.found.text()
+    room.canvas.key(Qt.Key.Key_Escape)
+    assert not session.selection
+    assert not panel.take.isEnabled()
+    assert not panel.teach.isEnabled()
+    assert "0 are selected" in panel.found.text()
+    panel.count.setValue(0)
+    assert "None of" in panel.found.text()
+    panel.count.setValue(found - 1)
+    panel.count.setValue(found)
+    assert panel.take.isEnabled()
+    panel.take.click()
+    assert session.counts()[1] == found
+    find(room, "large")
+    assert len(session.selection) == found
+    panel.take.click()  # they are large already
+    assert room.bench.desk.naming.proposed is None
+    assert not panel.take.isVisible()
+
+
 def test_the_surest_become_examples_of_a_classifier(room):
     begin(room)
     find(room, "large")
@@ -77,6 +104,29 @@ def test_the_surest_become_examples_of_a_classifier(room):
     room.until(lambda: bool(room.session.derived))
     room.idle()
     assert room.session.classes.names == ("nucleus", "large", "small")
+
+
+def test_return_in_the_name_finds_and_keeps_nothing_else(room):
+    """By keys alone; Return there is no *Keep*, and letters there are no tools."""
+    begin(room)
+    panel, naming = room.widget.naming, room.bench.desk.naming
+    panel.name.setFocus()
+    room.until(panel.name.hasFocus)
+    QTest.keyClicks(panel.name, "large")
+    QTest.keyClick(panel.name, Qt.Key.Key_Return)
+    room.until(lambda: naming.proposed is not None)
+    assert naming.proposed.name == "large"
+    assert panel.name.text() == "large"
+
+
+def test_where_nothing_is_outlined_it_says_what_to_do(room, said):
+    room.open(n_nuclei=24)
+    room.widget.naming.title.setChecked(True)
+    for text in ("large", "all nuclei"):
+        ask(room, text)
+        room.idle()
+        assert "Outline all nuclei" in str(said.pop())
+        assert room.bench.desk.naming.proposed is None
 
 
 def test_all_nuclei_are_a_name_too(room):
@@ -100,6 +150,9 @@ def test_a_model_without_names_says_so(room, monkeypatch):
     begin(room)
     assert not room.widget.naming.search.isEnabled()
     assert "knows no names" in room.widget.naming.known.text()
+    room.viewer.layers.clear()
+    room.until(lambda: room.bench.desk is None)
+    assert "Open a picture" in room.widget.naming.known.text()
 
 
 def test_an_accepted_name_is_there_after_reopening(room):

@@ -9,10 +9,12 @@ from contextlib import contextmanager
 import pytest
 from driving import centre_of
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QInputDialog
 
 from napari_uninuc.client.address import ServerAddress
 from napari_uninuc.core.classes import ClassPalette
+from napari_uninuc.errors import ServerError
 from napari_uninuc.gui.work.model_slot import ModelSlot, OnServer, load_bundled
 from napari_uninuc.io.classifiers import write_classifier
 from napari_uninuc.journal.folder import journals_in
@@ -267,6 +269,28 @@ def test_another_model_is_not_kept_waiting_by_a_click_at_a_server_that_is_away(r
     room.until(lambda: not room.bench.models.loading)
     assert time.monotonic() - began < PATIENCE_S / 2
     assert room.bench.models.annotator.device_name == "CPU (fake)"
+
+
+def test_a_computer_that_is_not_there_is_told_and_meanwhile_what_is_tried(room, said, monkeypatch):
+    """A mistyped name takes seconds to fail: the panel must not look as if nothing was pressed."""
+    room.open(n_nuclei=3)
+    panel, answer = room.widget.model, threading.Event()
+
+    def connect(_model, _device):
+        answer.wait(60)
+        raise ServerError("http://nobody:8000 does not answer; is 'uninuc serve' running there?")
+
+    monkeypatch.setattr(room.bench.models, "_load", connect)
+    panel.title.setChecked(True)
+    panel.server.setFocus()
+    QTest.keyClicks(panel.server, "nobody:8000")
+    QTest.keyClick(panel.server, Qt.Key.Key_Return)
+    assert panel.state.text().startswith("Connecting to http://nobody:8000 ...")
+    assert "(fake)" in panel.state.text()  # what computes until then
+    answer.set()
+    room.until(lambda: bool(said))
+    assert "does not answer" in str(said[0])
+    assert not panel.state.text().startswith("Connecting")
 
 
 def test_what_is_no_address_is_told(room, said):

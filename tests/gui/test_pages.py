@@ -40,6 +40,19 @@ def test_nothing_of_click_class_next_scrolls_at_1280_by_720(room):
     room.until(lambda: all(_seen_whole(each, panels) for each in [*loop, panels.review.why]))
 
 
+def test_what_is_unfolded_below_the_end_of_the_page_is_scrolled_to(room):
+    room.open(n_nuclei=20)
+    room.canvas.window.resize(1280, 720)
+    room.session.classes = ClassPalette.of_names(TEN)
+    room.canvas.settle()
+    panel, panels = room.widget.naming, room.widget
+    assert not panel.title.isChecked()
+    panel.title.setFocus()
+    QTest.keyClick(panel.title, Qt.Key.Key_Space)  # as a click of the mouse does
+    room.until(lambda: _seen_whole(panel.name, panels) and _seen_whole(panel.known, panels))
+    assert _seen_whole(panel.title, panels)
+
+
 def test_a_section_stays_folded_in_the_next_window(make_room):
     room = make_room()
     room.open(n_nuclei=3)

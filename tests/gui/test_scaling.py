@@ -11,6 +11,7 @@ _HERE = Path(__file__).parent
 _ALSO_AT_200_PERCENT = (
     "test_scaling.py::test_the_screen_is_at_200_percent",
     "test_marks.py::test_an_outline_is_as_wide_at_any_zoom",
+    "test_marks.py::test_what_is_kept_as_a_picture_looks_like_what_is_drawn[3.0]",
     "test_tools.py::test_clicking_a_nucleus_takes_it_in_hand_and_changes_nothing",
     "test_tools.py::test_a_box_adds_a_nucleus_and_the_camera_stays",
     "test_tools.py::test_hovering_shows_what_would_be_hit",

@@ -18,6 +18,7 @@ from napari_uninuc.gui.canvas.strokes import Strokes, packed_colour
 __all__ = ["MARK_COLOURS", "Mark", "Marks", "forget_strokes"]
 
 _WIDTH_PX, _HALO_PX = 2.5, 5.5
+_THIN_PX, _THIN_HALO_PX = 1.5, 3.5
 _CLICK_PX = 13
 _INSIDE, _OUTSIDE = "#39e75f", "#ff2030"
 
@@ -31,6 +32,9 @@ class Mark(Enum):
     IN_HAND = "in hand"
     DRAGGED = "dragged"
 
+
+_ORDER = list(Mark)
+_THIN = (Mark.BOX, Mark.HOVER)
 
 MARK_COLOURS = {
     Mark.SELECTED: "#80ccff",
@@ -56,13 +60,9 @@ class Marks:
     def __init__(self, parent: Node) -> None:
         self.node = Node(parent=parent)
         self.node.order = 10
-        self._lines: dict[Mark, Strokes] = {}
-        for order, mark in enumerate(Mark):
-            thin = mark in (Mark.BOX, Mark.HOVER)
-            holder = Node(parent=self.node)
-            holder.order = order
-            width, halo = (1.5, 3.5) if thin else (_WIDTH_PX, _HALO_PX)
-            self._lines[mark] = Strokes(holder, width, halo)
+        thin = (_THIN_PX, _THIN_HALO_PX)
+        self._lines = Strokes(Node(parent=self.node), _WIDTH_PX, _HALO_PX, thin=thin)
+        self._shown: dict[Mark, set[int]] = {mark: set() for mark in Mark}
         self._clicks: Any = Markers(parent=self.node, scaling=False)
         self._clicks.order = 100
         self._clicks.set_gl_state("translucent", depth_test=False)
@@ -71,20 +71,24 @@ class Marks:
 
     def show(self, mark: Mark, segments: Segments, key: int = 0) -> None:
         """Replace all lines of a kind under a key."""
-        lines = self._lines[mark]
         if len(segments):
-            lines.set(key, segments, packed_colour(MARK_COLOURS[mark]))
-        else:
-            lines.remove(key)
+            self._shown[mark].add(key)
+            colour, thin = packed_colour(MARK_COLOURS[mark]), mark in _THIN
+            order = _ORDER.index(mark)
+            self._lines.set((mark, key), segments, colour, thin=thin, order=order)
+        elif key in self._shown[mark]:
+            self._shown[mark].remove(key)
+            self._lines.remove((mark, key))
 
     def hide(self, *marks: Mark) -> None:
         """Remove all lines of these kinds."""
+        self._lines.remove(*((mark, key) for mark in marks for key in self._shown[mark]))
         for mark in marks:
-            self._lines[mark].clear()
+            self._shown[mark].clear()
 
     def shown(self, mark: Mark, key: int = 0) -> Segments:
         """The lines of a kind under a key; empty for none."""
-        return self._lines[mark].segments_of(key)
+        return self._lines.segments_of((mark, key))
 
     def show_clicks(self, places_yx: Sequence[tuple[float, float]], inside: Sequence[bool]) -> None:
         """Replace the clicks: px of the tile, and whether each belongs to the nucleus."""

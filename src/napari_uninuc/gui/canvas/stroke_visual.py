@@ -6,9 +6,7 @@ Where the processor draws, every corner counts: its way to the screen is two mat
 a frame.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +15,10 @@ from vispy.color import Color
 from vispy.scene.visuals import create_visual_node
 from vispy.visuals import Visual
 
-__all__ = ["COLOUR", "VERTEX", "Seen", "StrokeNode", "runs", "triangles", "vertices"]
+from napari_uninuc.gui.canvas.stroke_picture import StrokePicture
+from napari_uninuc.gui.canvas.view_seen import Rectangle, Seen, View
+
+__all__ = ["COLOUR", "VERTEX", "Lines", "StrokeNode", "runs", "triangles", "vertices"]
 
 VERTEX = np.dtype([("a_from", "<f4", 2), ("a_to", "<f4", 2), ("a_corner", "<f4")])
 COLOUR = np.dtype([("a_colour", "<f4")])
@@ -32,7 +33,7 @@ attribute float a_colour;
 uniform vec4 u_turn;    // columns of the data's matrix to px of the screen
 uniform vec2 u_shift;
 uniform vec4 u_render;  // px of the screen to the picture: scale, offset
-uniform float u_half;   // width / 2
+uniform vec2 u_halves;  // width / 2, and that of what is thin
 uniform float u_inner;  // negative on a mirrored screen
 uniform vec4 u_colour;
 varying vec4 v_colour;
@@ -42,11 +43,13 @@ void main() {
     vec2 along = u_turn.xy * step_data.x + u_turn.zw * step_data.y;
     along *= inversesqrt(max(dot(along, along), 1e-12));
     vec2 across = vec2(-along.y, along.x);
-    bool at_end = a_corner > 1.5;
-    float side = a_corner == 1.0 || a_corner == 3.0 ? u_half : -u_half;
+    float corner = mod(a_corner, 4.0);
+    float half_width = a_corner > 3.5 ? u_halves.y : u_halves.x;
+    bool at_end = corner > 1.5;
+    float side = corner == 1.0 || corner == 3.0 ? half_width : -half_width;
     vec2 end = at_end ? a_to : a_from;
     vec2 place = u_turn.xy * end.x + u_turn.zw * end.y + u_shift;
-    place += along * (at_end ? u_half : -u_half) + across * (u_inner + side);
+    place += along * (at_end ? half_width : -half_width) + across * (u_inner + side);
     gl_Position = vec4(place * u_render.xy + u_render.zw, 0.0, 1.0);
     vec3 own = vec3(
         floor(a_colour / 65536.0), mod(floor(a_colour / 256.0), 256.0), mod(a_colour, 256.0)
@@ -62,19 +65,21 @@ _HALO = "#000000a0"
 """Dark around light: seen on white glass, on pink and on dark brown."""
 _HALO_FROM = 0.25
 """Screen px per px of the data below which a halo would cover what is outlined."""
+_BESIDE_PX = 2.0
+"""Beyond line and halo, what may still have a part of a px: rounding, corners of halos."""
 _OWN_COLOUR = (0.0, 0.0, 0.0, 0.0)
 """Of the shader: each segment's own."""
 _CORNERS = np.array([0, 1, 2, 3], dtype=np.float32)
 _TRIANGLES = np.array([0, 1, 2, 2, 1, 3], dtype=np.uint32)
-_ORIGIN_AND_STEPS = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
 
 
-def vertices(segments: npt.ArrayLike) -> npt.NDArray[Any]:
+def vertices(segments: npt.ArrayLike, *, thin: bool = False) -> npt.NDArray[Any]:
     """Corners of segments, to be drawn.
 
     Parameters
     ----------
     segments : (n, 4) x and y of both ends
+    thin : in the second of the two widths
 
     Returns
     -------
@@ -83,7 +88,7 @@ def vertices(segments: npt.ArrayLike) -> npt.NDArray[Any]:
     ends = np.asarray(segments, dtype=np.float32).reshape(-1, 4)
     made = np.zeros((len(ends), 4), dtype=VERTEX)
     made["a_from"], made["a_to"] = ends[:, None, :2], ends[:, None, 2:]
-    made["a_corner"] = _CORNERS
+    made["a_corner"] = _CORNERS + (4 if thin else 0)
     return made.reshape(-1)
 
 
@@ -104,18 +109,24 @@ def triangles(
     return (segments.astype(np.uint32)[:, None] * 4 + _TRIANGLES).reshape(-1)
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What of the data the canvas shows.
+class Lines(Protocol):
+    """Segments in a buffer, and which of them are drawn.
 
     Attributes
     ----------
-    zoom : px of the screen, as a person counts them at 200 %, per unit of the data
-    box_xyxy : (4,) all that is seen lies inside, units of the data
+    index : of the triangles that were chosen last
     """
 
-    zoom: float
-    box_xyxy: npt.NDArray[np.float64]
+    index: gloo.IndexBuffer
+
+    def choose(self, seen: Seen) -> int:
+        """Put what is seen into the index; returns how many segments that are."""
+
+    def choose_within(self, seen: Seen) -> int:
+        """Put what lies in a part of the canvas into the index, and nothing beside it."""
+
+    def take_touched(self) -> npt.NDArray[np.float64] | None:
+        """Where something has changed since this was last asked, (4,) x, y, x, y, or None."""
 
 
 class StrokeVisual(Visual):  # type: ignore[misc]
@@ -123,27 +134,29 @@ class StrokeVisual(Visual):  # type: ignore[misc]
 
     Parameters
     ----------
-    choose : told what is seen before each frame; puts its triangles into the index, and returns
-        how many segments they are
-    index : of the triangles that are drawn
-    width, halo_width : px of the screen
+    lines : asked before each frame
+    widths, halo_widths : of lines and of thin ones, px of the screen
     inner : how far the middle of the line lies to the right of the segment, px of the screen
+    kept : whether a view that is seen again is kept as a picture, in which what changes is drawn
+        anew. Never where edges are smoothed (napari's multisampling): a picture would not be
     """
 
     def __init__(
         self,
-        choose: Callable[[Seen], int],
-        index: gloo.IndexBuffer,
-        width: float,
-        halo_width: float,
+        lines: Lines,
+        widths: tuple[float, float],
+        halo_widths: tuple[float, float],
         inner: float,
+        *,
+        kept: bool,
     ) -> None:
         super().__init__(_VERTEX_SHADER, _FRAGMENT_SHADER)
-        self._choose, self._inner = choose, inner
-        self._halo, self._line = (halo_width, Color(_HALO).rgba), (width, _OWN_COLOUR)
-        self._scale, self._has_halo = 1.0, True
+        self._lines, self._inner = lines, inner
+        self._halo, self._line = (halo_widths, Color(_HALO).rgba), (widths, _OWN_COLOUR)
+        self._reach = max(halo_widths) + abs(inner) + _BESIDE_PX
+        self._picture = StrokePicture() if kept else None
+        self._view_before = self._view_told = b""
         self._draw_mode = "triangles"
-        self._index_buffer = index
         self.set_gl_state("translucent", depth_test=False, cull_face=False)
         self.freeze()
 
@@ -153,50 +166,65 @@ class StrokeVisual(Visual):  # type: ignore[misc]
         self.shared_program.bind(colours)
 
     def _prepare_transforms(self, view: Any) -> None:
-        """Nothing: see `_prepare_draw`."""
-
-    def _prepare_draw(self, view: Any) -> bool:
-        to_screen = _affine(view.get_transform("visual", "framebuffer"))
-        turn, shift = to_screen[:, :2], to_screen[:, 2]
-        across = np.linalg.det(turn)
-        if not across:
-            return False
-        back = _affine(view.get_transform("framebuffer", "render"))
-        scale = view.transforms.pixel_scale  # 2 on a screen at 200 %
-        edges = (np.array([[-1.0, 1.0, -1.0, 1.0], [-1.0, -1.0, 1.0, 1.0]]) - back[:, 2:]) / (
-            np.diag(back)[:, None]
-        )
-        seen = np.linalg.solve(turn, edges - shift[:, None])
-        box = np.concatenate([seen.min(axis=1), seen.max(axis=1)])
-        zoom = abs(across) ** 0.5 / scale
-        if not self._choose(Seen(zoom, box)):
-            return False
-        self._scale, self._has_halo = scale, zoom >= _HALO_FROM
-        program = view.view_program
-        program["u_turn"], program["u_shift"] = turn.T.reshape(-1), shift
-        program["u_render"] = (back[0, 0], back[1, 1], back[0, 2], back[1, 2])
-        program["u_inner"] = np.copysign(self._inner * scale, across)
-        return True
+        """Nothing: see `draw`."""
 
     def draw(self) -> None:
         """Draw both; called by vispy."""
-        if not self.visible or not self._prepare_draw(self):
+        view = View.of(self) if self.visible else None
+        if view is None:
             return
         self._configure_gl_state()
+        picture, key, before = self._picture, view.key, self._view_before
+        self._view_before = key
+        moved, smoothed = key != before, self.canvas.context.config["samples"]
+        if picture is not None and picture.is_of(key):
+            self._draw_touched(picture, view)
+        elif picture is None or moved or smoothed:
+            self._draw_chosen(view, self._lines.choose(view.seen()))
+            return
+        elif not self._draw_all(picture, view):
+            return
+        picture.show()
+
+    def _draw_all(self, picture: StrokePicture, view: View) -> int:
+        """Make the picture of a view, if there is anything to see."""
+        count = self._lines.choose(view.seen())
+        if count:
+            self._lines.take_touched()
+            self._draw_into(picture, view, (0, 0, *view.size), count)
+        return count
+
+    def _draw_touched(self, picture: StrokePicture, view: View) -> None:
+        """Bring the picture up to date, with all lines that reach into what has changed."""
+        touched, reach = self._lines.take_touched(), self._reach * view.scale
+        within = None if touched is None else view.rectangle(touched, reach)
+        if within is not None:
+            count = self._lines.choose_within(view.seen(within, reach))
+            self._draw_into(picture, view, within, count)
+
+    def _draw_into(self, picture: StrokePicture, view: View, within: Rectangle, count: int) -> None:
+        with picture.drawing(view.key, view.size, within, self.canvas.bgcolor):
+            self._draw_chosen(view, count)
+
+    def _draw_chosen(self, view: View, count: int) -> None:
+        if not count:
+            return
         program = self.view_program
-        for width, colour in (self._halo, self._line) if self._has_halo else (self._line,):
-            program["u_half"], program["u_colour"] = width * self._scale / 2, colour
-            program.draw(self._draw_mode, self._index_buffer)
+        if self._view_told != view.key:
+            render = view.to_render
+            program["u_turn"] = view.to_screen[:, :2].T.reshape(-1)
+            program["u_shift"] = view.to_screen[:, 2]
+            program["u_render"] = (render[0, 0], render[1, 1], render[0, 2], render[1, 2])
+            program["u_inner"] = np.copysign(self._inner * view.scale, view.across)
+            self._view_told = view.key
+        has_halo = view.zoom >= _HALO_FROM
+        for widths, colour in (self._halo, self._line) if has_halo else (self._line,):
+            program["u_halves"] = np.array(widths) * view.scale / 2
+            program["u_colour"] = colour
+            program.draw(self._draw_mode, self._lines.index)
 
     def _compute_bounds(self, axis: int, view: Any) -> None:
         return None
-
-
-def _affine(transform: Any) -> npt.NDArray[np.float64]:
-    """What a transform of vispy does to x and y, (2, 3)."""
-    mapped = transform.map(_ORIGIN_AND_STEPS)
-    flat = mapped[:, :2] / mapped[:, 3:]
-    return np.column_stack([flat[1] - flat[0], flat[2] - flat[0], flat[0]])
 
 
 StrokeNode: Any = create_visual_node(StrokeVisual)

@@ -12,12 +12,12 @@ from napari_uninuc.gui.canvas.outlines import Segments, simplified
 from napari_uninuc.gui.canvas.stroke_visual import (
     COLOUR,
     VERTEX,
-    Seen,
     StrokeNode,
     runs,
     triangles,
     vertices,
 )
+from napari_uninuc.gui.canvas.view_seen import Seen
 
 __all__ = ["Strokes", "packed_colour"]
 
@@ -35,6 +35,7 @@ _SLOT = np.dtype(
         ("room", "<i8"),
         ("fine", "<i8"),
         ("coarse", "<i8"),
+        ("order", "<i8"),
         ("box", "<f4", 4),
     ]
 )
@@ -42,19 +43,31 @@ _SLOT = np.dtype(
 
 
 class Strokes:
-    """Lines of one width, with a halo; what is off the canvas is not drawn.
+    """Lines of one width or two, with a halo; what is off the canvas is not drawn.
 
     Parameters
     ----------
     parent : node of the scene they belong to; it says where they lie
     width, halo_width : px of the screen
+    thin : width and halo's width of what is set as thin; None where nothing is
     inside : lines lie to the right of their segments, which is inside of an outline
+    many : worth to be kept as a picture, see `StrokeVisual`
     """
 
-    def __init__(self, parent: Node, width: float, halo_width: float, *, inside: bool = False):
+    def __init__(
+        self,
+        parent: Node,
+        width: float,
+        halo_width: float,
+        *,
+        thin: tuple[float, float] | None = None,
+        inside: bool = False,
+        many: bool = False,
+    ) -> None:
         inner = width / 2 if inside else 0.0
-        self._index = gloo.IndexBuffer()
-        self._node = StrokeNode(self._seen, self._index, width, halo_width, inner, parent=parent)
+        self.index = gloo.IndexBuffer()
+        widths, halos = zip((width, halo_width), thin or (width, halo_width), strict=True)
+        self._node = StrokeNode(self, widths, halos, inner, kept=many, parent=parent)
         self._slots = np.zeros(16, dtype=_SLOT)
         self._slot_of: dict[Hashable, int] = {}
         self._free: list[int] = []
@@ -63,31 +76,44 @@ class Strokes:
         self._painted = np.zeros(4 * _FIRST_ROOM, dtype=COLOUR)
         self._end = self._lost = 0
         self._drawn: tuple[bool, npt.NDArray[np.float64]] | None = None
+        self._touched: npt.NDArray[np.float64] | None = None
         self._count = 0
         self._upload()
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._slot_of
 
-    def set(self, key: Hashable, segments: Segments, colour: int) -> None:
+    def set(
+        self,
+        key: Hashable,
+        segments: Segments,
+        colour: int,
+        *,
+        thin: bool = False,
+        order: int = 0,
+    ) -> None:
         """Draw these segments, (n, 4) px of the tile, under a key and no others.
 
         Parameters
         ----------
         colour : see `packed_colour`
+        thin : as narrow as what is thin here
+        order : the higher is drawn over the lower
         """
         far = simplified(segments)
         every = segments if len(far) == len(segments) else np.concatenate([segments, far])
         slot = self._slot_of[key] if key in self._slot_of else self._take_slot(key)
+        self._touch(self._slots[slot])
         if len(every) > self._slots[slot]["room"]:
             self._find_room(slot, len(every))
         place, self._colours[key] = self._slots[slot], colour
-        place["fine"], place["coarse"] = len(segments), len(far)
+        place["fine"], place["coarse"], place["order"] = len(segments), len(far), order
         ends = np.asarray(segments).reshape(-1, 2, 2)
         if len(ends):
             place["box"][:2], place["box"][2:] = ends.min(axis=(0, 1)), ends.max(axis=(0, 1))
+        self._touch(place)
         start, end = int(place["start"]), int(place["start"]) + len(every)
-        self._corners[4 * start : 4 * end] = vertices(every)
+        self._corners[4 * start : 4 * end] = vertices(every, thin=thin)
         self._painted[4 * start : 4 * end]["a_colour"] = colour
         self._send(self._places, self._corners, start, end)
         self._send(self._paint, self._painted, start, end)
@@ -101,6 +127,7 @@ class Strokes:
             return
         known.update(changed)
         slots = self._slots[[self._slot_of[key] for key in changed]]
+        self._touch(slots)
         starts, rooms = slots["start"], slots["room"]
         of_segments = self._painted["a_colour"].reshape(-1, 4)
         of_segments[runs(starts, rooms)] = np.repeat(list(changed.values()), rooms)[:, None]
@@ -110,19 +137,23 @@ class Strokes:
             self._send(self._paint, self._painted, start, start + room)
         self._node.update()
 
-    def remove(self, key: Hashable) -> None:
-        """Draw nothing under a key."""
-        if key in self._slot_of:
+    def remove(self, *keys: Hashable) -> None:
+        """Draw nothing under these keys."""
+        there = [key for key in keys if key in self._slot_of]
+        for key in there:
             slot = self._slot_of.pop(key)
+            self._touch(self._slots[slot])
             self._lost += int(self._slots[slot]["room"])
             self._slots[slot] = np.zeros((), dtype=_SLOT)
             self._free.append(slot)
             del self._colours[key]
+        if there:
             self._changed()
 
     def clear(self) -> None:
         """Draw nothing."""
         if self._slot_of:
+            self._touch(self._slots)
             self._slot_of.clear()
             self._free.clear()
             self._colours.clear()
@@ -147,7 +178,7 @@ class Strokes:
 
     # -- what is drawn ------------------------------------------------------------------------
 
-    def _seen(self, seen: Seen) -> int:
+    def choose(self, seen: Seen) -> int:
         """Put what is to be seen into the index, where it is not; returns its segments."""
         if not self._slot_of:
             return 0
@@ -160,19 +191,45 @@ class Strokes:
                 return self._count
         margin = _MARGIN * size
         box = np.concatenate([box[:2] - margin, box[2:] + margin])
+        self._count = self._put(coarse, box)
+        self._drawn = coarse, box
+        return self._count
+
+    def choose_within(self, seen: Seen) -> int:
+        """Put what lies in a part of the canvas into the index, and nothing beside it."""
+        self._drawn = None
+        return self._put(seen.zoom < _COARSE_BELOW, seen.box_xyxy)
+
+    def take_touched(self) -> npt.NDArray[np.float64] | None:
+        """Where something has changed since this was last asked, (4,) x, y, x, y, or None."""
+        touched, self._touched = self._touched, None
+        return touched
+
+    def _put(self, coarse: bool, box: npt.NDArray[np.float64]) -> int:
+        """Put what lies in a box into the index; returns its segments."""
         slots = self._slots
         here = (slots["box"][:, :2] <= box[2:]).all(axis=1)
         here &= (slots["box"][:, 2:] >= box[:2]).all(axis=1)
         slots = slots[here]
+        if slots["order"].any():
+            slots = slots[np.argsort(slots["order"], kind="stable")]
         # A few segments are their own far view, which then is not there a second time.
         apart = coarse & (slots["coarse"] < slots["fine"])
         starts = slots["start"] + np.where(apart, slots["fine"], 0)
         counts = slots["coarse" if coarse else "fine"]
-        self._count = int(counts.sum())
-        if self._count:
-            self._index.set_data(triangles(starts, counts))
-        self._drawn = coarse, box
-        return self._count
+        count = int(counts.sum())
+        if count:
+            self.index.set_data(triangles(starts, counts))
+        return count
+
+    def _touch(self, slots: npt.NDArray[Any]) -> None:
+        """Have what is kept as a picture drawn again where one or many of the slots lie."""
+        there = np.atleast_1d(slots)
+        boxes = there["box"][there["fine"] > 0].astype(np.float64)
+        if self._touched is not None:
+            boxes = np.concatenate([boxes, self._touched[None]])
+        if len(boxes):
+            self._touched = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
 
     # -- where it lies in the buffer ------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from napari_uninuc.core.classes import ClassPalette
 from napari_uninuc.core.edits import Edit
 from napari_uninuc.gui.canvas.draft_marks import DraftMarks
 from napari_uninuc.gui.canvas.marks import Marks
-from napari_uninuc.gui.canvas.overlay import Overlay
+from napari_uninuc.gui.canvas.overlay import Overlay, pass_by_unseen
 from napari_uninuc.gui.canvas.strokes import Strokes
 from napari_uninuc.gui.layers.colours import ColourBy, NucleusColours
 from napari_uninuc.gui.layers.feature_table import FeatureTable
@@ -85,8 +85,8 @@ class LayerBridge:
         self._marks = Marks(self._overlay.node)
         self._features = FeatureTable(session, self._publish_features)
         self._make_nuclei_layer()
-        boxes = Strokes(self._overlay.node, _BOX_PX, _BOX_HALO_PX)
-        lines = Strokes(self._overlay.node, _WIDTH_PX, _HALO_PX, inside=True)
+        boxes = Strokes(self._overlay.node, _BOX_PX, _BOX_HALO_PX, many=True)
+        lines = Strokes(self._overlay.node, _WIDTH_PX, _HALO_PX, inside=True, many=True)
         self.outlines = NucleiOutlines(session, self._colours, lines, boxes, self._idle)
         self.marks = DraftMarks(session, self._marks, self._idle)
         self._place_overlay()
@@ -175,6 +175,8 @@ class LayerBridge:
         seen = nuclei is not None and nuclei.visible and flat
         self._overlay.visible = seen and not self._blanked
         self._marks.node.visible = not self._hidden
+        if nuclei is not None:
+            pass_by_unseen(self._viewer, nuclei)
 
     # -- places -----------------------------------------------------------------------------
 
@@ -337,7 +339,8 @@ class LayerBridge:
         if not self._prefix and any(each.name == made.layer.name for each in self._viewer.layers):
             made.layer.name = f"{self._session.tile.name}: {made.layer.name}"  # not "nuclei [1]"
         self._insert(made.layer, self._image)
-        made.layer.events.visible.connect(self._follow_visible)
+        made.layer.events.visible.connect(self._follow_visible, position="last")
+        made.layer.events.opacity.connect(self._follow_visible, position="last")
         made.layer.events.selected_label.connect(self._on_label)
         self._follow_visible()
         self._features.flush()
@@ -367,6 +370,7 @@ class LayerBridge:
     def _forget_nuclei(self) -> None:
         if self._nuclei is not None:
             self._nuclei.layer.events.visible.disconnect(self._follow_visible)
+            self._nuclei.layer.events.opacity.disconnect(self._follow_visible)
             self._nuclei.layer.events.selected_label.disconnect(self._on_label)
             self._nuclei.close()
         self._nuclei = None

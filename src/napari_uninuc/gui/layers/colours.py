@@ -52,8 +52,8 @@ _FIRST_STATUS = 1 + _CLASSES
 _UNKNOWN_SCORE = _FIRST_STATUS + len(STATUS_COLOURS)
 _FIRST_SCORE = _UNKNOWN_SCORE + 1
 _UNKNOWN_SCORE_COLOUR = "#b0b0b0"
-STAIN_COLOURS = ("#7d9fd1", "#e8c27a", "#c98b3c", "#7a4a1e")
-"""Of nuclei that are not brown, 1+, 2+ and 3+."""
+STAIN_COLOURS = ("#4a6fc0", "#f5dc8c", "#c4802f", "#6b3a12")
+"""Of nuclei that are not brown, 1+, 2+ and 3+; apart as those of statuses are."""
 _FIRST_STAIN = _FIRST_SCORE + _STEPS
 _FEW = 16  # nuclei coloured one by one: quicker than arrays
 _NEAR = 2**22

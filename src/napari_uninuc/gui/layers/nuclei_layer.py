@@ -66,7 +66,9 @@ class NucleiLayer:
             **placement.keywords(),
         )
         self.layer.opacity = self._opacity = 0.0
+        self._drawing_thumbnail = False
         self.layer.events.mode.connect(self._on_mode)
+        self.layer.events.thumbnail.connect(self._on_thumbnail)
         self._bind_keys()
         self._brush = BrushWatch(
             self.layer,
@@ -82,6 +84,7 @@ class NucleiLayer:
         self._closed = True
         self._brush.close()
         self.layer.events.mode.disconnect(self._on_mode)
+        self.layer.events.thumbnail.disconnect(self._on_thumbnail)
         self.layer.events.data.disconnect(self._on_data_replaced)
 
     def _on_mode(self, _event: Any) -> None:
@@ -140,7 +143,14 @@ class NucleiLayer:
         rows, columns = (
             (np.arange(max(int(side / step), 1)) * step).astype(np.intp) for side in pixels.shape
         )
+        self._drawing_thumbnail = True
         self.layer.thumbnail = self.layer.colormap.map(pixels[np.ix_(rows, columns)])
+        self._drawing_thumbnail = False
+
+    def _on_thumbnail(self, _event: Any) -> None:
+        """Draw it again where napari drew it, as transparent as the layer is: black."""
+        if not self._drawing_thumbnail and self.layer.opacity < _FILL_WHEN_PAINTING:
+            self.draw_thumbnail()
 
     def _recolour(self, ids: list[int]) -> None:
         """Draw nuclei again: each where it lies if they are few, else in one sweep over all."""

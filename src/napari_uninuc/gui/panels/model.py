@@ -207,6 +207,8 @@ class ModelPanel(Panel):
             lines.append(f"Preparing took {seconds['encode']:.1f} s")
         if "click" in seconds:
             lines.append(f"Last click took {seconds['click'] * 1000:.0f} ms")
+        if models.loading:
+            lines.insert(0, f"{models.loading_what} ... Until it is there:")
         self.state.setText("\n".join(lines))
 
 

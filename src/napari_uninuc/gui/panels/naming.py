@@ -66,8 +66,8 @@ class NamingPanel(Panel):
         self._bench.models.changed.disconnect(self.refresh, missing_ok=True)
 
     def signals(self, desk: Desk) -> list[SignalInstance]:
-        """What was found."""
-        return [desk.naming.changed]
+        """What was found, and what of it is selected."""
+        return [desk.naming.changed, desk.session.selection_changed]
 
     def refresh(self) -> None:
         """Show which names are known, and what was found."""
@@ -79,6 +79,8 @@ class NamingPanel(Panel):
             told = f"Known: {', '.join(names)}. Nothing else can be found by name."
             tissue = naming.names_from
             told += f" Learnt on: {tissue}; on other tissue look twice." if tissue else ""
+        elif naming is None:
+            told = "Open a picture to find its nuclei by name."
         else:
             told = "The model in use knows no names. Teach classes by a few examples."
         self.known.setText(told)
@@ -103,12 +105,20 @@ class NamingPanel(Panel):
         self.count.setValue(proposed.count)
         self.count.blockSignals(False)
         self.take.setText(f"Accept as {proposed.name}")
-        self.teach.setText(f"{len(proposed.surest)} as examples")
-        self.teach.setEnabled(bool(proposed.surest))
-        self.found.setText(
-            f"{proposed.count} of {len(proposed.ranked)} nuclei are taken for {proposed.name}; "
-            "they are selected. Look at them before you accept."
-        )
+        selected = frozenset() if self.desk is None else self.desk.session.selection
+        surest = sum(id_ in selected for id_ in proposed.surest)
+        self.take.setEnabled(bool(selected))
+        self.teach.setText(f"{surest} as examples")
+        self.teach.setEnabled(surest > 0)
+        which = "they are" if selected == frozenset(proposed.ids) else f"{len(selected)} are"
+        many = len(proposed.ranked)
+        told = f"{proposed.count} of {many} nuclei are taken for {proposed.name}; {which} selected."
+        told += " Look at them before you accept."
+        if not proposed.count and not selected:
+            told = (
+                f"None of {many} nuclei is taken for {proposed.name}. The slider takes the likest."
+            )
+        self.found.setText(told)
 
     def _on_find(self) -> None:
         text = self.name.text().strip()

@@ -163,6 +163,7 @@ class ModelSlot:
     Attributes
     ----------
     changed : a model is being loaded, was loaded, or failed to
+    loading_what : what is being done for the one wanted last, in words
     notices : what the model said and nobody has read yet
     seconds : "encode" and "click": how long the last one took
     wanted : (model, device) asked for last, None where that failed, its device was full or its
@@ -184,6 +185,7 @@ class ModelSlot:
         self.notices: list[str] = []
         self.wanted: tuple[str | ServerAddress | InState | OnServer, str] | None = None
         self._loading = 0
+        self.loading_what = ""
         self._source: str | None = None
         self._loaded_as: tuple[str, str] | None = None  # name and device, while it is there
 
@@ -243,8 +245,10 @@ class ModelSlot:
                 before.close()
 
         self._loading += 1
+        words = f"Connecting to {model}" if on_server else f"Loading {Path(str(model)).name}"
+        self.loading_what = words
         self._worker.submit(
-            f"Connecting to {model}" if on_server else f"Loading {Path(str(model)).name}",
+            words,
             work,
             on_done=lambda _: self._loaded(model),
             on_error=lambda problem: self._failed(problem, model, device),

@@ -105,7 +105,7 @@ class Naming:
         Raises
         ------
         PromptError
-            The model knows no such name; says which it knows.
+            The model knows no such name, and it says which it knows; or there are no nuclei.
         """
         names = self.names
         meant = plain(text, (*names, NUCLEUS))
@@ -118,6 +118,8 @@ class Naming:
                 else "this model knows no names; teach classes by a few examples instead"
             )
         lesson = lesson_of(self._session)
+        if not len(lesson.ids):
+            raise PromptError("nothing is outlined here; press Outline all nuclei, then find")
         if meant not in names:  # all nuclei
             self._show(meant, lesson, np.ones(len(lesson.ids)))
             return
@@ -137,9 +139,16 @@ class Naming:
             self.changed.emit()
 
     def accept(self) -> bool:
-        """Give what is found, and still selected, the class of the name: one step of undo."""
+        """Give what is selected by now the class of the name: one step of undo.
+
+        Returns
+        -------
+        given : False where all of it has that class already; what was proposed is gone then too
+        """
         proposed, chosen = self.proposed, self._session.selection
-        return proposed is not None and self._session.set_class_named(chosen, proposed.name)
+        given = proposed is not None and self._session.set_class_named(chosen, proposed.name)
+        self.drop()
+        return given
 
     def accept_surest(self) -> bool:
         """Give only the surest the class, as examples to learn from: one step of undo."""
