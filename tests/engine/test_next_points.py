@@ -11,8 +11,9 @@ from napari_uninuc.engine.loading import untrained_engine
 from napari_uninuc.engine.next_points import NextPointProposer, write_points
 from napari_uninuc.engine.proposers import proposers_of
 from napari_uninuc.errors import CheckpointError
-from napari_uninuc.network.next_point import NextPointConfig, PointDecoder, Written
+from napari_uninuc.network.next_point import NextPointConfig, PointDecoder
 from napari_uninuc.network.point_files import PointsNote, save_points
+from napari_uninuc.network.point_writing import PointWriter, Written
 
 CONFIG = NextPointConfig(
     window=96, margin=16, bins=96, dim=16, heads=2, layers=1, mlp_dim=16, latents=0
@@ -20,7 +21,7 @@ CONFIG = NextPointConfig(
 
 
 class KnowingDecoder(PointDecoder):
-    """Writes points that it was told, a little elsewhere in every window."""
+    """Knows points, each window a little elsewhere; see `writer_of`."""
 
     def __init__(self, points_yx, jitter=0.0, config=CONFIG):
         super().__init__(config)
@@ -30,7 +31,7 @@ class KnowingDecoder(PointDecoder):
     def remember(self, projected, image_index, corners_yx):
         return corners_yx
 
-    def write(self, memory, limit, **_):
+    def write(self, memory, limit, *, last_row):
         rows, scores = [], torch.zeros(len(memory), limit)
         for k, corner in enumerate(memory):
             local = self.told - corner * self.config.stride
@@ -42,6 +43,16 @@ class KnowingDecoder(PointDecoder):
         for row, said in zip(tokens, rows, strict=True):
             row[: len(said)] = torch.tensor(said)
         return Written(tokens, scores)
+
+
+def writer_of(decoder, dtype):
+    """What writes a decoder down: it says itself what it was told."""
+    return decoder if isinstance(decoder, KnowingDecoder) else PointWriter(decoder, dtype)
+
+
+@pytest.fixture(autouse=True)
+def knowing(monkeypatch):
+    monkeypatch.setattr("napari_uninuc.engine.next_points.PointWriter", writer_of)
 
 
 def levels_of(height, width):

@@ -10,26 +10,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from napari_uninuc.core.detections import Detections
 from napari_uninuc.engine.embedding import TileEmbedding
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.errors import CheckpointError
-from napari_uninuc.network.dense_head import MAPS
 from napari_uninuc.network.next_point import NextPointConfig, PointDecoder
 from napari_uninuc.network.point_files import POINTS_NAME, load_points
 from napari_uninuc.network.point_writing import PointWriter
-from napari_uninuc.network.windows import cut_level
 
 __all__ = ["NextPointProposer", "WrittenPoints", "write_points"]
 
-_WINDOWS_AT_ONCE = 24
-"""What they see stays in a processor's cache then."""
+_WINDOWS_AT_ONCE = 64
+"""All of a field of 1024 px; what they see and say takes up to 250 MB in float32."""
 _LONGEST = 64
 """Nuclei in a window at which writing ends."""
-_DEEP = 0.3
-"""Of the map of distances, where a peak is taken for a nucleus when windows are sorted."""
 _SEAM = 4.0
 """Input px by which two windows may see one nucleus apart: those so close to a cut are compared."""
 _SAME = 12.0
@@ -66,14 +61,19 @@ class NextPointProposer:
         self.engine, self.decoder = engine, decoder_of(engine)
 
     @torch.inference_mode()
+    def points(self, embedding: TileEmbedding) -> WrittenPoints:
+        """All points, in px of the model's input; in the precision of the encoder."""
+        features, engine = embedding.embedding, self.engine
+        with engine.low_precision():
+            return write_points(self.decoder, features.detection, features.auxiliary, engine.dtype)
+
+    @torch.inference_mode()
     def propose(self, embedding: TileEmbedding) -> Detections:
         """All points as boxes, in px of the tile, best score first; class 0."""
-        features = embedding.embedding
+        found = self.points(embedding)
         with self.engine.low_precision():
-            found = write_points(
-                self.decoder, features.detection, features.auxiliary, self.engine.dtype
-            )
-            boxes = self.engine.model.detector.boxes_of_cells(features.detection)[0].float().cpu()
+            levels = embedding.embedding.detection
+            boxes = self.engine.model.detector.boxes_of_cells(levels)[0].float().cpu()
         cell = embedding.frame.input_hw[1] // boxes.shape[-1]
         rows, columns = (found.points_yx / cell).astype(np.int64).T
         rows, columns = rows.clip(0, boxes.shape[1] - 1), columns.clip(0, boxes.shape[2] - 1)
@@ -119,22 +119,19 @@ def write_points(
     projected = decoder.project(levels, auxiliary)
     height, width = projected.shape[-2:]
     corners = _corners((height, width), config).to(projected.device)
-    # Windows that end together are written together.
-    order = torch.argsort(_fullness(auxiliary, corners, (height, width), config), stable=True)
-    owned_px = config.window - config.margin + _SEAM - 0.5
-    last_row = int(writer.grammar.bins_of(torch.tensor([[owned_px, 0.0]]))[0, 0])
+    rows_px = writer.grammar.px_of(torch.arange(config.bins))
+    last_row = int((rows_px < config.window - config.margin + _SEAM - 0.5).sum()) - 1
     places, scores, window = [], [], []
-    for rows in order.split(_WINDOWS_AT_ONCE):
-        index = torch.zeros(len(rows), dtype=torch.long, device=rows.device)
-        memory = decoder.remember(projected, index, corners[rows])
+    for first in range(0, len(corners), _WINDOWS_AT_ONCE):
+        some = corners[first : first + _WINDOWS_AT_ONCE]
+        index = torch.zeros(len(some), dtype=torch.long, device=some.device)
+        memory = decoder.remember(projected, index, some)
         written = writer.write(memory, _LONGEST, last_row=last_row)
-        for row, said, sure in zip(
-            rows.tolist(), written.tokens.tolist(), written.scores.cpu(), strict=True
-        ):
+        for k, (said, sure) in enumerate(zip(written.tokens.tolist(), written.scores, strict=True)):
             points = decoder.grammar.parse(said).points_yx
-            places.append(points + corners[row].cpu() * config.stride)
-            scores.append(sure[: len(points)])
-            window.append(np.full(len(points), row))
+            places.append(points + some[k].cpu() * config.stride)
+            scores.append(sure[: len(points)].cpu())
+            window.append(np.full(len(points), first + k))
     points_yx = torch.cat(places).numpy()
     sure, origin = torch.cat(scores).numpy(), np.concatenate(window)
     inside = (points_yx >= -0.5) & (points_yx < np.array([height, width]) * config.stride - 0.5)
@@ -155,20 +152,6 @@ def _corners(cells_hw: tuple[int, int], config: NextPointConfig) -> Tensor:
     inner = config.cells - 2 * edge
     ys, xs = (torch.arange(-edge, max(1, extent - edge), inner) for extent in cells_hw)
     return torch.cartesian_prod(ys, xs).reshape(-1, 2)
-
-
-def _fullness(
-    auxiliary: Tensor | None, corners: Tensor, cells_hw: tuple[int, int], config: NextPointConfig
-) -> Tensor:
-    """About how many nuclei lie in each window (N,): peaks of the map of distances in it."""
-    if auxiliary is None:
-        return torch.zeros(len(corners), device=corners.device)
-    depth = torch.sigmoid(auxiliary[:, MAPS.index("distance"), None].float())
-    peaks = (depth == functional.max_pool2d(depth, 3, 1, 1)) & (depth > _DEEP)
-    cells = config.cells
-    padded = functional.pad(functional.adaptive_avg_pool2d(peaks.float(), cells_hw), [cells] * 4)
-    index = torch.zeros(len(corners), dtype=torch.long, device=corners.device)
-    return cut_level(padded, index, corners + cells, (cells, cells)).sum((1, 2, 3))
 
 
 def _once(

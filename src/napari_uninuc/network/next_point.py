@@ -20,7 +20,7 @@ from torch.nn import functional
 from napari_uninuc.network.point_tokens import PointGrammar
 from napari_uninuc.network.windows import cut_level
 
-__all__ = ["Memory", "NextPointConfig", "PointDecoder"]
+__all__ = ["Memory", "NextPointConfig", "PointDecoder", "PointLayer"]
 
 _AUXILIARY = 3
 """Maps of `napari_uninuc.network.uninuc.DenseHead`."""
@@ -92,7 +92,9 @@ class _Mixing(nn.Conv2d):
         return mixed.permute(0, 3, 1, 2)
 
 
-class _Layer(nn.Module):
+class PointLayer(nn.Module):
+    """Sees what was said, then what there is to see, then thinks; the same memory in each."""
+
     def __init__(self, config: NextPointConfig) -> None:
         super().__init__()
         dim = config.dim
@@ -112,6 +114,7 @@ class _Layer(nn.Module):
         return x.reshape(n, t, self.heads, -1).transpose(1, 2)
 
     def forward(self, x: Tensor, bias: Tensor, memory: Memory) -> Tensor:
+        """Take states (N, L, dim) one layer on; ``bias`` is that of `PointDecoder.nearness`."""
         query, key, value = (self.split(part) for part in self.own(self.norms[0](x)).chunk(3, -1))
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         x = x + self.own_out(_joined(mixed))
@@ -143,7 +146,7 @@ class PointDecoder(nn.Module):
         self.kinds = nn.Embedding(4, dim)  # start, row, column, separator
         self.latents = nn.Parameter(torch.randn(config.latents, dim) * 0.02)
         self.memory = nn.Linear(dim, 2 * dim)
-        self.layers = nn.ModuleList(_Layer(config) for _ in range(config.layers))
+        self.layers = nn.ModuleList(PointLayer(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, config.bins + 2)
         self.look = nn.Linear(dim, dim)
@@ -276,6 +279,7 @@ class PointDecoder(nn.Module):
         marginal = torch.where(tells_row[:, None], rows, columns)  # (N, L, cells)
         marginal = functional.interpolate(marginal, bins, mode="linear", align_corners=False)
         return torch.cat([logits[..., :bins] + self.trust * marginal, logits[..., bins:]], -1)
+
 
 def _joined(x: Tensor) -> Tensor:
     """(N, heads, T, dim / heads) -> (N, T, dim)."""

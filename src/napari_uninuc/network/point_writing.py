@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_uninuc.network.next_point import Memory, PointDecoder
+from napari_uninuc.network.next_point import Memory, PointDecoder, PointLayer
 from napari_uninuc.network.point_tokens import PAD
 
 __all__ = ["PointWriter", "Written"]
@@ -52,6 +52,7 @@ class PointWriter:
     bfloat16 moves single points by a bin where two are as likely, and no more (docs/speed.md).
     """
 
+    @torch.no_grad()
     def __init__(self, decoder: PointDecoder, dtype: torch.dtype = torch.float32) -> None:
         config = decoder.config
         self.decoder, self.config, self.dtype = decoder, config, dtype
@@ -126,15 +127,14 @@ class PointWriter:
         for at in range(1, 3 * limit + 1, 3):
             logits = self._ahead(x, kept, of_rows=True)
             if not free:
-                logits = self._no_higher(logits, None if at == 1 else row)
+                self._forbid(logits, None if at == 1 else row, of_rows=True)
             row, chances = drawn(logits, None, at)
             alive, likely = row <= lowest, likely * self._near(chances, row)
             code = self.decoder.coded(row)
             x = self._advance(self.decoder.said(code, None, 1).unsqueeze(1), kept)[:, 0]
             logits = self._ahead(x, kept, of_rows=False)
             if not free:
-                logits[:, grammar.separator] = -torch.inf
-                logits[:, grammar.end] = -torch.inf
+                self._forbid(logits, None, of_rows=False)
             column, chances = drawn(logits, alive, at + 1)
             alive, likely = alive & (column < config.bins), likely * self._near(chances, column)
             scores[rows, at // 3] = torch.where(alive, likely, 0)
@@ -142,10 +142,8 @@ class PointWriter:
             other = self.decoder.coded(column)
             said = [self.decoder.said(code, other, kind) for kind in (2, 3)]
             both = self._advance(torch.stack(said, 1), kept)
-            x = both[:, 1]
-            logits = self._ahead(both[:, 0], kept, of_rows=False) if free else None
-            if logits is None:
-                logits = self._goes_on(both[:, 0])
+            ended, x = both.unbind(1)
+            logits = self._ahead(ended, kept, of_rows=False) if free else self._goes_on(ended)
             token, chances = drawn(logits, alive, at + 2)
             likely, alive = chances[:, grammar.separator], alive & (token == grammar.separator)
             live = int(alive.sum())
@@ -158,7 +156,7 @@ class PointWriter:
 
     def _advance(self, x: Tensor, kept: _Kept) -> Tensor:
         """States of the next tokens of all that go on: (n, q, dim) float32."""
-        n, q, dim = x.shape
+        n, q, _ = x.shape
         heads, dtype, first = self.config.heads, self.dtype, kept.length
         whole = kept.length = first + q
         bias = kept.bias[:, first:whole, :whole]
@@ -197,17 +195,19 @@ class PointWriter:
         told = functional.linear(x, head.weight[bins:], head.bias[bins:])
         return functional.pad(told, (bins, 0), value=-torch.inf)
 
-    def _no_higher(self, logits: Tensor, before: Tensor | None) -> Tensor:
-        """Logits of a row, -inf for rows above the last one and what is no row.
+    def _forbid(self, logits: Tensor, above: Tensor | None, *, of_rows: bool) -> None:
+        """Put -inf where no coordinate may follow, in place.
 
-        Before the first there may be an end.
+        Parameters
+        ----------
+        above : (n,) of rows, that of the last point, or None before the first: there may be none
         """
-        logits[:, self.grammar.separator] = -torch.inf
-        if before is None:
-            return logits
-        logits[:, self.grammar.end] = -torch.inf
-        logits[:, : self.config.bins].masked_fill_(self.bins < before[:, None], -torch.inf)
-        return logits
+        grammar, bins = self.grammar, self.config.bins
+        logits[:, grammar.separator] = -torch.inf
+        if above is not None or not of_rows:
+            logits[:, grammar.end] = -torch.inf
+        if above is not None:
+            logits[:, :bins].masked_fill_(self.bins < above[:, None], -torch.inf)
 
     def _near(self, chances: Tensor, drawn: Tensor) -> Tensor:
         """How sure the network is of a coordinate: what lies within two bins of it."""
@@ -227,7 +227,7 @@ class _Weights(NamedTuple):
     norms: nn.ModuleList
 
     @classmethod
-    def of(cls, layer: nn.Module, scale: float, dtype: torch.dtype) -> _Weights:
+    def of(cls, layer: PointLayer, scale: float, dtype: torch.dtype) -> _Weights:
         def cast(linear: nn.Linear, divisor: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
             weight, bias = linear.weight.detach(), linear.bias.detach()
             return (weight.t() / divisor).t().contiguous().to(dtype), (bias / divisor).to(dtype)
