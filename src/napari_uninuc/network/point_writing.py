@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +58,9 @@ class PointWriter:
         self.decoder, self.config, self.dtype = decoder, config, dtype
         self.grammar = decoder.grammar
         scale = math.sqrt(config.dim // config.heads)
-        self.layers = [_Weights.of(layer, scale, dtype) for layer in decoder.layers]
+        self.layers = [
+            _Weights.of(cast("PointLayer", layer), scale, dtype) for layer in decoder.layers
+        ]
         self.ahead = torch.cat([decoder.head.weight, decoder.look.weight / math.sqrt(config.dim)])
         self.ahead_bias = torch.cat([decoder.head.bias, decoder.look.bias / math.sqrt(config.dim)])
         device = self.ahead.device
@@ -228,16 +230,16 @@ class _Weights(NamedTuple):
 
     @classmethod
     def of(cls, layer: PointLayer, scale: float, dtype: torch.dtype) -> _Weights:
-        def cast(linear: nn.Linear, divisor: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
-            weight, bias = linear.weight.detach(), linear.bias.detach()
+        def taken(linear: nn.Module, divisor: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
+            weight, bias = (value.detach() for value in cast("nn.Linear", linear).parameters())
             return (weight.t() / divisor).t().contiguous().to(dtype), (bias / divisor).to(dtype)
 
-        dim = layer.ask.weight.shape[1]
+        dim = layer.ask.in_features
         thirds = torch.ones(3 * dim, device=layer.ask.weight.device)
         thirds[:dim] = scale
         return cls(
-            cast(layer.own, thirds), cast(layer.own_out), cast(layer.ask, scale),
-            cast(layer.read_out), cast(layer.mlp[0]), cast(layer.mlp[2]), layer.norms,
+            taken(layer.own, thirds), taken(layer.own_out), taken(layer.ask, scale),
+            taken(layer.read_out), taken(layer.mlp[0]), taken(layer.mlp[2]), layer.norms,
         )  # fmt: skip
 
     def normed(self, x: Tensor, k: int) -> Tensor:
