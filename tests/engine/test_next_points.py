@@ -144,3 +144,16 @@ def test_the_decoder_beside_the_bundled_weights_finds_discs(discs):
     predictor.set_image(discs.rgb)
     found = predictor.segment(proposer="next-point")
     assert len(found.table) == 12
+
+
+def test_boxes_of_some_cells_are_those_of_all(predictor, discs):
+    engine, tile = predictor.engine, Tile.from_array(discs.rgb)
+    levels = [
+        level.float() for level in engine.embed(tile, engine.fields(tile)[0]).embedding.detection
+    ]
+    height, width = levels[0].shape[-2:]
+    rows, columns = torch.tensor([0, 3, height - 1, 3]), torch.tensor([2, 5, width - 1, 0])
+    with torch.inference_mode():
+        whole = engine.model.detector.boxes_of_cells(levels)
+        some = engine.model.detector.boxes_at(levels, rows, columns)
+    torch.testing.assert_close(some, whole[0, :, rows, columns].t(), atol=1e-3, rtol=1e-4)

@@ -71,13 +71,17 @@ class NextPointProposer:
     def propose(self, embedding: TileEmbedding) -> Detections:
         """All points as boxes, in px of the tile, best score first; class 0."""
         found = self.points(embedding)
-        with self.engine.low_precision():
-            levels = embedding.embedding.detection
-            boxes = self.engine.model.detector.boxes_of_cells(levels)[0].float().cpu()
-        cell = embedding.frame.input_hw[1] // boxes.shape[-1]
+        levels = embedding.embedding.detection
+        height, width = levels[0].shape[-2:]
+        cell = embedding.frame.input_hw[1] // width
         rows, columns = (found.points_yx / cell).astype(np.int64).T
-        rows, columns = rows.clip(0, boxes.shape[1] - 1), columns.clip(0, boxes.shape[2] - 1)
-        centre, size = np.split(boxes.numpy()[:, rows, columns].T, 2, axis=1)  # xy
+        cells = [
+            torch.from_numpy(at.clip(0, most - 1)).to(self.engine.device)
+            for at, most in ((rows, height), (columns, width))
+        ]
+        with self.engine.low_precision():
+            boxes = self.engine.model.detector.boxes_at(levels, *cells).float().cpu().numpy()
+        centre, size = np.split(boxes, 2, axis=1)  # xy
         corners = np.concatenate([centre - size / 2, centre + size / 2], axis=1)[:, [1, 0, 3, 2]]
         order = np.argsort(-found.scores, kind="stable")
         yxyx = embedding.frame.boxes_to_picture(corners[order]).astype(np.float32)
@@ -116,7 +120,7 @@ def write_points(
         that are one nucleus the better stays
     """
     config, writer = decoder.config, PointWriter(decoder, dtype)
-    projected = decoder.project(levels, auxiliary)
+    projected = decoder.project(levels, auxiliary).to(dtype)
     height, width = projected.shape[-2:]
     corners = _corners((height, width), config).to(projected.device)
     rows_px = writer.grammar.px_of(torch.arange(config.bins))
