@@ -120,7 +120,7 @@ def write_points(
         that are one nucleus the better stays
     """
     config, writer = decoder.config, PointWriter(decoder, dtype)
-    projected = decoder.project(levels, auxiliary).to(dtype)
+    projected = decoder.project(levels, auxiliary)
     height, width = projected.shape[-2:]
     corners = _corners((height, width), config).to(projected.device)
     rows_px = writer.grammar.px_of(torch.arange(config.bins))

@@ -49,7 +49,7 @@ class PointWriter:
 
     Notes
     -----
-    bfloat16 moves single points by a bin where two are as likely, and no more (docs/speed.md).
+    bfloat16 moves a point in twenty to another bin; F1 stays (docs/experiments.md, next points).
     """
 
     @torch.no_grad()
