@@ -24,9 +24,8 @@ from napari_uninuc.core.instances import paint_masks, resolve_overlaps
 from napari_uninuc.core.overlaps import match
 from napari_uninuc.datasets.folder import LabelledTile, read_folder
 from napari_uninuc.engine.automatic import find_in_field
-from napari_uninuc.engine.embedding import TileEmbedding
 from napari_uninuc.engine.loading import load_engine
-from napari_uninuc.engine.next_points import NextPointProposer, WrittenPoints, write_points
+from napari_uninuc.engine.next_points import NextPointProposer
 from napari_uninuc.engine.proposers import threshold_of
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.evaluation import metrics
@@ -73,12 +72,6 @@ def by_turns(calls: list[Callable[[], object]]) -> list[float]:
             call()
             spent.append(time.perf_counter() - began)
     return [statistics.median(spent) for spent in seconds]
-
-
-def written(proposer: NextPointProposer, seen: TileEmbedding) -> WrittenPoints:
-    """Points of a field at the model's scale, px of the tile."""
-    features = seen.embedding
-    return write_points(proposer.decoder, features.detection, features.auxiliary)
 
 
 def outlined(engine: TorchEngine, labelled: LabelledTile, proposer: str) -> tuple[float, float]:
@@ -134,7 +127,7 @@ def report(
         (field,) = engine.fields(labelled.tile)
         seen = engine.embed(labelled.tile, field)
         truth, boxes = metrics.centroids(labelled.labels), engine.propose(seen)
-        found = [written(each, seen) for each in proposers]
+        found = [each.points(seen) for each in proposers]
         for at in _THRESHOLDS:
             counts["detector", at].append(counts_of(middles(boxes, at), truth))
             for label, some in zip(labels[1:], found, strict=True):

@@ -11,8 +11,9 @@ from napari_uninuc.engine.loading import untrained_engine
 from napari_uninuc.engine.next_points import NextPointProposer, write_points
 from napari_uninuc.engine.proposers import proposers_of
 from napari_uninuc.errors import CheckpointError
-from napari_uninuc.network.next_point import NextPointConfig, PointDecoder, Written
+from napari_uninuc.network.next_point import NextPointConfig, PointDecoder
 from napari_uninuc.network.point_files import PointsNote, save_points
+from napari_uninuc.network.point_writing import PointWriter, Written
 
 CONFIG = NextPointConfig(
     window=96, margin=16, bins=96, dim=16, heads=2, layers=1, mlp_dim=16, latents=0
@@ -20,7 +21,7 @@ CONFIG = NextPointConfig(
 
 
 class KnowingDecoder(PointDecoder):
-    """Writes points that it was told, a little elsewhere in every window."""
+    """Knows points, each window a little elsewhere; see `writer_of`."""
 
     def __init__(self, points_yx, jitter=0.0, config=CONFIG):
         super().__init__(config)
@@ -30,7 +31,7 @@ class KnowingDecoder(PointDecoder):
     def remember(self, projected, image_index, corners_yx):
         return corners_yx
 
-    def write(self, memory, limit, **_):
+    def write(self, memory, limit, *, last_row):
         rows, scores = [], torch.zeros(len(memory), limit)
         for k, corner in enumerate(memory):
             local = self.told - corner * self.config.stride
@@ -42,6 +43,16 @@ class KnowingDecoder(PointDecoder):
         for row, said in zip(tokens, rows, strict=True):
             row[: len(said)] = torch.tensor(said)
         return Written(tokens, scores)
+
+
+def writer_of(decoder, dtype):
+    """What writes a decoder down: it says itself what it was told."""
+    return decoder if isinstance(decoder, KnowingDecoder) else PointWriter(decoder, dtype)
+
+
+@pytest.fixture(autouse=True)
+def knowing(monkeypatch):
+    monkeypatch.setattr("napari_uninuc.engine.next_points.PointWriter", writer_of)
 
 
 def levels_of(height, width):
@@ -133,3 +144,16 @@ def test_the_decoder_beside_the_bundled_weights_finds_discs(discs):
     predictor.set_image(discs.rgb)
     found = predictor.segment(proposer="next-point")
     assert len(found.table) == 12
+
+
+def test_boxes_of_some_cells_are_those_of_all(predictor, discs):
+    engine, tile = predictor.engine, Tile.from_array(discs.rgb)
+    levels = [
+        level.float() for level in engine.embed(tile, engine.fields(tile)[0]).embedding.detection
+    ]
+    height, width = levels[0].shape[-2:]
+    rows, columns = torch.tensor([0, 3, height - 1, 3]), torch.tensor([2, 5, width - 1, 0])
+    with torch.inference_mode():
+        whole = engine.model.detector.boxes_of_cells(levels)
+        some = engine.model.detector.boxes_at(levels, rows, columns)
+    torch.testing.assert_close(some, whole[0, :, rows, columns].t(), atol=1e-3, rtol=1e-4)

@@ -17,10 +17,12 @@ from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.errors import CheckpointError
 from napari_uninuc.network.next_point import NextPointConfig, PointDecoder
 from napari_uninuc.network.point_files import POINTS_NAME, load_points
+from napari_uninuc.network.point_writing import PointWriter
 
 __all__ = ["NextPointProposer", "WrittenPoints", "write_points"]
 
-_WINDOWS_AT_ONCE = 32
+_WINDOWS_AT_ONCE = 64
+"""All of a field of 1024 px; what they see and say takes up to 250 MB in float32."""
 _LONGEST = 64
 """Nuclei in a window at which writing ends."""
 _SEAM = 4.0
@@ -59,17 +61,27 @@ class NextPointProposer:
         self.engine, self.decoder = engine, decoder_of(engine)
 
     @torch.inference_mode()
+    def points(self, embedding: TileEmbedding) -> WrittenPoints:
+        """All points, in px of the model's input; in the precision of the encoder."""
+        features, engine = embedding.embedding, self.engine
+        with engine.low_precision():
+            return write_points(self.decoder, features.detection, features.auxiliary, engine.dtype)
+
+    @torch.inference_mode()
     def propose(self, embedding: TileEmbedding) -> Detections:
         """All points as boxes, in px of the tile, best score first; class 0."""
-        features = embedding.embedding
-        found = write_points(self.decoder, features.detection, features.auxiliary)
-        boxes = self.engine.model.detector.boxes_of_cells(
-            [level.float() for level in features.detection]
-        )[0].cpu()
-        cell = embedding.frame.input_hw[1] // boxes.shape[-1]
+        found = self.points(embedding)
+        levels = embedding.embedding.detection
+        height, width = levels[0].shape[-2:]
+        cell = embedding.frame.input_hw[1] // width
         rows, columns = (found.points_yx / cell).astype(np.int64).T
-        rows, columns = rows.clip(0, boxes.shape[1] - 1), columns.clip(0, boxes.shape[2] - 1)
-        centre, size = np.split(boxes.numpy()[:, rows, columns].T, 2, axis=1)  # xy
+        cells = [
+            torch.from_numpy(at.clip(0, most - 1)).to(self.engine.device)
+            for at, most in ((rows, height), (columns, width))
+        ]
+        with self.engine.low_precision():
+            boxes = self.engine.model.detector.boxes_at(levels, *cells).float().cpu().numpy()
+        centre, size = np.split(boxes, 2, axis=1)  # xy
         corners = np.concatenate([centre - size / 2, centre + size / 2], axis=1)[:, [1, 0, 3, 2]]
         order = np.argsort(-found.scores, kind="stable")
         yxyx = embedding.frame.boxes_to_picture(corners[order]).astype(np.float32)
@@ -89,7 +101,10 @@ def decoder_of(engine: TorchEngine) -> PointDecoder:
 
 
 def write_points(
-    decoder: PointDecoder, levels: tuple[Tensor, ...], auxiliary: Tensor | None
+    decoder: PointDecoder,
+    levels: tuple[Tensor, ...],
+    auxiliary: Tensor | None,
+    dtype: torch.dtype = torch.float32,
 ) -> WrittenPoints:
     """Write down the nuclei of one field, window by window.
 
@@ -97,21 +112,25 @@ def write_points(
     ----------
     levels : (1, C, h, w) each, what the detector reads, finest first
     auxiliary : (1, 3, H, W) logits of the dense maps, or None
+    dtype : of the large products, see `PointWriter`
 
     Returns
     -------
     points : of all windows; each writes what lies in its inner part, or close to it, and of two
         that are one nucleus the better stays
     """
-    config = decoder.config
+    config, writer = decoder.config, PointWriter(decoder, dtype)
     projected = decoder.project(levels, auxiliary)
     height, width = projected.shape[-2:]
     corners = _corners((height, width), config).to(projected.device)
+    rows_px = writer.grammar.px_of(torch.arange(config.bins))
+    last_row = int((rows_px < config.window - config.margin + _SEAM - 0.5).sum()) - 1
     places, scores, window = [], [], []
     for first in range(0, len(corners), _WINDOWS_AT_ONCE):
         some = corners[first : first + _WINDOWS_AT_ONCE]
         index = torch.zeros(len(some), dtype=torch.long, device=some.device)
-        written = decoder.write(decoder.remember(projected, index, some), _LONGEST)
+        memory = decoder.remember(projected, index, some)
+        written = writer.write(memory, _LONGEST, last_row=last_row)
         for k, (said, sure) in enumerate(zip(written.tokens.tolist(), written.scores, strict=True)):
             points = decoder.grammar.parse(said).points_yx
             places.append(points + some[k].cpu() * config.stride)

@@ -230,6 +230,21 @@ class Detector(nn.Module):
         """
         return self._first_stage(self.projector.finest(features))[1][1]
 
+    def boxes_at(self, features: Sequence[Tensor], rows: Tensor, columns: Tensor) -> Tensor:
+        """Some of `boxes_of_cells` of one input, for less: each cell is asked by itself.
+
+        Shapes
+        ------
+        features       the levels, finest first, of one input
+        rows, columns  (N,) int64 cells of the finest level
+        returns        (N, 4) cxcywh, input px of the whole input
+        """
+        seen = self.projector.finest(features)[:, :, rows, columns].unsqueeze(3)  # (1, C, N, 1)
+        delta = self.dense_box(self.dense_tower(seen))[0, :, :, 0].t().float()
+        size = torch.full_like(rows, self.config.base_size, dtype=torch.float32)
+        middle = (torch.stack([columns, rows], 1) + 0.5) * self.stride
+        return apply_box_delta(torch.cat([middle, size[:, None].expand(-1, 2)], 1), delta)
+
     def _first_stage(self, finest: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Tower, and logits and boxes of all cells."""
         tower = self.dense_tower(finest)

@@ -17,17 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_uninuc.network.point_tokens import PAD, PointGrammar
+from napari_uninuc.network.point_tokens import PointGrammar
 from napari_uninuc.network.windows import cut_level
 
-__all__ = ["Memory", "NextPointConfig", "PointDecoder", "Written"]
+__all__ = ["Memory", "NextPointConfig", "PointDecoder", "PointLayer"]
 
 _AUXILIARY = 3
 """Maps of `napari_uninuc.network.uninuc.DenseHead`."""
-_WORTH = 0.75
-"""Share of sequences that still go on at which the others are taken out: that copies much."""
-_NEAR = 2
-"""Bins on either side that count as the same place, in the score of a point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +84,6 @@ class Memory:
         return Memory(self.keys[index], self.values[index], self.places[index])
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """Sequences that were decoded.
-
-    Attributes
-    ----------
-    tokens : (N, L) int64, `PAD` after the end; one that did not end in time has no end
-    scores : (N, L // 3) float32 in [0, 1], of the points in turn; 0 where there is none
-        The probability that there is one more, and that it lies within two bins of where it does.
-    """
-
-    tokens: Tensor
-    scores: Tensor
-
-
 class _Mixing(nn.Conv2d):
     """A convolution of one cell, as a product: on CPUs PyTorch takes a slow way for it."""
 
@@ -111,7 +92,9 @@ class _Mixing(nn.Conv2d):
         return mixed.permute(0, 3, 1, 2)
 
 
-class _Layer(nn.Module):
+class PointLayer(nn.Module):
+    """Sees what was said, then what there is to see, then thinks; the same memory in each."""
+
     def __init__(self, config: NextPointConfig) -> None:
         super().__init__()
         dim = config.dim
@@ -130,16 +113,9 @@ class _Layer(nn.Module):
         n, t, _ = x.shape
         return x.reshape(n, t, self.heads, -1).transpose(1, 2)
 
-    def forward(
-        self,
-        x: Tensor,
-        bias: Tensor,
-        memory: Memory,
-        past: tuple[Tensor, Tensor] | None,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(self, x: Tensor, bias: Tensor, memory: Memory) -> Tensor:
+        """Take states (N, L, dim) one layer on; ``bias`` is that of `PointDecoder.nearness`."""
         query, key, value = (self.split(part) for part in self.own(self.norms[0](x)).chunk(3, -1))
-        if past is not None:
-            key, value = torch.cat([past[0], key], 2), torch.cat([past[1], value], 2)
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         x = x + self.own_out(_joined(mixed))
         # Sequences of one window ask together: their memory is not copied.
@@ -147,7 +123,8 @@ class _Layer(nn.Module):
         asked = self.split(self.ask(self.norms[1](x)).reshape(windows, -1, x.shape[-1]))
         seen = functional.scaled_dot_product_attention(asked, memory.keys, memory.values)
         x = x + self.read_out(_joined(seen).reshape(x.shape))
-        return x + self.mlp(self.norms[2](x)), (key, value)
+        written: Tensor = x + self.mlp(self.norms[2](x))
+        return written
 
 
 class PointDecoder(nn.Module):
@@ -169,7 +146,7 @@ class PointDecoder(nn.Module):
         self.kinds = nn.Embedding(4, dim)  # start, row, column, separator
         self.latents = nn.Parameter(torch.randn(config.latents, dim) * 0.02)
         self.memory = nn.Linear(dim, 2 * dim)
-        self.layers = nn.ModuleList(_Layer(config) for _ in range(config.layers))
+        self.layers = nn.ModuleList(PointLayer(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, config.bins + 2)
         self.look = nn.Linear(dim, dim)
@@ -239,163 +216,69 @@ class PointDecoder(nn.Module):
         tokens   (N, L) int64, `PAD` after the end; or (N G, L), G sequences of each window in turn
         returns  logits (N, L, bins + 2) of what follows, and latents (N, latents, prompt_dim)
         """
-        x = torch.cat([self._latents(len(tokens)), self._embed(tokens, 0)], 1)
-        bias = self._bias(x.shape[1], x.shape[1])
+        x = torch.cat([self._latents(len(tokens)), self._embed(tokens)], 1)
+        bias = self.nearness(x.shape[1])
         for layer in self.layers:
-            x, _ = layer(x, bias, memory, None)
+            x = layer(x, bias, memory)
         x = self.norm(x)
         n = self.config.latents
-        return self._logits(x[:, n:], memory, 0), self.thought(x[:, :n])
+        return self._logits(x[:, n:], memory), self.thought(x[:, :n])
 
-    @torch.no_grad()
-    def write(
-        self,
-        memory: Memory,
-        limit: int,
-        *,
-        temperature: float = 0.0,
-        free: bool = False,
-        generator: torch.Generator | None = None,
-    ) -> Written:
-        """Decode windows, many at a time; what was computed for a token is kept for the next.
+    def opening(self, n: int) -> Tensor:
+        """What the first point of N sequences follows: (N, latents + 1, dim)."""
+        start = self.kinds.weight[:1].expand(n, 1, -1)
+        return torch.cat([self._latents(n), start], 1)
+
+    def said(self, y: Tensor, x: Tensor | None, kind: int) -> Tensor:
+        """Code (N, dim) of a row (1), a column (2) or a separator (3) after it.
 
         Parameters
         ----------
-        limit : points at which a sequence that has not ended is cut
-        temperature : 0 takes the likeliest token, 1 draws as the network says
-        free : whatever the network says, as in reinforcement, up to the first token that the
-            grammar forbids; otherwise only what it allows, and no row above the last point's
-        generator : of what is drawn
+        y, x : (N, dim / 2) of `coded`, the point's as far as it is known
         """
-        n = memory.places.shape[0]
-        device = memory.places.device
-        tokens = torch.full((n, 3 * limit + 1), PAD, dtype=torch.long, device=device)
-        tokens[:, 0] = self.grammar.start
-        scores = torch.zeros(n, limit, device=device)
-        rows, alive = torch.arange(n, device=device), torch.ones(n, dtype=torch.bool, device=device)
-        first = torch.cat([self._latents(n), self._embed(tokens[:, :1], 0)], 1)
-        x, pasts = self._advance(first, memory, None)
-        likely = torch.ones(n, device=device)
+        return torch.cat([y, torch.zeros_like(y) if x is None else x], 1) + self.kinds.weight[kind]
 
-        def drawn(state: Tensor, at: int) -> tuple[Tensor, Tensor]:
-            """Token number ``at`` of the rows, and the chances it was drawn from."""
-            logits = self._logits(state, memory, at - 1)[:, 0].float()
-            if not free:
-                logits = self._allowed(logits, tokens[rows], at)
-            if temperature == 0:
-                chances = torch.softmax(logits, -1)
-                chosen = chances.argmax(-1)
-            else:
-                chances = torch.softmax(logits / temperature, -1)
-                chosen = torch.multinomial(chances, 1, generator=generator)[:, 0]
-            tokens[rows, at] = torch.where(alive, chosen, PAD)
-            return chosen, chances
-
-        for at in range(1, 3 * limit + 1, 3):
-            row, chances = drawn(x[:, -1:], at)
-            likely, alive = likely * self._near(chances, row), alive & (row < self.config.bins)
-            x, pasts = self._advance(self._embed(tokens[rows, : at + 1], at), memory, pasts)
-            column, chances = drawn(x, at + 1)
-            likely, alive = (
-                likely * self._near(chances, column),
-                alive & (column < self.config.bins),
-            )
-            scores[rows, at // 3] = torch.where(alive, likely, 0)
-            # Nearly always a separator follows: it is read along, and then the next row is known.
-            said = tokens[rows, : at + 3]
-            said[:, -1] = self.grammar.separator
-            x, pasts = self._advance(self._embed(said, at + 1), memory, pasts)
-            token, chances = drawn(x[:, :1], at + 2)
-            likely = chances[:, self.grammar.separator]
-            alive = alive & (token == self.grammar.separator)
-            kept = alive.nonzero()[:, 0]
-            if len(kept) == 0:
-                break
-            if len(kept) <= _WORTH * len(alive):
-                memory, pasts = memory.take(kept), [(k[kept], v[kept]) for k, v in pasts]
-                rows, alive, likely, x = rows[kept], alive[kept], likely[kept], x[kept]
-        return Written(tokens, scores)
-
-    def _latents(self, n: int) -> Tensor:
-        return self.latents.unsqueeze(0).expand(n, -1, -1)
-
-    def _advance(
-        self, x: Tensor, memory: Memory, pasts: list[tuple[Tensor, Tensor]] | None
-    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        before = 0 if pasts is None else pasts[0][0].shape[2]
-        bias = self._bias(x.shape[1], before + x.shape[1])
-        kept = []
-        for k, layer in enumerate(self.layers):
-            past = None if pasts is None else pasts[k]
-            x, now = layer(x, bias, memory, past)
-            kept.append(now)
-        return self.norm(x), kept
-
-    def _embed(self, tokens: Tensor, first: int) -> Tensor:
-        """Codes of the tokens from ``first`` on, each with what of its point is known by then."""
-        n, length = tokens.shape
-        at = torch.arange(first, length, device=tokens.device)
-        kind = torch.where(at == 0, 0, (at - 1) % 3 + 1)
-        half = self.config.dim // 2
-        back_y = torch.where(kind == 1, 0, torch.where(kind == 2, 1, 2))
-        back_x = torch.where(kind == 3, 1, 0)
-        y = self._code(tokens[:, (at - back_y).clamp(min=0)]) * (kind > 0)[:, None]
-        x = self._code(tokens[:, (at - back_x).clamp(min=0)]) * (kind > 1)[:, None]
-        code = torch.cat([y, x], -1)
-        return code.reshape(n, len(at), 2 * half) + self.kinds(kind)
-
-    def _code(self, tokens: Tensor) -> Tensor:
+    def coded(self, tokens: Tensor) -> Tensor:
         """Codes of coordinates; nothing for other tokens, where a free sequence has those."""
         known = (tokens >= 0) & (tokens < self.config.bins)
         return self.codes[tokens.clamp(0, self.config.bins - 1)] * known.unsqueeze(-1)
 
-    def _bias(self, queries: int, keys: int) -> Tensor:
-        """Causal mask and nearness (heads, queries, keys): the later a token, the more it counts.
+    def nearness(self, length: int) -> Tensor:
+        """Causal mask and nearness (heads, L, L): the later a token, the more it counts.
 
         Latents are as near to every token as the one before it.
         """
-        device = self.slopes.device
-        mine = torch.arange(keys - queries, keys, device=device)[:, None]
-        other = torch.arange(keys, device=device)[None]
-        distance = (mine - other).clamp(min=0).float()
-        distance = torch.where(other < self.config.latents, distance.clamp(max=1), distance)
+        at = torch.arange(length, device=self.slopes.device)
+        distance = (at[:, None] - at).clamp(min=0).float()
+        distance = torch.where(at < self.config.latents, distance.clamp(max=1), distance)
         bias = -self.slopes[:, None, None] * distance
-        return bias.masked_fill(other > mine, -torch.inf)
+        return bias.masked_fill(at > at[:, None], -torch.inf)
 
-    def _logits(self, x: Tensor, memory: Memory, first: int) -> Tensor:
-        """What follows the tokens from ``first`` on: states (N, L, dim) -> (N, L, bins + 2)."""
+    def _latents(self, n: int) -> Tensor:
+        return self.latents.unsqueeze(0).expand(n, -1, -1)
+
+    def _embed(self, tokens: Tensor) -> Tensor:
+        """Codes of tokens, each with what of its point is known by then."""
+        at = torch.arange(tokens.shape[1], device=tokens.device)
+        kind = torch.where(at == 0, 0, (at - 1) % 3 + 1)
+        back_y = torch.where(kind == 1, 0, torch.where(kind == 2, 1, 2))
+        back_x = torch.where(kind == 3, 1, 0)
+        y = self.coded(tokens[:, (at - back_y).clamp(min=0)]) * (kind > 0)[:, None]
+        x = self.coded(tokens[:, (at - back_x).clamp(min=0)]) * (kind > 1)[:, None]
+        return torch.cat([y, x], -1) + self.kinds(kind)
+
+    def _logits(self, x: Tensor, memory: Memory) -> Tensor:
+        """What follows each token: states (N, L, dim) -> (N, L, bins + 2)."""
         logits = self.head(x)
         cells, bins = self.config.cells, self.config.bins
         asked = self.look(x).reshape(len(memory.places), -1, x.shape[-1])
         seen = asked @ memory.places.transpose(1, 2) / math.sqrt(x.shape[-1])
         seen = seen.reshape(*x.shape[:2], cells, cells)
-        at = torch.arange(first, first + x.shape[1], device=x.device)
-        tells_row = (at == 0) | (at % 3 == 0)
+        tells_row = torch.arange(x.shape[1], device=x.device) % 3 == 0
         rows, columns = seen.logsumexp(-1), seen.logsumexp(-2)
         marginal = torch.where(tells_row[:, None], rows, columns)  # (N, L, cells)
         marginal = functional.interpolate(marginal, bins, mode="linear", align_corners=False)
         return torch.cat([logits[..., :bins] + self.trust * marginal, logits[..., bins:]], -1)
-
-    def _allowed(self, logits: Tensor, tokens: Tensor, at: int) -> Tensor:
-        """Logits of token number ``at``, -inf for what the grammar forbids."""
-        bins, grammar = self.config.bins, self.grammar
-        forbidden = torch.ones_like(logits, dtype=torch.bool)
-        role = (at - 1) % 3
-        if role == 2:
-            forbidden[:, [grammar.separator, grammar.end]] = False
-        else:
-            forbidden[:, :bins] = False
-            forbidden[:, grammar.end] = at > 1
-        if role == 0 and at > 1:
-            before = tokens[:, at - 3, None]
-            forbidden[:, :bins] |= torch.arange(bins, device=logits.device) < before
-        return logits.masked_fill(forbidden, -torch.inf)
-
-    def _near(self, chances: Tensor, drawn: Tensor) -> Tensor:
-        """How sure the network is of a coordinate: what lies within two bins of it."""
-        bins = torch.arange(self.config.bins, device=chances.device)
-        near = (bins - drawn[:, None]).abs() <= _NEAR
-        return (chances[:, : self.config.bins] * near).sum(-1)
 
 
 def _joined(x: Tensor) -> Tensor:

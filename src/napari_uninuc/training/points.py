@@ -23,6 +23,7 @@ from napari_uninuc.network.config import PyramidConfig
 from napari_uninuc.network.next_point import Memory, NextPointConfig, PointDecoder
 from napari_uninuc.network.point_files import load_points
 from napari_uninuc.network.point_tokens import PAD
+from napari_uninuc.network.point_writing import PointWriter
 from napari_uninuc.network.uninuc import Embedding, UniNuc
 from napari_uninuc.network.windows import cut_windows
 from napari_uninuc.training.feed import batches, images_of, on_device
@@ -256,7 +257,7 @@ class PointTrainer:
         self.decoder.eval()
         with torch.no_grad():
             memory = self._remember(embedding, windows)
-            written = self.decoder.write(
+            written = PointWriter(self.decoder).write(
                 memory.take(each),
                 _LONGEST,
                 temperature=settings.temperature,
