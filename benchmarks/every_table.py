@@ -69,6 +69,7 @@ TABLES = {
     "stain": Table("stain", ("stain_indices.py", "DATA")),
     "formats": Table("formats", ("export_formats.py",)),
     "slide": Table("slides", ("slide_run.py", "--side", "3000", "--check")),
+    "putting-together": Table("slides", ("put_together.py", "BEFORE/src")),
     "readers": Table("two-readers", ("compare_readers.py", "--slide", "100")),
     "server": Table("serve", ("serve.py",)),
     "keeping": Table("correct-nuclei", ("session_costs.py",)),
