@@ -23,6 +23,36 @@ def test_every_point_comes_back_in_raster_order(points):
     assert all(distance <= 1 + 1e-5 for distance in distances)
 
 
+@given(
+    first=st.lists(st.tuples(INSIDE, INSIDE), max_size=6),
+    second=st.lists(st.tuples(INSIDE, INSIDE), max_size=6),
+)
+def test_what_is_written_was_allowed_and_what_breaks_the_form_was_not(first, second):
+    said = [
+        GRAMMAR.tokens_of(torch.tensor(points, dtype=torch.float32).reshape(-1, 2))
+        for points in (first, second)
+    ]
+    longest = max(map(len, said))
+    tokens = torch.tensor([row + [PAD] * (longest - len(row)) for row in said])
+    allowed = GRAMMAR.allowed(tokens)
+    assert allowed.shape == (2, longest - 1, GRAMMAR.bins + 2)
+    for row, mask in zip(said, allowed, strict=True):
+        for at in range(1, len(row)):
+            wanted = []
+            for token in range(GRAMMAR.bins + 2):
+                kind, coordinate = at % 3, token < GRAMMAR.bins
+                fits = {
+                    0: not coordinate,
+                    1: coordinate or (at == 1 and token == GRAMMAR.end),
+                    2: coordinate,
+                }[kind]
+                if kind == 1 and at > 1 and coordinate:
+                    fits = token >= row[at - 3]
+                wanted.append(fits)
+            assert mask[at - 1].tolist() == wanted
+            assert wanted[row[at]]
+
+
 def test_nothing_and_outside():
     assert GRAMMAR.tokens_of(torch.zeros(0, 2)) == [GRAMMAR.start, GRAMMAR.end]
     assert GRAMMAR.tokens_of(torch.tensor([[-7.0, 99.0]])) == [22, 0, 19, 21]

@@ -95,9 +95,10 @@ def test_a_resumed_run_is_the_same_run(reward, nuclei, base, kept, tmp_path):
         torch.testing.assert_close(resumed.kept.state_dict()[name], value)
 
 
-def test_reward_makes_better_samples_likelier(nuclei, base, kept, tmp_path, monkeypatch):
+@pytest.mark.parametrize("within", [False, True])
+def test_reward_makes_better_samples_likelier(nuclei, base, kept, tmp_path, monkeypatch, within):
     """Rewarded for nothing but short sequences, it comes to write shorter ones."""
-    by_reward = ReinforcementSection(group=8, least_deviation=0, shaping=1)
+    by_reward = ReinforcementSection(group=8, least_deviation=0, shaping=1, within_grammar=within)
     settings = SMALL.model_copy(update={"initial": kept, "reinforcement": by_reward})
     recipe = points_recipe(nuclei, tmp_path / "short", base, settings, steps=12)
     recipe = recipe.model_copy(
@@ -107,6 +108,10 @@ def test_reward_makes_better_samples_likelier(nuclei, base, kept, tmp_path, monk
     lengths = []
 
     def judge(tokens, *_):
+        if within:
+            parsed = [trainer.decoder.grammar.parse(row) for row in tokens.tolist()]
+            ended = (tokens == trainer.decoder.grammar.end).any(dim=1)
+            assert all(one.well_formed for one, ends in zip(parsed, ended, strict=True) if ends)
         length = (tokens >= 0).sum(dim=1).float()
         lengths.append(float(length.mean()))
         return -length.reshape(-1, 8), torch.zeros_like(tokens)

@@ -81,6 +81,25 @@ class PointGrammar:
         tokens[-1 if len(tokens) > 1 else 1 :] = [self.end]
         return tokens
 
+    def allowed(self, tokens: Tensor) -> Tensor:
+        """What may follow each token but the last: rows never go up, and end with a point.
+
+        Shapes
+        ------
+        tokens   (N, L) int64, sequences from their start, `PAD` behind their end
+        returns  (N, L - 1, bins + 2) bool; behind the end it says nothing
+        """
+        n, length = tokens.shape
+        kind = torch.arange(length - 1, device=tokens.device) % 3  # row, column, what follows
+        found = torch.zeros(n, length - 1, self.bins + 2, dtype=torch.bool, device=tokens.device)
+        found[:, kind < 2, : self.bins] = True
+        found[:, kind == 2, self.bins :] = True
+        found[:, 0, self.end] = True
+        rows = tokens[:, 1 : length - 3 : 3]  # of points that another may follow
+        above = torch.arange(self.bins, device=tokens.device) < rows[..., None]
+        found[:, 3::3, : self.bins] &= ~above[:, : found[:, 3::3].shape[1]]
+        return found
+
     def parse(self, tokens: Sequence[int]) -> Parsed:
         """Read a sequence back, `PAD` and all."""
         found: list[tuple[int, int]] = []

@@ -261,7 +261,7 @@ class PointTrainer:
                 memory.take(each),
                 _LONGEST,
                 temperature=settings.temperature,
-                free=True,
+                free=not settings.within_grammar,
                 generator=self.generator,
             )
         self.decoder.train()
@@ -284,8 +284,12 @@ class PointTrainer:
         before: Tensor | None = None
         for _ in range(settings.passes):
             logits, _ = self.decoder(tokens, self._remember(embedding, windows).take(groups))
-            chances = torch.log_softmax(logits[:, :-1].float() / settings.temperature, dim=-1)
-            log_p = chances.gather(2, tokens[:, 1:, None].clamp(min=0))[..., 0] * told
+            logits = logits[:, :-1].float()
+            if settings.within_grammar:
+                logits = logits.masked_fill(~self.decoder.grammar.allowed(tokens), -torch.inf)
+            chances = torch.log_softmax(logits / settings.temperature, dim=-1)
+            said = chances.gather(2, tokens[:, 1:, None].clamp(min=0))[..., 0]
+            log_p = torch.where(told, said, 0.0)
             before = log_p.detach() if before is None else before
             loss = -clipped_objective(log_p, before, gain, told, settings.clip)
             self._descend(loss)

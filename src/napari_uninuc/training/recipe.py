@@ -117,6 +117,8 @@ class ReinforcementSection(Section):
     """Samples of each window (ours)."""
     temperature: float = Field(1.0, gt=0)
     """Of the drawing (ours; the paper says high)."""
+    within_grammar: bool = False
+    """Draw only what may follow (ours): no sample is lost to its form, as long ones are first."""
     clip: float = Field(0.2, gt=0, lt=1)
     passes: int = Field(1, ge=1)
     """Steps down on the same samples (ours)."""
