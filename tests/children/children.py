@@ -9,12 +9,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
-__all__ = ["COMMAND", "run", "start"]
+__all__ = ["COMMAND", "run", "slowly", "start"]
 
 COMMAND = "from napari_uninuc.cli.app import main; main()"
 """What `uninuc` does."""
@@ -43,6 +44,12 @@ def run(code: str, *words: object, env: Mapping[str, str] | None = None, timeout
     with start(code, *words, env=env) as child:
         out, err = child.communicate(timeout=timeout)
     return subprocess.CompletedProcess(words, child.returncode, out, err)
+
+
+def slowly(function, job):
+    """Do something in 50 ms more: what workers do must stand where they can import it."""
+    time.sleep(0.05)
+    return function(job)
 
 
 class _Forked:

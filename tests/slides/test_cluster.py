@@ -1,7 +1,6 @@
 import os
 import signal
 import socket
-import time
 from contextlib import suppress
 from functools import partial
 
@@ -10,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import zarr
 
+import children
 from napari_uninuc.errors import DeviceError
 from napari_uninuc.slides import cluster, pieces
 from napari_uninuc.slides.cluster import Cluster, on_cluster, on_processes
@@ -109,17 +109,12 @@ class Killing:
         self.own, self.pids, self.after, self.done = own, pids, after, 0
 
     def __call__(self, function, jobs):
-        for result in self.own.each(partial(slowly, function), jobs):
+        for result in self.own.each(partial(children.slowly, function), jobs):
             yield result
             self.done += 1
             if self.done == self.after:
                 for pid in self.pids:
                     os.kill(pid, signal.SIGKILL)
-
-
-def slowly(function, job):
-    time.sleep(0.05)
-    return function(job)
 
 
 def test_a_worker_killed_while_tiles_are_put_together_changes_nothing(
