@@ -5,7 +5,7 @@ python benchmarks/every_table.py DATA OUTPUT [--only NAME]... [--before TREE] [-
 DATA is the folder of labelled pictures (``$UNINUC_DATA``). Each table is a program of its own that
 prints into ``OUTPUT/NAME.txt``; a table that has ended well is not made again, so that a run that
 was stopped goes on with the same command. Tables that compare with another build need ``--before``,
-a checkout of it, and are left out without one. All of it takes most of a day of one core.
+a checkout of it, and are left out without one.
 """
 
 import os

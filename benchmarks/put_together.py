@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from importlib import import_module
@@ -31,11 +31,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from slide_run import write_slide
 
 if TYPE_CHECKING:
     from napari_uninuc.core.geometry import Field
     from napari_uninuc.engine.protocol import FoundNucleus
 
+TISSUE = np.full((1, 1, 3), (200, 140, 180), np.uint8)
+"""Of one colour."""
 TILE = 512
 RIM = 0.03
 """Of the side is glass, all around."""
@@ -243,47 +246,13 @@ def difference(before: Path, now: Path) -> str:
 def make(folder: Path, side: int) -> int:
     """Write the slide and the files of its tiles, unless they are there; returns the nuclei."""
     if not (folder / "made.json").exists():
-        write_slide(folder / "slide.ome.tif", side)
+        write_slide(folder / "slide.ome.tif", side, TISSUE, RIM)
         count = write_tiles(folder, side)
         (folder / "made.json").write_text(json.dumps({"side": side, "nuclei": count}))
     made = json.loads((folder / "made.json").read_text())
     if made["side"] != side:
         raise SystemExit(f"{folder} holds a slide of {made['side']} px; name another folder")
     return int(made["nuclei"])
-
-
-def write_slide(path: Path, side: int) -> None:
-    """Write a pyramid of one colour on glass."""
-    import tifffile
-
-    sides = [side]
-    while sides[-1] > 1024:
-        sides.append(-(-sides[-1] // 2))
-    layout = {"tile": (TILE, TILE), "photometric": "rgb", "compression": "deflate"}
-    with tifffile.TiffWriter(path, bigtiff=True, ome=True) as writer:
-        for place, length in enumerate(sides):
-            kind = {"subfiletype": 1} if place else {"subifds": len(sides) - 1}
-            scale = {"axes": "YXS", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25}
-            writer.write(
-                blocks(length),
-                shape=(length, length, 3),
-                dtype=np.uint8,
-                metadata=None if place else scale,
-                **kind,
-                **layout,
-            )
-
-
-def blocks(length: int) -> Iterator[npt.NDArray[np.uint8]]:
-    """Make tiles of a level, row by row: tissue on glass."""
-    low, high = RIM * length, (1 - RIM) * length
-    for y in range(0, length, TILE):
-        for x in range(0, length, TILE):
-            ys, xs = (np.arange(first, min(first + TILE, length)) for first in (y, x))
-            block = np.full((len(ys), len(xs), 3), 244, np.uint8)
-            inside = ((ys >= low) & (ys < high))[:, None] & ((xs >= low) & (xs < high))
-            block[inside] = (200, 140, 180)
-            yield block
 
 
 def write_tiles(folder: Path, side: int) -> int:

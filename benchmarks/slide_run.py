@@ -228,8 +228,11 @@ def tissue(pictures: Sequence[Path]) -> npt.NDArray[np.uint8]:
     return np.concatenate([piece, piece[::-1]], axis=0)
 
 
-def write_slide(path: Path, side: int, piece: npt.NDArray[np.uint8]) -> None:
-    """Write a pyramid block by block; levels are every second pixel of the one before."""
+def write_slide(path: Path, side: int, piece: npt.NDArray[np.uint8], rim: float = RIM) -> None:
+    """Write a pyramid block by block; levels are every second pixel of the one before.
+
+    ``piece`` is repeated, but for a rim of glass, a share of the side.
+    """
     import tifffile
 
     sides = [side]
@@ -241,7 +244,7 @@ def write_slide(path: Path, side: int, piece: npt.NDArray[np.uint8]) -> None:
             kind = {"subfiletype": 1} if place else {"subifds": len(sides) - 1}
             scale = {"axes": "YXS", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25}
             writer.write(
-                blocks(side, length, 2**place, piece),
+                blocks(side, length, 2**place, piece, rim),
                 shape=(length, length, 3),
                 dtype=np.uint8,
                 metadata=None if place else scale,
@@ -251,10 +254,10 @@ def write_slide(path: Path, side: int, piece: npt.NDArray[np.uint8]) -> None:
 
 
 def blocks(
-    side: int, length: int, step: int, piece: npt.NDArray[np.uint8]
+    side: int, length: int, step: int, piece: npt.NDArray[np.uint8], rim: float
 ) -> Iterator[npt.NDArray[np.uint8]]:
     """Tiles of a level, row by row."""
-    low, high = RIM * side, (1 - RIM) * side
+    low, high = rim * side, (1 - rim) * side
     for y in range(0, length, TILE):
         for x in range(0, length, TILE):
             ys, xs = (np.arange(first, min(first + TILE, length)) * step for first in (y, x))

@@ -35,6 +35,7 @@ _SAME_NUCLEUS = 0.5
 _PROMPTS_AT_ONCE = 512
 """Answers of both halves wait for each other: bounds their memory."""
 _WORTH_HALVING = 64
+"""Fewer prompts are answered in one go."""
 Steps = Generator[None, None, Result]
 """Work that can be left between two steps; its value is what it returns."""
 
@@ -89,7 +90,7 @@ def steps_in_field(
     score_threshold : in [0, 1]; less likely ones are not decoded
     timings : seconds of ``encode``, ``detect`` and ``masks`` are added to it
     proposer : where boxes come from, one of `PROPOSERS`; None takes the card's
-    flips : look for nuclei in the mirrored field too; better, for half as much time again. None
+    flips : look for nuclei in the mirrored field too; better, and a third to a half slower. None
         takes the card's
     near_yxyx : (N, 4) boxes, px of the tile: only nuclei whose box touches one of them are
         outlined; None outlines all

@@ -466,7 +466,7 @@ class Predictor:
         proposer : where boxes come from, "detector", "peaks" of the dense maps, or "both"; or what
             outlines without boxes, "ais" or "apg", for which no threshold is the default
             (`engine.outliners`). None takes the card's
-        flips : look for nuclei in each field's mirror too: better, for half as much time again;
+        flips : look for nuclei in each field's mirror too: better, and a third to a half slower;
             None takes the card's
 
         Returns

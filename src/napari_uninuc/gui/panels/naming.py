@@ -115,9 +115,8 @@ class NamingPanel(Panel):
         told = f"{proposed.count} of {many} nuclei are taken for {proposed.name}; {which} selected."
         told += " Look at them before you accept."
         if not proposed.count and not selected:
-            told = (
-                f"None of {many} nuclei is taken for {proposed.name}. The slider takes the likest."
-            )
+            told = f"None of {many} nuclei is taken for {proposed.name}."
+            told += " Move the slider to take the likeliest."
         self.found.setText(told)
 
     def _on_find(self) -> None:
