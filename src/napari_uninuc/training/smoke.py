@@ -41,6 +41,9 @@ def made_small(recipe: TrainRecipe, folder: Path) -> tuple[TrainRecipe, list[str
     if isinstance(initial, Path) and not initial.is_file():
         notes.append(f"initial: {initial} is not there yet; tried with random weights")
         initial = "random"
+    averaged = recipe.averaged_with
+    if initial == "random" or not all(path.is_file() for path in averaged):
+        averaged = ()
     corrections = recipe.corrections
     if corrections is not None:
         few = {"rounds": min(corrections.rounds, STEPS), "epochs": 1}
@@ -60,6 +63,7 @@ def made_small(recipe: TrainRecipe, folder: Path) -> tuple[TrainRecipe, list[str
         update={
             "steps": STEPS,
             "initial": initial,
+            "averaged_with": averaged,
             "output": folder / recipe.output.name,  # the model takes its id from this name
             "crops": recipe.crops.model_copy(update=crops),
             "prompts": recipe.prompts.model_copy(update=prompts),
