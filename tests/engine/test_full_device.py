@@ -10,7 +10,7 @@ from napari_uninuc import Tile, load_predictor
 from napari_uninuc.core.prompts import Prompt
 from napari_uninuc.engine import torch_engine as module_of_engine
 from napari_uninuc.engine.annotator import TorchAnnotator, load_annotator
-from napari_uninuc.engine.device import is_out_of_memory, room_for_embeddings
+from napari_uninuc.engine.device import is_out_of_memory, room_for_embeddings, wait_for
 from napari_uninuc.engine.full_device import where_it_fits
 from napari_uninuc.engine.loading import load_engine, untrained_engine
 from napari_uninuc.engine.prefetch import Prefetcher
@@ -237,3 +237,20 @@ def test_the_room_changes_with_the_device(monkeypatch):
     monkeypatch.setattr(module_of_engine, "room_for_embeddings", lambda device: 8)
     engine.move_to(torch.device("cpu"))
     assert (engine.cache.max_bytes, engine._detection.max_bytes) == (8, 2)
+
+
+def test_waiting_for_a_gpu_is_waiting_for_what_this_thread_asked_of_it(monkeypatch):
+    waited = []
+
+    class Stream:
+        def __init__(self, device):
+            self.device = device
+
+        def synchronize(self):
+            waited.append(self.device.type)
+
+    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+    monkeypatch.setattr(torch.mps, "synchronize", lambda: waited.append("mps"))
+    for device in (GPU, torch.device("cpu"), torch.device("mps")):
+        wait_for(device)
+    assert waited == ["cuda", "mps"]

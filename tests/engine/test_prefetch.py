@@ -10,6 +10,7 @@ from torch import nn
 from napari_uninuc.core.geometry import plan_fields
 from napari_uninuc.core.prompts import Prompt
 from napari_uninuc.core.tile import Tile
+from napari_uninuc.engine import prefetch as module_of_prefetch
 from napari_uninuc.engine.annotator import TorchAnnotator
 from napari_uninuc.engine.prefetch import Prefetcher, interruptible, neighbours_of
 
@@ -61,6 +62,20 @@ def test_a_question_ends_it_before_the_next_layer_and_it_begins_again_later(ahea
     ahead.go_on()
     ahead.join()
     assert gate.passed == [1]
+
+
+def test_a_gpu_gets_one_layer_at_a_time_and_a_question_none(ahead, monkeypatch):
+    seen = []
+    monkeypatch.setattr(module_of_prefetch, "wait_for", lambda device: seen.append(device.type))
+    gate = Gate()
+    gate.release.set()
+    interruptible(gate)
+    ahead.plan([lambda: gate(torch.zeros(1, 1))])
+    ahead.go_on()
+    ahead.join()
+    assert seen == ["cpu", "cpu"]  # once for each layer
+    gate(torch.zeros(1, 1))  # somebody's question
+    assert len(seen) == 2
 
 
 def test_other_threads_are_not_interrupted(ahead):

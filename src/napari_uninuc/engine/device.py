@@ -17,6 +17,7 @@ __all__ = [
     "one_thread",
     "room_for_embeddings",
     "side_by_side",
+    "wait_for",
 ]
 
 First = TypeVar("First")
@@ -100,6 +101,14 @@ def room_for_embeddings(device: torch.device) -> int:
         elif device.type == "mps":
             whole = torch.mps.recommended_max_memory()
     return min(_MOST_KEPT, whole // 4)
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until a GPU has done what the calling thread has asked of it; a CPU always has."""
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 @contextmanager

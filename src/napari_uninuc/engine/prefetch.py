@@ -1,7 +1,8 @@
 """Fields beside the one shown are encoded while nothing else is asked for; a click ends it at once.
 
 Encoding a field takes half a second on a laptop. It is done by a thread of its own, on one core,
-and looks before every layer whether somebody wants something: it ends within a layer's time.
+and looks before every layer whether somebody wants something: it ends within a layer's time. A GPU
+works off what it was given in order, so it is given one layer at a time.
 """
 
 import atexit
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 
 from napari_uninuc.core.geometry import Field
-from napari_uninuc.engine.device import is_out_of_memory
+from napari_uninuc.engine.device import is_out_of_memory, wait_for
 
 __all__ = ["Prefetcher", "interruptible", "neighbours_of"]
 
@@ -40,7 +41,13 @@ def interruptible(encoder: nn.Module) -> None:
 
 def _look(module: nn.Module, inputs: Any) -> None:
     stop: Event | None = getattr(_of_thread, "stop", None)
-    if stop is not None and stop.is_set():
+    if stop is None:
+        return
+    for value in inputs:
+        if isinstance(value, torch.Tensor):
+            wait_for(value.device)
+            break
+    if stop.is_set():
         raise _InterruptedError
 
 
