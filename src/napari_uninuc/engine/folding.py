@@ -1,14 +1,15 @@
 """Batch norms folded into the convolutions before them: the same numbers with fewer passes.
 
 A batch norm that is not being trained multiplies and adds what the convolution's own weights can.
-Only the neck's, where maps are large: with the trunk's the bundled model's encoder would be
-faster still, but in bfloat16, which it was trained in, the trunk's rounding then differs and
-automatic outlines of the validation tiles with it (docs/speed.md).
+In float32 all of them are folded. In bfloat16 only the neck's, where maps are large: with the
+trunk's the bundled model's encoder would be faster still, but the trunk's rounding then differs,
+and automatic outlines of the validation tiles with it (docs/speed.md).
 """
 
 import copy
 
 import torch
+from timm.layers import BatchNormAct2d
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -21,7 +22,7 @@ _TRIAL_PX = 64
 
 
 @torch.no_grad()
-def folded(encoder: nn.Module) -> nn.Module | None:
+def folded(encoder: nn.Module, *, trunk: bool = False) -> nn.Module | None:
     """A copy of an image encoder without batch norms in its neck; None where it has none there.
 
     It is tried on noise: where its maps differ from the encoder's by more than a thousandth of
@@ -30,11 +31,14 @@ def folded(encoder: nn.Module) -> nn.Module | None:
     Parameters
     ----------
     encoder : in evaluation, float32, on the CPU or a GPU; not changed
+    trunk : without those of its trunk, too
     """
     if not isinstance(encoder, PyramidEncoder):
         return None
     copied = copy.deepcopy(encoder)
     _fold(copied.blocks)
+    if trunk:
+        _fold(copied.trunk)
     copied = copied.to(memory_format=torch.channels_last).eval()
     where = next(encoder.parameters()).device
     generator = torch.Generator().manual_seed(0)
@@ -51,7 +55,8 @@ def _fold(parent: nn.Module) -> None:
     for name, child in list(parent.named_children()):
         if isinstance(child, nn.BatchNorm2d) and before is not None:
             setattr(parent, before[0], fuse_conv_bn_eval(before[1], child))
-            setattr(parent, name, nn.Identity())
+            rest = child.act if isinstance(child, BatchNormAct2d) else nn.Identity()
+            setattr(parent, name, rest)
             before = None
         elif isinstance(child, nn.Conv2d):
             before = name, child

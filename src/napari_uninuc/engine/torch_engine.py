@@ -103,6 +103,7 @@ class TorchEngine:
         self._detection.max_bytes = self.cache.max_bytes // 4
         self._dtype = torch.float32 if self.card.decoding == "whole" else None
         self._encoder: nn.Module | None = None
+        self._folded = _whose_norms(None)
         self._is_ready = False
         self._pixels_at_once = _PIXELS_AT_ONCE
 
@@ -119,6 +120,7 @@ class TorchEngine:
         made.folder, made.views, made.distances = self.folder, self.views, self.distances
         made.cache, made._detection = self.cache, self._detection
         made._encoder, made._dtype, made._is_ready = self._encoder, self._dtype, True
+        made._folded = self._folded
         return made
 
     def make_room(self) -> None:
@@ -212,7 +214,7 @@ class TorchEngine:
             self.card.id,
             self.card.sha256,
             PREPROCESS_VERSION,
-            f"{self.dtype} on {self.device.type}, norms folded: {self._encoder is not None}",
+            f"{self.dtype} on {self.device.type}, norms folded: {self._folded}",
         )
 
     def _frame(self, tile: Tile, field: Field) -> Frame:
@@ -226,11 +228,15 @@ class TorchEngine:
         with self._preparing:
             if self._is_ready:
                 return
-            self._encoder = folded(self.model.image_encoder)
-            encoder = self.model.image_encoder if self._encoder is None else self._encoder
-            interruptible(encoder)
+            own = self.model.image_encoder
+            self._encoder = folded(own)
             if self._dtype is None:
+                encoder = own if self._encoder is None else self._encoder
                 self._dtype = choose_dtype(encoder, self.card.architecture, self.device)
+            if self._encoder is not None and self._dtype == torch.float32:
+                self._encoder = folded(own, trunk=True) or self._encoder
+            interruptible(own if self._encoder is None else self._encoder)
+            self._folded = _whose_norms(self._encoder)
             self._is_ready = True
 
     @torch.inference_mode()
@@ -372,3 +378,11 @@ class TorchEngine:
 def _plain(level: Tensor) -> Tensor:
     """float32 and channels last: clicks read it many times, in full precision."""
     return level.float().contiguous(memory_format=torch.channels_last)
+
+
+def _whose_norms(folded_encoder: nn.Module | None) -> str:
+    """Whose batch norms an encoder computes no more, for keys of embeddings."""
+    if folded_encoder is None:
+        return "none"
+    left = any(isinstance(each, nn.BatchNorm2d) for each in folded_encoder.modules())
+    return "those of the neck" if left else "all"
