@@ -186,3 +186,17 @@ def test_what_cannot_be_taught_is_refused(nuclei, base, kept, tmp_path):
     theirs = SMALL.model_copy(update={"initial": base})
     with pytest.raises(CheckpointError, match="expected a decoder of next points"):
         PointTrainer(points_recipe(nuclei, output, base, theirs), theirs, CPU)
+
+
+def test_likeness_teaches_a_decoder_of_other_weights_on_and_reward_does_not(nuclei, kept, tmp_path):
+    first = Trainer(recipe_of(nuclei, tmp_path / "runs" / "other", steps=1, seed=9), CPU)
+    first.run()
+    other = export_model(first) / "model.safetensors"
+    on = SMALL.model_copy(update={"initial": kept})
+    trainer = PointTrainer(points_recipe(nuclei, tmp_path / "on", other, on), on, CPU)
+    begun, _ = load_points(kept)
+    for name, value in begun.state_dict().items():
+        torch.testing.assert_close(trainer.decoder.state_dict()[name], value)
+    rewarded = on.model_copy(update={"reinforcement": ReinforcementSection()})
+    with pytest.raises(CheckpointError, match="taught on weights"):
+        PointTrainer(points_recipe(nuclei, tmp_path / "no", other, rewarded), rewarded, CPU)

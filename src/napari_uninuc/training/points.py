@@ -132,10 +132,14 @@ class PointTrainer:
                 self._save()
 
     def _first(self) -> PointDecoder:
-        """A decoder to begin with: a new one, or an earlier one of the same features."""
+        """A decoder to begin with: a new one, or an earlier one.
+
+        Reward needs one of the same features; likeness teaches one of others to read these.
+        """
         if self.settings.initial is None or (self.smoke and not self.settings.initial.is_file()):
             return PointDecoder(self.config)
-        decoder, note = load_points(self.settings.initial, self.weights or None)
+        wanted = None if self.settings.reinforcement is None else self.weights or None
+        decoder, note = load_points(self.settings.initial, wanted)
         if note.config != self.config:
             raise RecipeError(
                 f"next_point: expected the sizes of {self.settings.initial}, got others; take "
