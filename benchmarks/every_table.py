@@ -43,7 +43,13 @@ TABLES = {
         "speed",
         (
             *("training_speed.py", "BEFORE/src", "BEFORE/recipes/uninuc-n-4.toml"),
-            "TREE/recipes/uninuc-n-6.toml",
+            *(
+                "TREE/recipes/uninuc-n-8.toml",
+                "--runs",
+                "2",
+                "--initial",
+                "TREE/models/uninuc-n/model.safetensors",
+            ),
         ),
     ),
     "windows-and-whole": Table(
@@ -53,6 +59,7 @@ TABLES = {
     "interactive": Table("experiments", ("evaluate-interactive.toml",)),
     "one-view": Table("experiments", ("evaluate-without-mirror.toml",)),
     "unseen": Table("experiments", ("evaluate-unseen.toml",)),
+    "brown-views": Table("experiments", ("brown_views.py", "DATA")),
     "open": Table("experiments", ("evaluate-open.toml",)),
     "proposers": Table("experiments", ("tune_proposer.py", "DATA")),
     "next-points": Table("experiments", ("next_points.py", "DATA", "--outlines")),

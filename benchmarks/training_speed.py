@@ -1,12 +1,14 @@
 """Crops a second of training: another build's recipe against recipes of this one, by turns.
 
-python benchmarks/training_speed.py BEFORE_SRC BEFORE_RECIPE RECIPE... [--rounds 3] [--steps 6]
+python benchmarks/training_speed.py BEFORE_SRC BEFORE_RECIPE RECIPE... [--rounds 3] [--runs 2]
 
 BEFORE_SRC is the ``src`` folder of the build to compare with (``git worktree add`` makes one).
 Every recipe is run in a process of its own on the same machine, one after the other, in each
 round; the first two steps of a process are not counted, and crops are made before the clock
-starts. A ratio is the median over rounds of crops a second against BEFORE_RECIPE. UNINUC_DATA must
-be set. Recipes that begin from earlier weights find them, or name others with ``--initial``.
+starts. A ratio is the median over rounds of crops a second against BEFORE_RECIPE. With ``--runs 2``
+each recipe of this build is run twice at once, on half of the threads each, as are those whose mean
+is taken, and the crops of both count; BEFORE_RECIPE has all threads. UNINUC_DATA must be set.
+Recipes that begin from earlier weights find them, or name others with ``--initial``.
 """
 
 import json
@@ -33,7 +35,7 @@ torch.set_num_threads(threads)
 recipe = load_toml_recipe(file, TrainRecipe)
 changes = {"output": Path(tempfile.mkdtemp()) / "run", "precision": precision}
 if initial:
-    changes["initial"] = Path(initial)
+    changes.update(initial=Path(initial), averaged_with=())
 recipe = recipe.model_copy(update={**changes, "steps": steps + 2})
 trainer = Trainer(recipe, torch.device("cpu"))
 drawn = list(batches(recipe, 0, smoke=True))
@@ -47,12 +49,18 @@ print(json.dumps(steps * recipe.crops.batch * recipe.crops.accumulate / seconds)
 """
 
 
-def crops_a_second(src: Path, arguments: list[object]) -> float:
-    """Of one recipe in a process of its own."""
+def crops_a_second(src: Path, arguments: list[object], runs: int) -> float:
+    """Of one recipe, as many times at once in processes of their own; their sum."""
     environment = {**os.environ, "PYTHONPATH": str(src)}
     command = [sys.executable, "-c", _ONE_RUN, json.dumps(arguments)]
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    return float(json.loads(done.stdout.splitlines()[-1]))
+    started = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(runs)
+    ]
+    said = [each.communicate()[0] for each in started]
+    if any(each.returncode for each in started):
+        raise click.ClickException(f"{arguments[0]}: failed, see above")
+    return sum(float(json.loads(text.splitlines()[-1])) for text in said)
 
 
 @click.command(help=__doc__)
@@ -62,6 +70,7 @@ def crops_a_second(src: Path, arguments: list[object]) -> float:
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--steps", default=6, show_default=True, help="Counted steps of each run.")
 @click.option("--threads", default=2, show_default=True)
+@click.option("--runs", default=1, show_default=True, help="Of each recipe of this build at once.")
 @click.option("--initial", default="", help="A model.safetensors that all begin with.")
 @click.option("--precision", default="float32", show_default=True)
 def main(
@@ -71,19 +80,21 @@ def main(
     rounds: int,
     steps: int,
     threads: int,
+    runs: int,
     initial: str,
     precision: str,
 ) -> None:
     """Print crops a second of each recipe, and their ratios."""
-    runs = [(before_src, before_recipe), *[(_SRC, recipe) for recipe in recipes]]
-    seen: list[list[float]] = [[] for _ in runs]
+    builds = [(before_src, before_recipe, 1), *[(_SRC, recipe, runs) for recipe in recipes]]
+    seen: list[list[float]] = [[] for _ in builds]
     for number in range(rounds):
-        for index, (src, recipe) in enumerate(runs):
-            rate = crops_a_second(src, [recipe, steps, threads, initial, precision])
+        for index, (src, recipe, count) in enumerate(builds):
+            arguments = [recipe, steps, max(1, threads // count), initial, precision]
+            rate = crops_a_second(src, arguments, count)
             seen[index].append(rate)
             click.echo(f"round {number + 1} {recipe}: {rate:.2f} crops/s", err=True)
     click.echo("| recipe | crops/s, median | ratio to the first, by rounds |\n|---|---|---|")
-    for (_, recipe), rates in zip(runs, seen, strict=True):
+    for (_, recipe, _), rates in zip(builds, seen, strict=True):
         ratios = [rate / first for rate, first in zip(rates, seen[0], strict=True)]
         said = ", ".join(f"{ratio:.2f}" for ratio in ratios)
         middle = statistics.median(rates)
