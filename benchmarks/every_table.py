@@ -57,7 +57,6 @@ TABLES = {
     ),
     "automatic": Table("experiments", ("evaluate-automatic.toml",)),
     "interactive": Table("experiments", ("evaluate-interactive.toml",)),
-    "one-view": Table("experiments", ("evaluate-without-mirror.toml",)),
     "unseen": Table("experiments", ("evaluate-unseen.toml",)),
     "brown-views": Table("experiments", ("brown_views.py", "DATA")),
     "open": Table("experiments", ("evaluate-open.toml",)),
