@@ -88,7 +88,7 @@ def test_pictures_of_different_scales_are_learnt_together(engine, monkeypatch):
     outcome = learn(engine, pictures, "mine", teaching=QUICK)
     assert outcome.adapter is not None
     assert outcome.adapter.card.sessions == ("s0", "s1")
-    assert len(outcome.adapter.looks.features) == 4  # each as it is and in its mirror
+    assert len(outcome.adapter.looks.features) == 2  # each as it is segmented
 
 
 def test_the_model_is_as_it_was_whatever_came_of_it(engine, monkeypatch):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ QUICK = Teaching(steps=3)
 def engine():
     made = load_engine("uninuc-n", "cpu")
     made.dtype = torch.float32
+    made.card = replace(made.card, flips=True)
     return made
 
 
@@ -53,6 +56,14 @@ def test_a_picture_is_taught_as_it_is_segmented_itself_and_in_its_mirror(lessons
             size = windows.boxes_xyxy[:, 2:] - windows.boxes_xyxy[:, :2]
             shapes = [said.examples[k].mask.shape[::-1] for k in windows.which.tolist()]
             torch.testing.assert_close(size, torch.tensor(shapes).float())
+
+
+def test_a_picture_that_is_segmented_without_its_mirror_is_taught_without(
+    engine, said, monkeypatch
+):
+    monkeypatch.setattr(engine, "card", replace(engine.card, flips=False))
+    (lesson,) = lessons_of(engine, said)
+    assert lesson.which.tolist() == list(range(8))
 
 
 def test_a_nucleus_is_prompted_with_the_box_that_finds_it_else_with_its_own():
