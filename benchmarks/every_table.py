@@ -48,7 +48,7 @@ TABLES = {
                 "--runs",
                 "2",
                 "--initial",
-                "TREE/models/uninuc-n/model.safetensors",
+                "BEFORE/models/uninuc-n/model.safetensors",
             ),
         ),
     ),
