@@ -1,6 +1,6 @@
 """What showing brown pictures restained gives: as they are, restained, and both.
 
-python benchmarks/brown_views.py DATA [--model ID|PATH] [--paintings 2]
+python benchmarks/brown_views.py DATA [--model ID|PATH] [--paintings 1]
 
 DATA is the folder of labelled pictures. Scored are the block of EpCAM immunohistochemistry that no
 model of ours was taught on, and MoNuSeg's four validation tiles painted as immunohistochemistry,
@@ -63,7 +63,7 @@ def pictures(data: Path, paintings: int) -> Iterator[tuple[str, list[Labelled]]]
 
 def _painted(tile: Tile, labels: np.ndarray, seed: int) -> tuple[Tile, str]:
     """A tile as immunohistochemistry, and whether nuclei or membranes turned brown."""
-    picture = torch.from_numpy(tile.rgb).permute(2, 0, 1).float() / 255
+    picture = torch.tensor(tile.rgb).permute(2, 0, 1).float() / 255
     rng = np.random.default_rng(seed)
     amounts = paint_brown(amounts_of(picture), labels, rng)
     inside = amounts[2].numpy()

@@ -43,15 +43,11 @@ TABLES = {
         "speed",
         (
             *("training_speed.py", "BEFORE/src", "BEFORE/recipes/uninuc-n-4.toml"),
-            *(
-                "TREE/recipes/uninuc-n-8.toml",
-                "--runs",
-                "2",
-                "--initial",
-                "BEFORE/models/uninuc-n/model.safetensors",
-            ),
+            *("TREE/recipes/uninuc-n-8.toml", "--runs", "2"),
+            *("--initial", "BEFORE/models/uninuc-n/model.safetensors"),
         ),
     ),
+    "automatic-cost": Table("speed", ("automatic_cost.py", "DATA", "BEFORE")),
     "windows-and-whole": Table(
         "speed", ("local_and_whole.py", "DATA", "--output", "OUTPUT/local-and-whole")
     ),

@@ -152,3 +152,12 @@ def test_a_mean_needs_like_networks(runs, earlier, tmp_path):
 def test_a_mean_is_of_models():
     with pytest.raises(ValidationError, match="averaged_with joins taught models"):
         recipe_of([(None, "imagenet-wheel"), (None, Path("b.safetensors"))])
+    files = [(None, Path("a.safetensors")), (None, Path("b.safetensors"))]
+    whole = recipe_of(files).model_dump()
+    for name, value in (
+        ("adapter", "mine.safetensors"),
+        ("next_point", {}),
+        ("dense", {"maps": ["nucleus"]}),
+    ):
+        with pytest.raises(ValidationError, match=f"{name} belongs to the weights of one file"):
+            TrainRecipe(**whole | {name: value})

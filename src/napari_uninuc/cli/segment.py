@@ -66,7 +66,7 @@ def _known_suffix(context: click.Context, option: click.Parameter, value: str | 
 @click.option(
     "--flips/--no-flips",
     default=None,
-    help="Look for nuclei in mirrored fields too: better, slower.  [default: the model's own]",
+    help="Look for nuclei in mirrored fields too: slower.  [default: the model's own]",
 )
 @click.option(
     "--format",

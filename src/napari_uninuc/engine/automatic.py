@@ -90,8 +90,8 @@ def steps_in_field(
     score_threshold : in [0, 1]; less likely ones are not decoded
     timings : seconds of ``encode``, ``detect`` and ``masks`` are added to it
     proposer : where boxes come from, one of `PROPOSERS`; None takes the card's
-    flips : look for nuclei in the mirrored field too; better, and a third to a half slower. None
-        takes the card's
+    flips : look for nuclei in the mirrored field too; a third to a half slower, and for some
+        weights better. None takes the card's
     near_yxyx : (N, 4) boxes, px of the tile: only nuclei whose box touches one of them are
         outlined; None outlines all
 

@@ -305,6 +305,13 @@ class TrainRecipe(Section):
             raise ValueError(
                 "averaged_with joins taught models: set initial to the model.safetensors of one"
             )
+        alone = ("adapter", "next_point", "dense")
+        told = [name for name in alone if getattr(self, name) is not None]
+        if self.averaged_with and told:
+            raise ValueError(
+                f"{told[0]} belongs to the weights of one file: make a model of the mean first, by "
+                "a recipe with averaged_with and without it"
+            )
         return self
 
     @model_validator(mode="after")

@@ -42,7 +42,10 @@ def made_small(recipe: TrainRecipe, folder: Path) -> tuple[TrainRecipe, list[str
         notes.append(f"initial: {initial} is not there yet; tried with random weights")
         initial = "random"
     averaged = recipe.averaged_with
-    if initial == "random" or not all(path.is_file() for path in averaged):
+    missing = [path for path in averaged if not path.is_file()]
+    if missing:
+        notes.append(f"averaged_with: {missing[0]} is not there yet; tried without")
+    if missing or initial == "random":
         averaged = ()
     corrections = recipe.corrections
     if corrections is not None:
