@@ -112,11 +112,11 @@ def test_prompts_answered_before_the_memory_ran_out_are_not_asked_again(discs, m
     before = predictor.predict(box=boxes, return_logits=True)
     decode, asked = predictor.engine.model.decode, []
 
-    def crowded(embedding, prompts, shift):
+    def crowded(embedding, prompts, shift, **options):
         asked.append(len(prompts.points_xy))
         if len(asked) == 2:
             raise RuntimeError(FULL)
-        return decode(embedding, prompts, shift)
+        return decode(embedding, prompts, shift, **options)
 
     monkeypatch.setattr(predictor.engine.model, "decode", crowded)
     after = predictor.predict(box=boxes, return_logits=True)

@@ -105,9 +105,9 @@ def test_a_very_large_nucleus_gets_a_window_that_holds_it(both, monkeypatch, pre
     rgb, inside = ellipse((320, 352), (150, 180), half, 0.3)
     decode, seen = predictor.engine.model.decode, []
 
-    def counted(embedding, prompts, shift):
+    def counted(embedding, prompts, shift, **options):
         seen.append(prompts.cells_hw)
-        return decode(embedding, prompts, shift)
+        return decode(embedding, prompts, shift, **options)
 
     monkeypatch.setattr(predictor.engine.model, "decode", counted)
     local, whole = both(rgb, box=box_of(inside))
@@ -133,9 +133,9 @@ def test_a_click_on_a_nucleus_that_never_fits_ends_with_the_whole(predictor, mon
     engine, decode = predictor.engine, predictor.engine.model.decode
     windows = []
 
-    def endless(embedding, prompts, shift):
+    def endless(embedding, prompts, shift, **options):
         windows.append(prompts.cells_hw)
-        logits, ious = decode(embedding, prompts, shift)
+        logits, ious = decode(embedding, prompts, shift, **options)
         return torch.full_like(logits, 4.0), ious
 
     monkeypatch.setattr(engine.model, "decode", endless)
@@ -150,9 +150,9 @@ def test_an_answer_that_is_sure_of_nothing_gets_no_larger_window(predictor, monk
     engine, decode = predictor.engine, predictor.engine.model.decode
     windows = []
 
-    def unsure(embedding, prompts, shift):
+    def unsure(embedding, prompts, shift, **options):
         windows.append(prompts.cells_hw)
-        logits, ious = decode(embedding, prompts, shift)
+        logits, ious = decode(embedding, prompts, shift, **options)
         return torch.full_like(logits, SURE_LOGIT - 0.1), ious
 
     monkeypatch.setattr(engine.model, "decode", unsure)
@@ -175,10 +175,10 @@ def test_hundreds_of_prompts_are_decoded_in_bounded_batches(predictor, dense, mo
     engine, decode = predictor.engine, predictor.engine.model.decode
     pixels = []
 
-    def counted(embedding, prompts, shift):
+    def counted(embedding, prompts, shift, **options):
         n, (h, w) = len(prompts.points_xy), prompts.cells_hw
         pixels.append(n * h * w * engine.config.coarse_stride**2)
-        return decode(embedding, prompts, shift)
+        return decode(embedding, prompts, shift, **options)
 
     monkeypatch.setattr(engine.model, "decode", counted)
     centres = np.array(dense.centres_yx)[:, ::-1].repeat(4, axis=0)

@@ -40,9 +40,9 @@ def windows(monkeypatch):
     seen = []
     decode = UniNuc.decode
 
-    def counted(self, embedding, prompts, shift):
+    def counted(self, embedding, prompts, shift, **options):
         seen.extend([tuple(prompts.cells_hw)] * len(prompts.points_xy))
-        return decode(self, embedding, prompts, shift)
+        return decode(self, embedding, prompts, shift, **options)
 
     monkeypatch.setattr(UniNuc, "decode", counted)
     return seen

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from napari_uninuc.network.build import build_model
 from napari_uninuc.network.config import configured
-from napari_uninuc.network.correction import FEATURES, Correction, describe_pixels, has_click
+from napari_uninuc.network.correction import FEATURES, Correction, describe_pixels
 from napari_uninuc.network.hints import draw_box
 from napari_uninuc.network.prompt_encoder import (
     BOX_BOTTOM_RIGHT,
@@ -18,6 +18,7 @@ from napari_uninuc.network.prompt_encoder import (
     NEGATIVE,
     PADDING,
     POSITIVE,
+    has_click,
 )
 from napari_uninuc.network.uninuc import UniNuc, WindowPrompts
 

@@ -149,7 +149,7 @@ def test_a_stable_single_mask_stays(sure_pair: Pair) -> None:
     for prompt in PROMPTS.values():
         _compare(ours, sure_pair, _arrays(prompt), False)
         both = [each.predict(**_arrays(prompt), return_logits=True)[0] for each in (ours, single)]
-        np.testing.assert_array_equal(*both)
+        np.testing.assert_allclose(*both, atol=1e-4)  # one mask alone is rounded otherwise
 
 
 def test_each_mask_of_a_batch_is_judged_by_itself(
@@ -164,7 +164,7 @@ def test_each_mask_of_a_batch_is_judged_by_itself(
     single, _, _ = ours.predict(box=boxes, return_logits=True)
     ours.engine.dynamic_multimask = True
     chosen, _, _ = ours.predict(box=boxes, return_logits=True)
-    replaced = (single != chosen).any(axis=(1, 2, 3))
+    replaced = (abs(single - chosen) > 1e-3).any(axis=(1, 2, 3))
     assert 0 < replaced.sum() < len(boxes)
 
 

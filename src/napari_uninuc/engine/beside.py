@@ -1,12 +1,16 @@
 """A model beside the same model, without its weights twice."""
 
 import copy
+from collections.abc import Iterable
+from threading import Lock
+from weakref import WeakKeyDictionary
 
+import torch
 from torch import nn
 
 from napari_uninuc.network.uninuc import UniNuc
 
-__all__ = ["sharing_weights"]
+__all__ = ["LowDecoders", "sharing_weights", "with_own"]
 
 
 def sharing_weights(model: UniNuc) -> UniNuc:
@@ -19,3 +23,40 @@ def sharing_weights(model: UniNuc) -> UniNuc:
     }
     shared |= {id(value): value for value in model.buffers()}
     return copy.deepcopy(model, shared)
+
+
+def with_own(model: UniNuc, names: Iterable[str]) -> UniNuc:
+    """Make the same model anew; the parts named are copies, all others are shared."""
+    made = copy.copy(model)
+    parts: dict[str, nn.Module | None] = dict(model._modules)
+    for name in names:
+        parts[name] = copy.deepcopy(model._modules[name])
+    made.__dict__["_modules"] = parts
+    return made
+
+
+class LowDecoders:
+    """Models whose mask decoder computes in bfloat16, made once of each and as long as it lives.
+
+    Without autocast, which turns numbers to and fro between every two steps, boxes are decoded in
+    half the time (docs/speed.md).
+    """
+
+    def __init__(self) -> None:
+        self._made: WeakKeyDictionary[UniNuc, UniNuc] = WeakKeyDictionary()
+        self._lock = Lock()
+
+    def of(self, model: UniNuc, dtype: torch.dtype) -> UniNuc:
+        """The model with its mask decoder in a precision; itself in float32."""
+        if dtype == torch.float32:
+            return model
+        with self._lock:
+            if model not in self._made:
+                self._made[model] = with_own(model, ["sam_mask_decoder"])
+                self._made[model].sam_mask_decoder.to(dtype)
+            return self._made[model]
+
+    def forget(self) -> None:
+        """Let go of all that was made; the models moved to another device."""
+        with self._lock:
+            self._made.clear()

@@ -1,8 +1,8 @@
 """Prompts on an embedding: each decoded in the window it needs, many at once."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from napari_uninuc.engine.windows import (
 )
 from napari_uninuc.errors import PromptError
 from napari_uninuc.network.config import ModelConfig
+from napari_uninuc.network.mask_decoder import WindowFeatures
 from napari_uninuc.network.uninuc import UniNuc, WindowPrompts
 from napari_uninuc.network.windows import place_windows
 
@@ -29,6 +30,8 @@ __all__ = ["PromptDecoder"]
 
 _LARGEST_PADDING = 4
 """One in so many of a batch may stand in for nothing."""
+_MANY = 32
+"""From so many prompts on, whole maps are turned into the decoder's precision."""
 _SMALL_WORK_PIXELS = 4 * 64 * 64
 """Up to here a second thread saves nothing: a click takes 12.3 ms on one, 11.4 ms on two."""
 
@@ -39,7 +42,7 @@ class PromptDecoder:
 
     Attributes
     ----------
-    model, config, device : on which the embeddings lie
+    model, config, device : on which the embeddings lie; the mask decoder's precision is kept
     logit_shift : added to every logit, before clicks are obeyed
     whole : look at all of the field instead of a window around each prompt
     candidates : SAM's three candidates instead of the single mask
@@ -47,7 +50,6 @@ class PromptDecoder:
     pixels_at_once : decoded at once, in input px over all windows: bounds memory whatever the
         windows' size
     tight : boxes are right to the pixel
-    precision : makes the context in which the network runs
     """
 
     model: UniNuc
@@ -59,7 +61,6 @@ class PromptDecoder:
     stable: bool
     pixels_at_once: int
     tight: bool
-    precision: Callable[[], AbstractContextManager[object]]
 
     @torch.inference_mode()
     def answers(
@@ -86,6 +87,8 @@ class PromptDecoder:
         _require_grid(prompts, grid_hw)
         smallest = None if self.whole else self.config.mask.window
         sides = choose_sides(embedding.frame, prompts, smallest)
+        if len(prompts) >= _MANY:
+            embedding = self._in_its_precision(embedding)
         waiting = np.arange(len(prompts))
         while len(waiting):
             side = int(sides[waiting].min())
@@ -103,6 +106,13 @@ class PromptDecoder:
                     index, masks = index[~cut], masks.take(~cut)
                 if len(index):
                     yield index, masks
+
+    def _in_its_precision(self, embedding: TileEmbedding) -> TileEmbedding:
+        """The maps as the mask decoder reads them: once, instead of each window."""
+        parts = embedding.embedding
+        dtype = self.model.sam_mask_decoder.dtype
+        maps = WindowFeatures(*[level.to(dtype) for level in parts.maps])
+        return replace(embedding, embedding=replace(parts, maps=maps))
 
     def _in_windows(
         self, embedding: TileEmbedding, prompts: PromptBatch, window: Window
@@ -128,8 +138,13 @@ class PromptDecoder:
         )
         pixels = len(prompts) * window.side_hw[0] * window.side_hw[1]
         threads = one_thread() if pixels <= _SMALL_WORK_PIXELS else nullcontext()
-        with threads, self.precision():
-            logits, ious = self.model.decode(embedding.embedding, ready, self.logit_shift)
+        with threads:
+            logits, ious = self.model.decode(
+                embedding.embedding,
+                ready,
+                self.logit_shift,
+                single=not (self.candidates or self.stable),
+            )
         logits, ious = self._chosen(logits, ious.float())
         cut = touches_border(logits[:, 0] > SURE_LOGIT, corners, window, frame, stride)
         origins, full = logits_at_picture(logits, corners * stride, window, frame)

@@ -5,16 +5,16 @@ corrected is worse on what looks otherwise (docs/learn.md). So what was learnt i
 weights in proportion to how like the field looks. The encoder has no part in that.
 """
 
-import copy
 from collections import OrderedDict
 from collections.abc import Mapping
 from threading import Lock
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_uninuc.engine.appearance import Appearance, appearance_of, likeness
+from napari_uninuc.engine.beside import with_own
 from napari_uninuc.engine.cache import EmbeddingKey
 from napari_uninuc.engine.embedding import TileEmbedding
 from napari_uninuc.network.adapter import Looks
@@ -93,11 +93,7 @@ def stored(several: Appearance) -> Looks:
 
 def _added(model: UniNuc, difference: Mapping[str, Tensor], share: float) -> UniNuc:
     """The model with a share of a difference; it copies only the parts that change."""
-    made = copy.copy(model)
-    parts: dict[str, nn.Module | None] = dict(model._modules)
-    for name in {each.split(".", 1)[0] for each in difference}:
-        parts[name] = copy.deepcopy(model._modules[name])
-    made.__dict__["_modules"] = parts
+    made = with_own(model, {each.split(".", 1)[0] for each in difference})
     parameters = dict(made.named_parameters())
     with torch.no_grad():
         for name, value in difference.items():

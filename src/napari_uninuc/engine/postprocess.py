@@ -89,9 +89,10 @@ def instances_of(
     """
     instances = []
     for k, corner in enumerate(masks.origins_yx.tolist()):
-        piece = ndimage.binary_fill_holes(largest_piece(masks.logits[k, 0] > 0))
-        origin, crop = tight_crop(piece, (corner[0], corner[1]))
+        origin, crop = tight_crop(masks.logits[k, 0] > 0, (corner[0], corner[1]))
         if crop.size:
+            piece = ndimage.binary_fill_holes(largest_piece(crop))
+            origin, crop = tight_crop(piece, origin)
             iou = float(masks.ious[k, 0])
             instances.append(InstanceMask(origin, crop, float(scores[k]), int(classes[k]), iou))
     return instances

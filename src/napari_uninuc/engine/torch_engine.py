@@ -16,7 +16,7 @@ from torch.nn import functional
 from napari_uninuc.core.detections import Detections
 from napari_uninuc.core.geometry import Field, plan_fields
 from napari_uninuc.core.tile import Tile
-from napari_uninuc.engine.beside import sharing_weights
+from napari_uninuc.engine.beside import LowDecoders, sharing_weights
 from napari_uninuc.engine.cache import EmbeddingCache, EmbeddingKey
 from napari_uninuc.engine.decoding import PromptDecoder
 from napari_uninuc.engine.dense import DenseMaps
@@ -88,6 +88,7 @@ class TorchEngine:
         self.views = StainViews()
         self.cache: EmbeddingCache[TileEmbedding] = EmbeddingCache(0)
         self._detection: EmbeddingCache[tuple[Tensor, ...]] = EmbeddingCache(0)
+        self._low = LowDecoders()
         self.model = model.to(memory_format=torch.channels_last).eval()
         self.move_to(device)
 
@@ -134,6 +135,7 @@ class TorchEngine:
     def _forget(self) -> None:
         self.cache.clear()
         self._detection.clear()
+        self._low.forget()
         if self.state is not None:
             self.state.forget()
         # Neither does anything where no such device was used.
@@ -355,8 +357,9 @@ class TorchEngine:
         PromptError
             A mask prompt that is not on this field's logit grid.
         """
+        model = self.model_for(embedding)
         decoder = PromptDecoder(
-            self.model_for(embedding),
+            model if by_hand else self._low.of(model, self.dtype),
             self.config,
             self.card.logit_shift,
             self.device,
@@ -365,7 +368,6 @@ class TorchEngine:
             stable=self.dynamic_multimask,
             pixels_at_once=self._pixels_at_once,
             tight=tight,
-            precision=nullcontext if by_hand else self.low_precision,
         )
         return decoder.answers(embedding, prompts, self.logit_grid(embedding))
 

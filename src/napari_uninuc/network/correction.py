@@ -21,7 +21,7 @@ from napari_uninuc.network.hints import click_distances
 from napari_uninuc.network.prompt_encoder import BOX_TOP_LEFT, NEGATIVE, POSITIVE
 from napari_uninuc.network.sampling import sample_at
 
-__all__ = ["FEATURES", "Correction", "describe_pixels", "has_click"]
+__all__ = ["FEATURES", "Correction", "describe_pixels"]
 
 FEATURES = 39
 """What `describe_pixels` says of a pixel."""
@@ -71,11 +71,6 @@ class Correction(nn.Module):
             take, add = self.layers((features.float() - self.mean) / self.spread).unbind(dim=-1)
         corrected: Tensor = before + torch.sigmoid(take) * (answer - before) + add
         return corrected
-
-
-def has_click(labels: Tensor) -> Tensor:
-    """Which prompts (N,) bool have a click: of those with an answer before, which correct it."""
-    return ((labels == POSITIVE) | (labels == NEGATIVE)).any(dim=1)
 
 
 def describe_pixels(

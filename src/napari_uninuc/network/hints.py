@@ -10,6 +10,7 @@ from napari_uninuc.network.prompt_encoder import (
     BOX_TOP_LEFT,
     NEGATIVE,
     POSITIVE,
+    has_click,
 )
 
 CLICK_RADIUS = 6.0
@@ -28,12 +29,14 @@ def draw_hints(
     masks      (N, 1, H, W) logits of the previous mask on the logit grid, or None
     returns    (N, 4, H, W) float32 in [0, 1], or [-1, 1] for the box (signed, soft edge)
     """
-    squared = click_distances(points_xy, grid_hw, stride)
-    clicks = [
-        torch.exp(-_distance_map(squared, labels == kind) / CLICK_RADIUS)
-        for kind in (POSITIVE, NEGATIVE)
-    ]
     box = draw_box(points_xy, labels, grid_hw, stride)
+    clicks = [torch.zeros_like(box)] * 2
+    if has_click(labels).any():
+        squared = click_distances(points_xy, grid_hw, stride)
+        clicks = [
+            torch.exp(-_distance_map(squared, labels == kind) / CLICK_RADIUS)
+            for kind in (POSITIVE, NEGATIVE)
+        ]
     previous = torch.zeros_like(box) if masks is None else torch.sigmoid(masks.float()).squeeze(1)
     return torch.stack([*clicks, box, previous], dim=1)
 
@@ -48,8 +51,6 @@ def click_distances(points_xy: Tensor, grid_hw: tuple[int, int], stride: int) ->
 
 def _distance_map(squared: Tensor, chosen: Tensor) -> Tensor:
     """Distance (N, H, W) from the nearest of the chosen points (N, P); infinite without one."""
-    if squared.shape[1] == 0:  # a mask alone is a prompt too
-        return squared.new_full((len(squared), *squared.shape[2:]), torch.inf)
     return squared.masked_fill(~chosen[..., None, None], torch.inf).amin(dim=1).sqrt()
 
 

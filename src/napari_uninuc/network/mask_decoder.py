@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import torch
 from sam2.modeling.sam.mask_decoder import MaskDecoder as Sam2MaskDecoder
-from sam2.modeling.sam.transformer import TwoWayTransformer
-from sam2.modeling.sam2_utils import MLP
+from sam2.modeling.sam2_utils import MLP, LayerNorm2d
 from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_uninuc.network.config import MaskConfig
+from napari_uninuc.network.two_way import TwoWayTransformer
 
 HINTS = 4
 """Maps of `draw_hints`: positive clicks, negative clicks, box, previous mask."""
@@ -96,8 +96,10 @@ class MaskDecoder(Sam2MaskDecoder):
         tokens: Tensor,
         dense: Tensor,
         hints: Tensor | None = None,
+        *,
+        single: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        """Decode all four candidate masks of N prompts.
+        """Decode all four candidate masks of N prompts, or the single mask of each.
 
         Shapes
         ------
@@ -107,9 +109,13 @@ class MaskDecoder(Sam2MaskDecoder):
         dense     (N, C, h, w)
         hints     (N, HINTS, 4 h, 4 w), read by the local refinement only
         returns   logits (N, 4, 4 h, 4 w), predicted IoU (N, 4) in [0, 1]; index 0 is the
-                  single-mask output, 1..3 SAM's candidates for an ambiguous point
+                  single-mask output, 1..3 SAM's candidates for an ambiguous point, which are left
+                  out, (N, 1, ...) each, where only the single mask is asked for
         """
         n = tokens.shape[0]
+        if self.dtype != torch.float32:  # else autocast may have a say
+            position, tokens, dense = (x.to(self.dtype) for x in (position, tokens, dense))
+            features = WindowFeatures(*[level.to(self.dtype) for level in features])
         quality = self._adds_quality()
         queries = torch.cat([self._output_tokens(quality).expand(n, -1, -1), tokens], dim=1)
         source = features.coarse + dense  # (N, C, h, w)
@@ -118,20 +124,21 @@ class MaskDecoder(Sam2MaskDecoder):
         updated = updated.transpose(1, 2).reshape(n, c, h, w)
 
         first, norm, act, second, last_act = self.output_upscaling
-        upscaled = act(norm(first(updated) + features.middle))  # (N, C/4, 2h, 2w)
+        upscaled = act(_normed(norm, first(updated) + features.middle))  # (N, C/4, 2h, 2w)
         upscaled = last_act(second(upscaled) + features.fine)  # (N, C/8, 4h, 4w)
-        weights = torch.stack(
-            [mlp(out[:, 2 + k]) for k, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
-        )  # (N, 4, C/8)
-        logits = torch.einsum("nkc,nchw->nkhw", weights, upscaled)
-        if self.mshq:
+        asked = self.output_hypernetworks_mlps[: 1 if single else None]
+        weights = torch.stack([mlp(out[:, 2 + k]) for k, mlp in enumerate(asked)], dim=1)
+        logits = torch.einsum("nkc,nchw->nkhw", weights, upscaled)  # of weights (N, K, C/8)
+        refine = None if hints is None else self.refine
+        if self.mshq and (quality or refine is not None):
             fused = features.quality + _up(self.phi2(updated), 4)  # (N, C/8, 4h, 4w)
         if quality:
             hq = self.hq_mlp(out[:, 2 + self.num_mask_tokens])  # (N, C/8)
             logits = logits + torch.einsum("nc,nchw->nhw", hq, fused).unsqueeze(1)
-        if self.refine is not None and hints is not None:
-            logits = logits + self.refine(torch.cat([logits[:, :1], upscaled, fused, hints], dim=1))
-        return logits, self.iou_prediction_head(out[:, 1])
+        if refine is not None and hints is not None:
+            read = [logits[:, :1], upscaled, fused, hints.to(upscaled.dtype)]
+            logits = logits + refine(torch.cat(read, dim=1))
+        return logits, self.iou_prediction_head(out[:, 1])[:, : len(asked)]
 
     def single(self, logits: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
         """The single mask of N prompts or, where it is unstable, the best of SAM's candidates.
@@ -148,6 +155,11 @@ class MaskDecoder(Sam2MaskDecoder):
         """
         chosen: tuple[Tensor, Tensor] = self._dynamic_multimask_via_stability(logits, quality)
         return chosen
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which it computes: that of its weights."""
+        return self.conv_s0.weight.dtype
 
     def _adds_quality(self) -> bool:
         """Whether the high-quality token takes part: it is trained, or being trained."""
@@ -185,6 +197,13 @@ class LocalRefinement(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """What to add to the logits: (N, inputs, H, W) -> (N, 1, H, W) on the same grid."""
         return self.layers(x)
+
+
+def _normed(norm: LayerNorm2d, x: Tensor) -> Tensor:
+    """SAM 2's norm over the channels (N, C, H, W), in one pass instead of seven."""
+    last = x.permute(0, 2, 3, 1)
+    normed = functional.layer_norm(last, last.shape[-1:], norm.weight, norm.bias, norm.eps)
+    return normed.permute(0, 3, 1, 2)
 
 
 def _up(x: Tensor, factor: int) -> Tensor:

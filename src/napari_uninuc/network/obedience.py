@@ -5,7 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from napari_uninuc.network.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, POSITIVE
+from napari_uninuc.network.prompt_encoder import (
+    BOX_BOTTOM_RIGHT,
+    BOX_TOP_LEFT,
+    NEGATIVE,
+    POSITIVE,
+    has_click,
+)
 from napari_uninuc.network.sampling import sample_at
 
 OBEY_SIGMA = 4.0
@@ -40,6 +46,8 @@ def obey_clicks(logits: Tensor, points_xy: Tensor, labels: Tensor, stride: int) 
     returns    (N, K, H, W) float32
     """
     logits = logits.float()
+    if not has_click(labels).any():
+        return logits
     height, width = logits.shape[-2:]
     ys = (torch.arange(height, device=logits.device) + 0.5) * stride - 0.5
     xs = (torch.arange(width, device=logits.device) + 0.5) * stride - 0.5

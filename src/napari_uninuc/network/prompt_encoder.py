@@ -10,6 +10,11 @@ NEGATIVE, POSITIVE, BOX_TOP_LEFT, BOX_BOTTOM_RIGHT, PADDING = 0, 1, 2, 3, -1
 """Point labels; a box is its two corners, as in SAM 2's predictor."""
 
 
+def has_click(labels: Tensor) -> Tensor:
+    """Which prompts (N,) bool have a click, by the labels (N, P) of their points."""
+    return ((labels == POSITIVE) | (labels == NEGATIVE)).any(dim=1)
+
+
 class PromptEncoder(Sam2PromptEncoder):
     """SAM 2's prompt encoder, whose window size is an argument instead of an attribute.
 

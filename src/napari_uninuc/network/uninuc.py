@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from napari_uninuc.network.config import HieraConfig, ModelConfig
-from napari_uninuc.network.correction import Correction, describe_pixels, has_click
+from napari_uninuc.network.correction import Correction, describe_pixels
 from napari_uninuc.network.dense_head import DenseHead
 from napari_uninuc.network.detector import Detector, DetectorOutput
 from napari_uninuc.network.hints import draw_box, draw_hints
 from napari_uninuc.network.image_encoder import DetectorBackbone, build_encoder
 from napari_uninuc.network.mask_decoder import MaskDecoder, WindowFeatures
 from napari_uninuc.network.obedience import expected_after_fit, fit_box, obey_clicks
-from napari_uninuc.network.prompt_encoder import PromptEncoder
+from napari_uninuc.network.prompt_encoder import PromptEncoder, has_click
 from napari_uninuc.network.windows import cut_windows
 
 
@@ -112,23 +112,34 @@ class UniNuc(nn.Module):
         return self.detector(embedding.detection, text, groups)
 
     def decode(
-        self, embedding: Embedding, prompts: WindowPrompts, logit_shift: float = 0.0
+        self,
+        embedding: Embedding,
+        prompts: WindowPrompts,
+        logit_shift: float = 0.0,
+        *,
+        single: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Masks of N prompts; clicks on an outline are corrected where the weights can.
 
         Shapes
         ------
-        returns  logits (N, 4, 4 h, 4 w) at `ModelConfig.logit_stride`, predicted IoU (N, 4).
+        returns  logits (N, 4, 4 h, 4 w) at `ModelConfig.logit_stride`, predicted IoU (N, 4); with
+                 ``single`` the first of each alone, (N, 1, ...).
                  ``logit_shift`` is in all of them, and clicks are obeyed all the same
         """
-        logits, quality = self.decode_uncorrected(embedding, prompts, logit_shift)
+        logits, quality = self.decode_uncorrected(embedding, prompts, logit_shift, single=single)
         if self.correction is not None and prompts.masks is not None:
-            single = self.correct(logits[:, :1], prompts.masks, prompts)
-            logits = torch.cat([single, logits[:, 1:]], dim=1)
+            first = self.correct(logits[:, :1], prompts.masks, prompts)
+            logits = torch.cat([first, logits[:, 1:]], dim=1)
         return logits, quality
 
     def decode_uncorrected(
-        self, embedding: Embedding, prompts: WindowPrompts, logit_shift: float = 0.0
+        self,
+        embedding: Embedding,
+        prompts: WindowPrompts,
+        logit_shift: float = 0.0,
+        *,
+        single: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """`decode` without the correction, which is taught on what this returns.
 
@@ -153,7 +164,7 @@ class UniNuc(nn.Module):
         if maps.coarse.shape[0] > 1 or tuple(maps.coarse.shape[-2:]) != grid:
             maps = cut_windows(maps, prompts.image_index, prompts.corners_yx, grid)
         logits, quality = self.sam_mask_decoder.decode(
-            maps, encoder.grid_position(grid), tokens, dense, hints
+            maps, encoder.grid_position(grid), tokens, dense, hints, single=single
         )
         if hints is not None and prompts.tight:
             logits = fit_box(logits, prompts.points_xy, prompts.labels, stride // 4)

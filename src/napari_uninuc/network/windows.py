@@ -38,6 +38,8 @@ def cut_windows(
 def cut_level(level: Tensor, image_index: Tensor, corners: Tensor, size: tuple[int, int]) -> Tensor:
     """Crop N windows from one map: a look-up, for the gradient of N slices costs N whole maps.
 
+    One window of which no gradient is asked is a slice.
+
     Shapes
     ------
     level        (B, C, H, W)
@@ -47,6 +49,9 @@ def cut_level(level: Tensor, image_index: Tensor, corners: Tensor, size: tuple[i
     returns      (N, C, rows, columns)
     """
     b, c, h, w = level.shape
+    if len(corners) == 1 and not torch.is_grad_enabled():
+        (y, x), image = corners[0].tolist(), int(image_index[0])
+        return level[image : image + 1, :, y : y + size[0], x : x + size[1]]
     ys = corners[:, :1] + torch.arange(size[0], device=level.device)  # (N, h)
     xs = corners[:, 1:] + torch.arange(size[1], device=level.device)  # (N, w)
     rows = (image_index[:, None, None] * h + ys[:, :, None]) * w + xs[:, None, :]
