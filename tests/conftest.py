@@ -1,7 +1,9 @@
 """Fixtures that more than one part of the tests needs."""
 
 import gc
+import itertools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +37,17 @@ def pytest_unconfigure(config):
     gc.unfreeze()
 
 
+@pytest.fixture(scope="session")
+def _sessions_of_tests(tmp_path_factory) -> Iterator[Path]:
+    """A folder for each test, made when needed: looking for a free name costs milliseconds."""
+    folder = tmp_path_factory.mktemp("sessions")
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def sessions_root(tmp_path_factory, monkeypatch) -> Path:
+def sessions_root(_sessions_of_tests, monkeypatch) -> Path:
     """Where sessions are kept in tests: never among a person's own."""
-    root = tmp_path_factory.mktemp("sessions")
+    root = next(_sessions_of_tests)
     monkeypatch.setenv("UNINUC_SESSIONS", str(root))
     return root
 

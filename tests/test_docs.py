@@ -124,6 +124,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("sphinx") is None, reason="needs the extra docs, which test brings"
 )

@@ -51,6 +51,7 @@ def test_the_trap_works(code):
     assert "network:" in done.stderr
 
 
+@pytest.mark.slow
 def test_outlining_exporting_the_list_of_models_and_the_doctor_open_no_connection(tmp_path):
     """One after the other in one process, which has torch to load."""
     demo = ("demo", "--output", tmp_path, "--device", "cpu")

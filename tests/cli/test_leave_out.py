@@ -70,6 +70,7 @@ def test_runs_are_made_once_and_tabulated(uninuc, folder, tmp_path):
     assert (row["dataset"], row["n_images"]) == ("a-test", 1)
 
 
+@pytest.mark.slow
 def test_smoke_tries_all_and_keeps_nothing(uninuc, folder, tmp_path):
     status, out, _ = uninuc("leave-out", folder, "--smoke", "--device", "cpu")
     assert status == 0

@@ -19,16 +19,37 @@ def is_training(path):
     return "\nsteps = " in path.read_text(encoding="utf-8")
 
 
-TRAINING = [path for path in RECIPES if is_training(path)]
-EVALUATION = [path for path in RECIPES if not is_training(path)]
+def _name(path):
+    return path.relative_to(ROOT / "recipes").with_suffix("").as_posix()
+
+
+_ONE_OF_A_KIND = {
+    "consep-language",
+    "dense/semantic",
+    "dense/evaluate-semantic",
+    "evaluate-automatic",
+    "evaluate-consep-classes",
+    "next-point/likeness",
+    "next-point/reward",
+    "paper/evaluate-pannuke-split1",
+    "paper/train-pannuke-split1-language",
+    "uninuc-n",
+    "uninuc-n-9",
+}
+"""Recipes that stand for those like them where slow tests are left out."""
+
+
+def _marked(paths):
+    return [
+        pytest.param(
+            path, id=_name(path), marks=() if _name(path) in _ONE_OF_A_KIND else pytest.mark.slow
+        )
+        for path in paths
+    ]
 
 
 _NOT_YET = ("initial", "averaged_with", "next_point.initial", "dense.initial")
 """What may be said to be missing, because another recipe makes it."""
-
-
-def _name(path):
-    return path.relative_to(ROOT / "recipes").with_suffix("").as_posix()
 
 
 def write_tiles(folder, names, classes=None):
@@ -139,7 +160,7 @@ def two_steps(monkeypatch):
 
 
 @pytest.mark.usefixtures("two_steps")
-@pytest.mark.parametrize("path", TRAINING, ids=_name)
+@pytest.mark.parametrize("path", _marked(filter(is_training, RECIPES)))
 def test_a_training_recipe_is_tried_out(
     uninuc, environment, tiny_architectures, wordless, tmp_path, path
 ):
@@ -151,7 +172,7 @@ def test_a_training_recipe_is_tried_out(
     assert [each.name for each in tmp_path.iterdir() if each.name != "cache"] == []
 
 
-@pytest.mark.parametrize("path", EVALUATION, ids=_name)
+@pytest.mark.parametrize("path", _marked(p for p in RECIPES if not is_training(p)))
 def test_an_evaluation_recipe_is_tried_out(uninuc, environment, tmp_path, path):
     environment(path)
     status, out, err = uninuc("evaluate", path, "--device", "cpu", "--smoke")
@@ -162,5 +183,6 @@ def test_an_evaluation_recipe_is_tried_out(uninuc, environment, tmp_path, path):
 
 
 def test_there_are_recipes_of_both_kinds():
-    assert len(TRAINING) > 10
-    assert len(EVALUATION) > 10
+    training = sum(map(is_training, RECIPES))
+    assert min(training, len(RECIPES) - training) > 10
+    assert set(map(_name, RECIPES)) >= _ONE_OF_A_KIND

@@ -111,3 +111,39 @@ def test_halves_beside_each_other_are_every_prompt_once_and_as_in_one(predictor,
     ):
         assert ours.shape == alone.shape
         assert np.allclose(ours, alone, atol=1e-3)
+
+
+def decoded(engine, embedding, prompts, **options):
+    """Logits and IoU of all prompts, in their order."""
+    found = [None] * len(prompts)
+    for index, masks in engine.decode(embedding, prompts, **options):
+        for k, row in enumerate(index.tolist()):
+            found[row] = masks.low_res[k], masks.ious[k]
+    return [np.stack(each) for each in zip(*found, strict=True)]
+
+
+def test_a_detectors_boxes_are_decoded_in_the_encoders_precision(predictor):
+    engine = predictor.engine
+    engine.dtype = torch.float32
+    embedding, prompts = embedded(engine), PromptBatch.of_boxes(boxes_of(40))
+    logits, ious = decoded(engine, embedding, prompts, by_hand=True)
+    before = decoded(engine, embedding, prompts)
+    np.testing.assert_array_equal(before[0], logits)
+    engine.dtype = torch.bfloat16
+    low, low_ious = decoded(engine, embedding, prompts)
+    reach = np.ptp(logits, axis=(1, 2, 3), keepdims=True)
+    assert 0 < (np.abs(low - logits) / reach).max() < 0.02
+    np.testing.assert_allclose(low_ious, ious, atol=0.02)
+    again, _ = decoded(engine, embedding, prompts, by_hand=True)
+    np.testing.assert_array_equal(again, logits)  # a person's are not
+    assert engine.model.sam_mask_decoder.dtype == torch.float32
+
+
+def test_one_low_decoder_serves_until_the_engine_lets_go(predictor):
+    engine = predictor.engine
+    made = engine._low.of(engine.model, torch.bfloat16)
+    assert engine._low.of(engine.model, torch.bfloat16) is made
+    assert made.image_encoder is engine.model.image_encoder
+    assert engine._low.of(engine.model, torch.float32) is engine.model
+    engine.make_room()
+    assert engine._low.of(engine.model, torch.bfloat16) is not made

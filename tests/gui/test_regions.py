@@ -496,6 +496,7 @@ def test_what_a_picture_lacks_is_told_in_the_window(tmp_path, tissue, monkeypatc
     assert "1 of 4 tiles are missing" in told[0]
 
 
+@pytest.mark.slow
 def test_the_next_time_the_slide_is_opened_all_regions_come_back(make_room, slide_file):
     room = make_room()
     bench = Bench(room, slide_file)

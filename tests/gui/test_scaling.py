@@ -26,6 +26,7 @@ def test_the_screen_is_at_200_percent(canvas):
     assert shot.shape[:2] == (2 * canvas.widget.height(), 2 * canvas.widget.width())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("QT_SCALE_FACTOR" in os.environ, reason="this is what it started")
 def test_lines_clicks_and_sides_of_boxes_are_right_at_200_percent():
     """In a process of its own: Qt asks for the scale once, before there is any window."""

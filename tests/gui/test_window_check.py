@@ -22,6 +22,7 @@ def child(monkeypatch):
     return put
 
 
+@pytest.mark.slow
 def test_real_napari_opens_a_window(qapp):
     state = window_check.probe_window()  # pytest-xvfb gives the child a display too
     assert state.napari == version("napari")

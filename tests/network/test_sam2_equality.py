@@ -294,6 +294,7 @@ def test_thresholded_masks_are_sam2s(tiny_pair: Pair) -> None:
         assert (masks != theirs.astype(bool)).mean() < 1e-4
 
 
+@pytest.mark.slow
 def test_uninuc_s_answers_as_sam2_small(build_sam2: BuildSam2, tmp_path: Path) -> None:
     pair = _pair("uninuc-s", build_sam2, tmp_path)
     picture = _picture(300, 420)

@@ -181,6 +181,7 @@ def test_a_mistake_is_said_once_and_names_no_picture(server, png, box_of):
     assert "secret" not in line
 
 
+@pytest.mark.slow
 def test_random_requests_get_an_answer_each(running, png, box_of, caplog):
     """300 here; benchmarks/serve.py sends 10,000."""
     with running(FakeAnnotator()) as server:

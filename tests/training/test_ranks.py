@@ -108,6 +108,7 @@ def train(words, processes):
     assert "".join(out for out, _ in done).count("model saved") == 1
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_steps_of_one(nuclei, tmp_path):
     """Without clicks, whose chance is each process' own; and a run of two goes on as two."""
     alone, both = tmp_path / "alone", tmp_path / "both"
