@@ -118,7 +118,6 @@ def test_nothing_is_kept_where_that_was_chosen(room, monkeypatch):
 
 
 def test_a_disk_that_cannot_be_written_is_told_once_and_work_goes_on(room, said, sessions_root):
-    sessions_root.rmdir()
     sessions_root.write_text("a file where the folder should be")
     room.open(n_nuclei=8)
     room.outline()

@@ -52,5 +52,5 @@ class FieldAnswers:
         if answers is None:
             return None
         rows = self._asked[answers[0]]
-        self._left = np.setdiff1d(self._left, rows)
+        self._left = self._left[~np.isin(self._left, rows)]
         return rows, answers[1]

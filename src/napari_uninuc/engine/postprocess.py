@@ -37,24 +37,22 @@ def logits_at_picture(
     origins_yx : (N, 2) int64, first pixel of each crop, px of the picture
     logits : (N, K, H, W) float32; crops of one size, which may reach past the picture
     """
-    scale = torch.from_numpy(frame.scale_yx)
-    corners = corners_yx.cpu()
+    scale = frame.scale_yx
+    corners = corners_yx.cpu().numpy()
     # The first pixel whose centre the window holds; the last may lie half a step past its end.
-    first = torch.ceil(corners / scale - 0.5 - 1e-9).long()  # (N, 2) px of the field
+    first = np.ceil(corners / scale - 0.5 - 1e-9).astype(np.int64)  # (N, 2) px of the field
     count = [math.ceil(side / s) for side, s in zip(window.side_hw, scale.tolist(), strict=True)]
     if window.whole:
-        first, count = torch.zeros_like(corners), list(frame.shape_hw)
+        first, count = np.zeros_like(corners), list(frame.shape_hw)
     axes = []
     for axis in (0, 1):
-        pixel = first[:, axis, None] + torch.arange(count[axis])  # (N, count)
+        pixel = first[:, axis, None] + np.arange(count[axis])  # (N, count)
         position = (pixel + 0.5) * scale[axis] - corners[:, axis, None]
-        axes.append((2 * position / window.side_hw[axis] - 1).float().to(logits.device))
-    ys, xs = axes
-    grid = torch.stack(
-        [xs[:, None, :].expand(-1, count[0], -1), ys[:, :, None].expand(-1, -1, count[1])], dim=-1
-    )
-    full = sample_at(logits, grid)
-    origins = first.numpy() + np.array(frame.origin_yx, np.int64)
+        axes.append((2 * position / window.side_hw[axis] - 1).astype(np.float32))
+    grid = np.empty((len(first), *count, 2), np.float32)
+    grid[..., 0], grid[..., 1] = axes[1][:, None, :], axes[0][:, :, None]
+    full = sample_at(logits, torch.from_numpy(grid).to(logits.device))
+    origins = first + np.array(frame.origin_yx, np.int64)
     return origins, full.cpu().numpy()
 
 
