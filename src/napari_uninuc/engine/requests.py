@@ -94,7 +94,7 @@ class PromptBatch:
                 f"point labels must be {self.points_yx.shape[:2]} like the points, got "
                 f"{self.labels.shape}; pass one label a point"
             )
-        if not (np.abs(self.labels) <= 1).all():
+        if not np.isin(self.labels, (-1, 0, 1)).all():
             raise PromptError("point labels must be 1 (inside) or 0 (outside); correct them")
         if self.boxes_yxyx is not None and self.boxes_yxyx.shape != (n, 4):
             raise PromptError(f"boxes must be ({n}, 4), got {self.boxes_yxyx.shape}; one a prompt")
