@@ -9,7 +9,6 @@ import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError  # numpy, for a header that is cut short
 from typing import Any, BinaryIO, Self
 
 import numpy as np
@@ -94,7 +93,7 @@ def read_cellpose(path: Path) -> StoredLabels:
     try:
         with path.open("rb") as file:
             return StoredLabels(_masks(path, file), None, {}, {})
-    except (pickle.UnpicklingError, TokenError, *DECODING_ERRORS) as problem:
+    except (pickle.UnpicklingError, *DECODING_ERRORS) as problem:
         if isinstance(problem, LabelsError):
             raise
         raise LabelsError(

@@ -4,6 +4,7 @@ import struct
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from tokenize import TokenError
 
 from napari_uninuc.errors import UniNucError
 
@@ -40,6 +41,7 @@ DECODING_ERRORS = (
     AttributeError,
     AssertionError,
     SystemError,  # numcodecs, for lengths that are none
+    TokenError,  # NumPy, for damaged heads of arrays
     struct.error,
     zlib.error,
 )
