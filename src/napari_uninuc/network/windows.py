@@ -38,7 +38,8 @@ def cut_windows(
 def cut_level(level: Tensor, image_index: Tensor, corners: Tensor, size: tuple[int, int]) -> Tensor:
     """Crop N windows from one map: a look-up, for the gradient of N slices costs N whole maps.
 
-    One window of which no gradient is asked is a slice.
+    One window of which no gradient is asked is a slice, on a CPU: elsewhere to ask where it lies
+    would wait for the device.
 
     Shapes
     ------
@@ -49,7 +50,7 @@ def cut_level(level: Tensor, image_index: Tensor, corners: Tensor, size: tuple[i
     returns      (N, C, rows, columns)
     """
     b, c, h, w = level.shape
-    if len(corners) == 1 and not torch.is_grad_enabled():
+    if len(corners) == 1 and level.device.type == "cpu" and not torch.is_grad_enabled():
         (y, x), image = corners[0].tolist(), int(image_index[0])
         return level[image : image + 1, :, y : y + size[0], x : x + size[1]]
     ys = corners[:, :1] + torch.arange(size[0], device=level.device)  # (N, h)
