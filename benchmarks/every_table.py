@@ -55,12 +55,13 @@ TABLES = {
     "interactive": Table("experiments", ("evaluate-interactive.toml",)),
     "unseen": Table("experiments", ("evaluate-unseen.toml",)),
     "brown-views": Table("experiments", ("brown_views.py", "DATA")),
+    "where-it-fails": Table("experiments", ("where_it_fails.py",)),
     "open": Table("experiments", ("evaluate-open.toml",)),
     "proposers": Table("experiments", ("tune_proposer.py", "DATA")),
     "next-points": Table("experiments", ("next_points.py", "DATA", "--outlines")),
     "dense-decoders": Table("experiments", ("dense_decoders.py", "DATA")),
     "one-click": Table("experiments", ("fix_in_place.py", "DATA", "--per-tile", "0")),
-    "u-net": Table("experiments", ("unet_watershed.py", "DATA", "--output", "OUTPUT/unet")),
+    "u-net": Table("experiments", ("unet_watershed.py", "--output", "OUTPUT/unet")),
     "half-resolution": Table(
         "experiments", ("half_resolution.py", "DATA", "OUTPUT/half-resolution")
     ),

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 from unet_network import STRIDE, UNet
 from unet_training import normalised
+from validation_tiles import MPP
 
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.datasets.folder import LabelledTile
@@ -37,8 +38,8 @@ class UNetWatershed:
         self.maps = np.zeros((3, 1, 1), np.float32)
 
     def set_image(self, rgb: np.ndarray, mpp: float | None = None) -> None:
-        """Map an (H, W, 3) uint8 image of 0.25 micrometres a pixel."""
-        self.maps = maps_of(self.model, rgb, self.views)
+        """Map an (H, W, 3) uint8 image; without `mpp` it has 0.25 micrometres a pixel."""
+        self.maps = maps_of(self.model, rgb, self.views, mpp)
 
     def segment(self) -> Segmentation:
         """Cut the maps of the image set."""
@@ -49,7 +50,7 @@ def choose_settings(
     model: UNet, judged: Sequence[LabelledTile], views: int
 ) -> tuple[WatershedSettings, float]:
     """Best of 96 settings for some labelled tiles, and their mean mSA with it."""
-    maps = [maps_of(model, one.tile.rgb, views) for one in judged]
+    maps = [maps_of(model, one.tile.rgb, views, one.tile.mpp) for one in judged]
     tried = [
         WatershedSettings(PeakSettings(foreground, sigma, spacing, height), area)
         for foreground, sigma, spacing, height, area in product(
@@ -70,14 +71,22 @@ def choose_settings(
 
 
 @torch.inference_mode()
-def maps_of(model: UNet, rgb: np.ndarray, views: int) -> np.ndarray:
-    """Probabilities (3, H, W) float32: nucleus, distance, contact."""
-    height, width = rgb.shape[:2]
+def maps_of(model: UNet, rgb: np.ndarray, views: int, mpp: float | None = None) -> np.ndarray:
+    """Probabilities (3, H, W) float32: nucleus, distance, contact; seen at 0.25 um a px."""
     image = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None] / 255
+    if mpp is None or mpp == MPP:
+        return _maps_of(model, image, views)[0].numpy()
+    seen = functional.interpolate(image, scale_factor=mpp / MPP, mode="bilinear", antialias=True)
+    maps = functional.interpolate(_maps_of(model, seen, views), rgb.shape[:2], mode="bilinear")
+    return maps[0].numpy()
+
+
+def _maps_of(model: UNet, image: Tensor, views: int) -> Tensor:
+    height, width = image.shape[2:]
     pad = (0, -width % STRIDE, 0, -height % STRIDE)
     image = functional.pad(image, pad, mode="reflect")
     total = sum(_seen(model, image, view) for view in range(views)) / views
-    return total[0, :, :height, :width].numpy()
+    return total[:, :, :height, :width]
 
 
 def _seen(model: UNet, image: Tensor, view: int) -> Tensor:

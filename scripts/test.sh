@@ -27,4 +27,5 @@ if [ "$(df --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt 4000000 ] 2>/de
 fi
 # A process a core, each with a screen of its own; threads of torch would only get in their way.
 export OMP_NUM_THREADS=1
-pytest -n auto --dist loadfile "$@"
+# In the order of tests/conftest.py: else files of few tests, the longest, would come last.
+pytest -n auto --dist loadfile --no-loadscope-reorder "$@"

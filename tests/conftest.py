@@ -23,6 +23,12 @@ settings.load_profile("uninuc")
 os.environ["NAPARI_CONFIG"] = ""
 
 
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first: at the end one process would wait for the other."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_collection_finish(session):
     """Modules and tests stay to the end: whoever collects rubbish need not go through them.
 
