@@ -164,10 +164,10 @@ def _write_report(session: Path, restored: "Restored", report: Path) -> None:
 def _stain_rows(restored: "Restored") -> list[list[str]]:
     """Scores of all nuclei and of each class; nothing for a picture without DAB."""
     from napari_uninuc.core.stain import Levels, score_classes
-    from napari_uninuc.engine.restain import is_immunohistochemistry
+    from napari_uninuc.engine.restain import may_be_brown
 
     tile, nuclei = restored.session.tile, restored.session.segmentation()
-    if not is_immunohistochemistry(tile):
+    if not may_be_brown(tile.rgb.reshape(-1, 3)):
         return []
     names = [str(name) for name in nuclei.table["class"].unique()]
     scored = score_classes(tile, nuclei, Levels(), names if len(names) > 1 else [])

@@ -195,13 +195,13 @@ def _require_class(name: str | None, known: Sequence[str]) -> None:
 
 def _require_brown(picture: Path, tile: "Tile") -> None:
     from napari_uninuc.core.stain import require_colour
-    from napari_uninuc.engine.restain import is_brown
+    from napari_uninuc.engine.restain import may_be_brown
 
     try:
         require_colour(tile.rgb)
     except ImageError as problem:
         raise ImageError(f"{picture}: {problem}") from None
-    if not is_brown(tile.rgb.reshape(-1, 3)):
+    if not may_be_brown(tile.rgb.reshape(-1, 3)):
         report_warning(f"{picture}: hardly any DAB (brown) is seen; is it immunohistochemistry?")
 
 

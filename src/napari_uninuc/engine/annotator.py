@@ -183,12 +183,12 @@ class TorchAnnotator:
         """Encode a field; seconds, 0.0 where it was cached. See `Annotator`."""
 
         def timed(engine: TorchEngine) -> float:
-            return sum(engine.embed(view, field).seconds for view in engine.views.of(tile))
+            return engine.embed(tile, field).seconds
 
         seconds = self._where_it_fits(timed, begin=False)
         if self._ahead is not None:
             beside = neighbours_of(field, self.engine.fields(tile))
-            self._ahead.plan([partial(self._encode_views, tile, each) for each in beside])
+            self._ahead.plan([partial(self._encode_ahead, tile, each) for each in beside])
             self._ahead.go_on()
         return seconds
 
@@ -330,6 +330,5 @@ class TorchAnnotator:
             self._ahead.interrupt()
             self._ahead.join()
 
-    def _encode_views(self, tile: Tile, field: Field) -> None:
-        for view in self.engine.views.of(tile):
-            self.engine.embed(view, field)
+    def _encode_ahead(self, tile: Tile, field: Field) -> None:
+        self.engine.embed(tile, field)

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_uninuc.core.geometry import Field
 from napari_uninuc.core.instances import InstanceMask
 from napari_uninuc.core.outline import common_part, keep_meant, tight_crop
 from napari_uninuc.core.prompts import LOGIT_LIMIT, Answer, MaskLogits, Prompt
@@ -29,7 +28,8 @@ def answer_prompt(
 ) -> Answer:
     """Answer a prompt from the field that owns it; see `napari_uninuc.engine.protocol.Annotator`.
 
-    Of immunohistochemistry both views are asked, and the better answer by its own estimate taken.
+    Immunohistochemistry is answered as it is: restained, or the surer of both, is no better
+    (docs/experiments.md).
 
     Parameters
     ----------
@@ -41,18 +41,6 @@ def answer_prompt(
         A prompt without point, box and previous mask, or with numbers that are not finite.
     """
     field = field_of(engine.fields(tile), place_of(prompt))
-    answers = [_answer(engine, view, field, prompt, anchor) for view in engine.views.of(tile)]
-    return max(answers, key=lambda answer: answer.mask.predicted_iou)
-
-
-def _answer(
-    engine: TorchEngine,
-    tile: Tile,
-    field: Field,
-    prompt: Prompt,
-    anchor: Callable[[Prompt], Prompt],
-) -> Answer:
-    """Answer from one view of a tile."""
     embedding = engine.embed(tile, field)
     batch = _batch_of(anchor(prompt), embedding, engine.logit_grid(embedding))
     ((_, masks),) = engine.decode(embedding, batch, by_hand=True)
