@@ -77,13 +77,6 @@ def _plugins_are_found_once():
         yield
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _what_stays_is_not_looked_through_again():
-    """napari and we collect rubbish three times a test; what modules load lately stays, too."""
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.fixture
 def qtbot(qtbot):
     """Wait long for what must come at all: pytest-qt's 5 s are little on a busy machine."""
