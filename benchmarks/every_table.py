@@ -69,7 +69,7 @@ TABLES = {
     "classes-in-window": Table("classes", ("classes_in_window.py",)),
     "review": Table("review", ("review_order.py", "DATA")),
     "learning": Table("learn", ("learn_from_corrections.py", "DATA")),
-    "stain": Table("stain", ("stain_indices.py", "DATA")),
+    "stain": Table("stain", ("stain_indices.py", "DATA/monuseg/test", "--count", "14")),
     "formats": Table("formats", ("export_formats.py",)),
     "slide": Table("slides", ("slide_run.py", "--side", "3000", "--check")),
     "putting-together": Table("slides", ("put_together.py", "BEFORE/src")),
