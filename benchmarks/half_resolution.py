@@ -1,13 +1,14 @@
-"""The test tiles as a 20x scan would show them, for recipes/evaluate-20x.toml.
+"""The test tiles as a 20x scan would show them, and recipes/evaluate-20x.toml of them.
 
-python benchmarks/half_resolution.py DATA FOLDER
-UNINUC_DATA=FOLDER uninuc evaluate recipes/evaluate-20x.toml
+python benchmarks/half_resolution.py DATA FOLDER [--write-only]
 
 DATA is the folder that holds ``monuseg/test`` and ``consep``; FOLDER gets the same. Pictures are
 averaged over 2 x 2 px; a px of the labels is what most of its four were, and of two against two
-the one that a chequerboard picks, so that nuclei neither grow nor shrink.
+the one that a chequerboard picks, so that nuclei neither grow nor shrink. Then the recipe is
+evaluated there, as ``uninuc evaluate`` does it, unless FOLDER is all that is wanted.
 """
 
+import os
 from pathlib import Path
 
 import click
@@ -15,15 +16,20 @@ import numpy as np
 from skimage.io import imsave
 
 from napari_uninuc.datasets.folder import read_folder
+from napari_uninuc.evaluation.recipe import read_recipe
+from napari_uninuc.evaluation.report import to_text, write_report
+from napari_uninuc.evaluation.run import run_evaluation
 
+_RECIPE = Path(__file__).parents[1] / "recipes" / "evaluate-20x.toml"
 _SETS = {"monuseg/test": (), "consep": ("test_*",)}
 
 
 @click.command()
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-def main(data: Path, folder: Path) -> None:
-    """Write images/ and labels/ of both sets, as PNG."""
+@click.option("--write-only", is_flag=True, help="Evaluate nothing.")
+def main(data: Path, folder: Path, write_only: bool) -> None:
+    """Write images/ and labels/ of both sets, as PNG, and evaluate."""
     for name, include in _SETS.items():
         for image in read_folder(data / name, include):
             labelled = image.read()
@@ -34,6 +40,12 @@ def main(data: Path, folder: Path) -> None:
             for part, values in halved.items():
                 (folder / name / part).mkdir(parents=True, exist_ok=True)
                 imsave(folder / name / part / f"{image.name}.png", values, check_contrast=False)
+    if not write_only:
+        os.environ["UNINUC_DATA"] = str(folder)
+        recipe = read_recipe(_RECIPE)
+        report = run_evaluation(recipe)
+        write_report(report, recipe.output)
+        print(to_text(report))
 
 
 def halved_picture(rgb: np.ndarray) -> np.ndarray:

@@ -47,7 +47,7 @@ def test_both_sets_are_written_to_be_read_again(tmp_path):
             data / name / "images" / f"{image}.png"
         )
         Image.fromarray(labels).save(data / name / "labels" / f"{image}.png")
-    main([str(data), str(tmp_path / "half")], standalone_mode=False)
+    main([str(data), str(tmp_path / "half"), "--write-only"], standalone_mode=False)
     (tile,) = [image.read(0.5) for image in read_folder(tmp_path / "half" / "consep")]
     assert tile.tile.name == "test_1"
     assert np.array_equal(np.argwhere(tile.labels == 7)[[0, -1]], [[2, 3], [5, 6]])
