@@ -181,11 +181,7 @@ class TorchAnnotator:
 
     def encode(self, tile: Tile, field: Field) -> float:
         """Encode a field; seconds, 0.0 where it was cached. See `Annotator`."""
-
-        def timed(engine: TorchEngine) -> float:
-            return engine.embed(tile, field).seconds
-
-        seconds = self._where_it_fits(timed, begin=False)
+        seconds = self._where_it_fits(lambda e: e.embed(tile, field).seconds, begin=False)
         if self._ahead is not None:
             beside = neighbours_of(field, self.engine.fields(tile))
             self._ahead.plan([partial(self._encode_ahead, tile, each) for each in beside])

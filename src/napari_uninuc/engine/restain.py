@@ -31,14 +31,6 @@ _LEAST_SHARE = 0.95
 _BLUE_PER_GREEN, _LEAST_DAB = 1.2, 0.13
 """Share of brown px that take so much more blue light than green: 0.20 to 0.84 on EpCAM and the
 sample tile, at most 0.09 on NuInsSeg."""
-_ROWS = 256
-"""Rows converted at once: bounds memory."""
-_LEAST_BROWN = 0.02
-_LEAST_SHARE = 0.95
-_BLUE_PER_GREEN, _LEAST_DAB = 1.2, 0.13
-"""Some laboratories' H&E is orange: of 543 pictures of NuInsSeg 500 are brown and not pink by
-amounts of stains. DAB takes more blue light than green: of brown px 0.21 to 0.84 take 1.2 times as
-much on EpCAM and the sample tile, at most 0.09 on NuInsSeg."""
 _EOSIN_PER_DAB = 0.15
 """Pale enough for blue nuclei to be seen through it."""
 _RING_UM = 2.0

@@ -49,7 +49,7 @@ class SlidePlan:
     level, downsample, shape : the level that is segmented; its px are what positions are in
     model, model_sha256 : whose outlines they are
     flips : whether the model looks at each field in a mirror too
-    brown : the slide is immunohistochemistry (DAB), as a whole: one stain, one way to look at it
+    brown : the slide is immunohistochemistry (DAB), as a whole, whatever a single field shows
     classes : name of each class id
     score_threshold, min_area_um2, max_overlap : as in `SegmentSettings`, none left open
     fields : of the whole level, row-major
