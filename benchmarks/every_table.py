@@ -65,7 +65,7 @@ TABLES = {
     "half-resolution": Table(
         "experiments", ("half_resolution.py", "DATA", "OUTPUT/half-resolution")
     ),
-    "classes": Table("classes", ("classes_from_clicks.py", "DATA")),
+    "classes": Table("classes", ("classes_from_clicks.py", "DATA/consep")),
     "classes-in-window": Table("classes", ("classes_in_window.py",)),
     "review": Table("review", ("review_order.py", "DATA")),
     "learning": Table("learn", ("learn_from_corrections.py", "DATA")),

@@ -10,6 +10,7 @@ from skimage import data
 from napari_uninuc.core.prompts import Prompt
 from napari_uninuc.core.tile import Tile
 from napari_uninuc.engine.annotator import load_annotator
+from napari_uninuc.engine.beside import LowDecoders
 from napari_uninuc.errors import CheckpointError
 from napari_uninuc.network.adapter import Adapter, write_adapter
 from napari_uninuc.network.adapter_card import AdapterCard, Proof
@@ -145,3 +146,16 @@ def test_states_that_cannot_stand_beside_it_are_refused(annotator, learnt, begin
     with pytest.raises(CheckpointError, match=told):
         annotator.beside(learnt(beginning, sha256=sha256))
     assert all(map(torch.equal, before, annotator.engine.model.parameters()))
+
+
+def test_a_decoder_in_low_precision_follows_weights_that_change_where_they_lie(annotator):
+    model, low = annotator.engine.model, LowDecoders()
+    assert low.of(model, torch.float32) is model
+    made = low.of(model, torch.bfloat16)
+    assert low.of(model, torch.bfloat16) is made
+    bias = model.sam_mask_decoder.refine.layers[-1].bias
+    with torch.no_grad():
+        bias.add_(1)
+    assert torch.equal(
+        low.of(model, torch.bfloat16).sam_mask_decoder.refine.layers[-1].bias, bias.bfloat16()
+    )

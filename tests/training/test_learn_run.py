@@ -17,6 +17,8 @@ from napari_uninuc.training.learning import Teaching
 from napari_uninuc.training.proof import Judged
 
 QUICK = Teaching(steps=2)
+LAST = "sam_mask_decoder.refine.layers.4.bias"
+"""Added to every logit."""
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +112,14 @@ def test_states_are_put_side_by_side_as_they_would_be_used(engine, monkeypatch):
     _, nothing = standings(engine, [said], [mine, far])
     assert (nothing.gain, nothing.better, nothing.worse) == (0, 0, 0)
     assert engine.state is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_was_taught_is_judged_as_it_outlines(monkeypatch, dtype):
+    """A state that adds much to every logit outlines too much, whatever decodes it."""
+    made = load_engine("uninuc-n", "cpu")
+    made.dtype = dtype
+    monkeypatch.setattr(learn_run, "teach", lambda *_what: {LAST: torch.full((1,), 5.0)})
+    outcome = learn(made, [corrections(12)], "mine", teaching=QUICK)
+    assert outcome.adapter is None
+    assert outcome.proof.worse > 3

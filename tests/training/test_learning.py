@@ -7,7 +7,7 @@ import torch
 from napari_uninuc.core.examples import Corrections, Example, Kind
 from napari_uninuc.engine.loading import load_engine
 from napari_uninuc.testing import make_tile
-from napari_uninuc.training.learning import Teaching, difference_added, taught, teach
+from napari_uninuc.training.learning import Teaching, taught, teach
 from napari_uninuc.training.lessons import _proposals, lessons_of
 
 QUICK = Teaching(steps=3)
@@ -81,11 +81,7 @@ def test_teaching_changes_its_parts_alone_and_leaves_the_model_as_it_was(engine,
     assert difference.keys() == taught(engine.model, QUICK).keys()
     assert any(bool(value.any()) for value in difference.values())
     assert all(torch.equal(before[k], v) for k, v in engine.model.named_parameters())
-    with difference_added(engine.model, difference):
-        changed = [k for k, v in engine.model.named_parameters() if not torch.equal(before[k], v)]
-    assert set(changed) <= difference.keys()
     assert all(name.startswith("sam_mask_decoder.") for name in difference)
-    assert all(torch.equal(before[k], v) for k, v in engine.model.named_parameters())
 
 
 def test_the_same_corrections_teach_the_same(engine, lessons):

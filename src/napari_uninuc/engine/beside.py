@@ -39,22 +39,25 @@ class LowDecoders:
     """Models whose mask decoder computes in bfloat16, made once of each and as long as it lives.
 
     Without autocast, which turns numbers to and fro between every two steps, boxes are decoded in
-    half the time (docs/speed.md).
+    half the time (docs/speed.md). One whose weights were changed where they lie is made anew.
     """
 
     def __init__(self) -> None:
-        self._made: WeakKeyDictionary[UniNuc, UniNuc] = WeakKeyDictionary()
+        self._made: WeakKeyDictionary[UniNuc, tuple[int, UniNuc]] = WeakKeyDictionary()
         self._lock = Lock()
 
     def of(self, model: UniNuc, dtype: torch.dtype) -> UniNuc:
         """The model with its mask decoder in a precision; itself in float32."""
         if dtype == torch.float32:
             return model
+        weights = model.sam_mask_decoder.parameters()
+        changes = sum(each._version for each in weights if not each.is_inference())
         with self._lock:
-            if model not in self._made:
-                self._made[model] = with_own(model, ["sam_mask_decoder"])
-                self._made[model].sam_mask_decoder.to(dtype)
-            return self._made[model]
+            if model not in self._made or self._made[model][0] != changes:
+                low = with_own(model, ["sam_mask_decoder"])
+                low.sam_mask_decoder.to(dtype)
+                self._made[model] = changes, low
+            return self._made[model][1]
 
     def forget(self) -> None:
         """Let go of all that was made; the models moved to another device."""

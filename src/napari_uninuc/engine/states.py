@@ -1,6 +1,6 @@
 """Putting engines into learnt states and back; what that means is in `engine.in_state`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -14,7 +14,7 @@ from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.errors import CheckpointError
 from napari_uninuc.network.adapter import Adapter
 
-__all__ = ["change_state", "engine_beside", "in_state", "put_into", "share_on"]
+__all__ = ["change_state", "differing", "engine_beside", "in_state", "put_into", "share_on"]
 
 
 def put_into(engine: TorchEngine, adapter: Adapter) -> None:
@@ -46,6 +46,23 @@ def in_state(engine: TorchEngine, adapter: Adapter) -> Iterator[None]:
         yield
     finally:
         engine.state, engine.card = before
+
+
+@contextmanager
+def differing(engine: TorchEngine, difference: Mapping[str, Tensor]) -> Iterator[None]:
+    """An engine that answers on every field with a difference added to its weights, which stay.
+
+    Nothing else may use the engine meanwhile.
+
+    Parameters
+    ----------
+    difference : by name of the parameter
+    """
+    before, engine.state = engine.state, InState(engine.model, difference, None, engine.card)
+    try:
+        yield
+    finally:
+        engine.state = before
 
 
 def change_state(engine: TorchEngine, adapter: Adapter | None) -> None:

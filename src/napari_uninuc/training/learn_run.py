@@ -13,12 +13,12 @@ from napari_uninuc import __version__
 from napari_uninuc.core.examples import ENOUGH_NUCLEI, Corrections, Kind
 from napari_uninuc.engine.appearance import Appearance
 from napari_uninuc.engine.in_state import stored
-from napari_uninuc.engine.states import in_state
+from napari_uninuc.engine.states import differing, in_state
 from napari_uninuc.engine.torch_engine import TorchEngine
 from napari_uninuc.errors import CheckpointError, SessionError
 from napari_uninuc.network.adapter import Adapter
 from napari_uninuc.network.adapter_card import AdapterCard, Proof
-from napari_uninuc.training.learning import Teaching, difference_added, teach
+from napari_uninuc.training.learning import Teaching, teach
 from napari_uninuc.training.lessons import Lesson, lessons_of
 from napari_uninuc.training.proof import PARTS, Judged, judge, parts_by_place, proof_of
 
@@ -143,7 +143,7 @@ class _Work:
         before, after = list[Judged](), list[Judged]()
         for aside in range(PARTS):
             difference = self.taught(aside)
-            with difference_added(self.engine.model, difference):
+            with differing(self.engine, difference):
                 for k, picture in enumerate(self.pictures):
                     own = self.parts[k] == aside
                     after += judge(self.engine, picture, own, self.threshold)

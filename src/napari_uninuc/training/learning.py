@@ -9,7 +9,6 @@ shows which of the low scores were wrong, and not how many of the others are rig
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +23,7 @@ from napari_uninuc.training.lessons import Lesson, Windows
 from napari_uninuc.training.losses import dice_loss, focal_loss
 from napari_uninuc.training.optim import rate_at
 
-__all__ = ["Teaching", "difference_added", "taught", "teach"]
+__all__ = ["Teaching", "taught", "teach"]
 
 _PARTS = (
     "sam_mask_decoder.output",
@@ -212,19 +211,3 @@ def _prompts(some: Windows, generator: torch.Generator) -> tuple[Tensor, Tensor]
     point_points, point_labels = point_prompt(xy)
     points = torch.where(by_point[:, None, None], point_points, box_points)
     return points, torch.where(by_point[:, None], point_labels, box_labels)
-
-
-@contextmanager
-def difference_added(model: UniNuc, difference: Mapping[str, Tensor]) -> Iterator[None]:
-    """Add a difference to a model's weights while the block runs; then they are what they were."""
-    own = dict(model.named_parameters())
-    before = {name: own[name].detach().clone() for name in difference}
-    with torch.no_grad():
-        for name, value in difference.items():
-            own[name].add_(value.to(own[name]))
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for name, value in before.items():
-                own[name].copy_(value)
