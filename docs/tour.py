@@ -1,6 +1,6 @@
 """Walk through the napari widget as a person would, with real mouse and key events.
 
-python docs/tour.py [--output docs/pictures/tour] [--side 512]
+python docs/tour.py --side 512    (the pictures that lie here; without it four times the tile)
 python docs/tour.py --loop docs/pictures/loop.webp --side 512
 
 Opens the immunohistochemistry tile, outlines all nuclei, fixes ten, adds three, deletes five,
