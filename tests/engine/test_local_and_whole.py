@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from napari_uninuc.core.detections import Detections
 from napari_uninuc.engine.requests import PromptBatch
 from napari_uninuc.engine.windows import SURE_LOGIT, choose_sides
 
@@ -127,6 +128,13 @@ def test_prompts_asked_together_are_answered_as_alone(predictor):
         np.testing.assert_allclose(logits, alone, atol=1e-3)
 
 
+@pytest.fixture
+def _nothing_found(predictor, monkeypatch):
+    """The detector has no say in clicks, and its boxes no windows."""
+    monkeypatch.setattr(predictor.engine, "propose", lambda embedding: Detections.empty())
+
+
+@pytest.mark.usefixtures("_nothing_found")
 def test_a_click_on_a_nucleus_that_never_fits_ends_with_the_whole(predictor, monkeypatch):
     rgb, _ = ellipse((192, 224), (96, 112), (10, 10))
     predictor.set_image(rgb, mpp=0.25)
@@ -144,6 +152,7 @@ def test_a_click_on_a_nucleus_that_never_fits_ends_with_the_whole(predictor, mon
     assert masks.all()
 
 
+@pytest.mark.usefixtures("_nothing_found")
 def test_an_answer_that_is_sure_of_nothing_gets_no_larger_window(predictor, monkeypatch):
     rgb, _ = ellipse((192, 224), (96, 112), (10, 10))
     predictor.set_image(rgb, mpp=0.25)

@@ -69,3 +69,13 @@ def test_masks_are_judged_by_the_nucleus_they_fit_best():
     judged = judge(tile, segmentation)
     assert judged.true.tolist() == [0.5, 0.0]
     assert (judged.scores.tolist(), judged.predicted.tolist()) == ([0.8, 0.3], [0.9, 0.7])
+
+
+def test_what_brown_adds_is_fitted_where_both_kinds_are_there():
+    other, brown = masks_of(20000, 0), masks_of(20000, 1, bias=-1.1)
+    fit = fit_expected_iou([other, replace(brown, brown=True)]).expected
+    assert fit.bias == pytest.approx(-0.3, abs=0.1)
+    assert fit.brown == pytest.approx(-0.8, abs=0.1)
+    assert fit.of(0.5, 0.7, brown=True) < fit.of(0.5, 0.7)
+    for parts in ([other], [replace(brown, brown=True)]):
+        assert fit_expected_iou(parts).expected.brown == 0

@@ -10,7 +10,7 @@ from napari_uninuc.datasets.crops import finish_crop
 from napari_uninuc.network.build import build_model
 from napari_uninuc.network.config import configured, preset
 from napari_uninuc.network.detector import DetectorOutput
-from napari_uninuc.training.detection import dense_loss, detection_loss, maps_loss
+from napari_uninuc.training.detection import boxes_found, dense_loss, detection_loss, maps_loss
 from napari_uninuc.training.losses import pair_iou
 from napari_uninuc.training.recipe import LossesSection
 
@@ -78,6 +78,16 @@ def test_proposals_are_boxes_that_overlap_by_half(crop):
         )
         expected = crop.boxes_xyxy + (wrong if found else 0)
         torch.testing.assert_close(proposals[0], expected)
+
+
+def test_a_detector_that_is_not_taught_offers_the_same_boxes(crop):
+    for wrong in (0.0, 2.0, 5.0):
+        output = output_of(crop, 2, wrong=wrong)
+        _, _, taught = detection_loss(output, [crop], 256, LossesSection())
+        assert torch.equal(boxes_found(output, [crop], 256)[0], taught[0])
+    partly = replace(crop, exhaustive=False)
+    output = output_of(crop, 1, wrong=2.0)
+    assert torch.equal(boxes_found(output, [partly], 256)[0], crop.boxes_xyxy)
 
 
 def test_proposals_are_those_of_the_last_layer(crop):

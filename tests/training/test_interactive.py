@@ -1,5 +1,7 @@
 """Targets cut into windows, and the loss of simulated clicking."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from napari_uninuc.datasets.crops import finish_crop
 from napari_uninuc.network.build import build_model
 from napari_uninuc.network.config import preset
 from napari_uninuc.network.prompt_encoder import PADDING, POSITIVE
+from napari_uninuc.training.clicks import deepest_pixels
 from napari_uninuc.training.interactive import (
     Targets,
     _loss,
@@ -46,6 +49,23 @@ def test_each_nucleus_lies_whole_in_the_window_it_needs(crop):
         for truth, box in zip(target.truth, target.boxes_xyxy.int().tolist(), strict=True):
             x0, y0, x1, y1 = box
             assert truth.sum() == truth[y0:y1, x0:x1].sum() == (y1 - y0) * (x1 - x0)
+
+
+def test_first_clicks_may_fall_in_the_middle(crop):
+    target = targets_of(crop)[0]
+    settings = PromptsSection(box_share=0.0, centre_share=1.0)
+    points, _, _ = first_prompts(target, settings, generator())
+    assert torch.equal(points[:, 0], deepest_pixels(target.truth > 0.5))
+    many = replace(
+        target,
+        truth=target.truth.repeat(200, 1, 1),
+        boxes_xyxy=target.boxes_xyxy.repeat(200, 1),
+        proposals_xyxy=target.proposals_xyxy.repeat(200, 1),
+    )
+    settings = PromptsSection(box_share=0.0, centre_share=0.3)
+    points, _, _ = first_prompts(many, settings, generator())
+    middle = deepest_pixels(target.truth > 0.5).repeat(200, 1)
+    assert (points[:, 0] == middle).all(dim=1).float().mean() == pytest.approx(0.3, abs=0.08)
 
 
 def test_first_prompts_are_points_inside_or_boxes(crop):

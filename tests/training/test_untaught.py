@@ -49,11 +49,28 @@ def test_a_part_of_weight_0_is_left_as_it_is(part, nuclei, tmp_path):
         assert not any(torch.equal(state[name], before[name]) for name in others)
 
 
-def test_a_detector_of_weight_0_is_not_computed(nuclei, tmp_path, monkeypatch):
-    monkeypatch.setattr(UniNuc, "detect", lambda *_, **__: pytest.fail("it was computed"))
-    _, _, log = run_once(nuclei, tmp_path / "run", losses=LossesSection(detection=0.0))
+def test_a_detector_of_weight_0_gives_boxes_and_learns_nothing(nuclei, tmp_path, monkeypatch):
+    detect, learning = UniNuc.detect, []
+
+    def asked(self, *inputs, **options):
+        learning.append(torch.is_grad_enabled())
+        return detect(self, *inputs, **options)
+
+    monkeypatch.setattr(UniNuc, "detect", asked)
+    losses = LossesSection(detection=0.0)
+    before, trainer, log = run_once(nuclei, tmp_path / "run", losses=losses)
+    assert set(learning) == {False}
     assert not {"cls", "giou", "l1", "dense"} & set(log)
     assert log["mask"] > 0
+    for name, value in trainer.model.named_parameters():
+        assert torch.equal(value, before[name]) or not name.startswith("detector")
+
+
+def test_without_clicks_a_detector_of_weight_0_is_not_asked(nuclei, tmp_path, monkeypatch):
+    monkeypatch.setattr(UniNuc, "detect", lambda *_, **__: pytest.fail("it was computed"))
+    losses = LossesSection(detection=0.0, interactive=0.0)
+    _, _, log = run_once(nuclei, tmp_path / "run", losses=losses)
+    assert log["maps"] > 0
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,11 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return self.boxes_yxyx.nbytes + self.scores.nbytes + self.class_ids.nbytes
+
     def shifted(self, dy: float, dx: float) -> Self:
         """Move every box by (dy, dx) px."""
         offset = np.asarray([dy, dx, dy, dx], dtype=np.float32)

@@ -184,7 +184,8 @@ class TorchAnnotator:
         seconds = self._where_it_fits(lambda e: e.embed(tile, field).seconds, begin=False)
         if self._ahead is not None:
             beside = neighbours_of(field, self.engine.fields(tile))
-            self._ahead.plan([partial(self._encode_ahead, tile, each) for each in beside])
+            looking = partial(self._look_ahead, tile, field)
+            self._ahead.plan([looking, *(partial(self._encode_ahead, tile, x) for x in beside)])
             self._ahead.go_on()
         return seconds
 
@@ -328,3 +329,8 @@ class TorchAnnotator:
 
     def _encode_ahead(self, tile: Tile, field: Field) -> None:
         self.engine.embed(tile, field)
+
+    def _look_ahead(self, tile: Tile, field: Field) -> None:
+        """What the detector sees, which has a say in first clicks."""
+        if self.engine.holds(tile, field):
+            self.engine.propose(self.engine.embed(tile, field))

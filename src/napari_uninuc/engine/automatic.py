@@ -119,8 +119,10 @@ def steps_in_field(
     sources = proposers_of(engine, engine.card.proposer if proposer is None else proposer)
     mirrored = engine.card.flips if flips is None else flips
 
+    own, *others = engine.views.of(tile)
+
     def looked_at(view: Tile) -> Steps[list[FoundNucleus]]:
-        seen = _look(engine, view, field, mirrored, spent)
+        seen = _look(engine, view, field, mirrored, spent, brown=bool(others))
         yield
         by_source = []
         for source in sources:
@@ -131,7 +133,6 @@ def steps_in_field(
             by_source.append(found)
         return by_source[0] if len(by_source) == 1 else _without_doubles(by_source)
 
-    own, *others = engine.views.of(tile)
     kept = yield from looked_at(own)
     sure_at = max(score_threshold, threshold_of(engine.card, proposer, None))
     for view in others:
@@ -151,13 +152,17 @@ def _mean_score(found: list[FoundNucleus], at_least: float) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
-    """A field of one view of a tile, encoded; and its mirror where that is looked at too."""
+    """A field of one view of a tile, encoded; and its mirror where that is looked at too.
+
+    ``brown`` says that the tile is immunohistochemistry.
+    """
 
     engine: TorchEngine
     shape: tuple[int, int]
     field: Field
     embedding: TileEmbedding
     mirror: tuple[Mirror, TileEmbedding] | None
+    brown: bool = False
 
     @property
     def frame(self) -> Frame:
@@ -195,7 +200,13 @@ class _Seen:
 
 
 def _look(
-    engine: TorchEngine, tile: Tile, field: Field, flips: bool, spent: dict[str, float]
+    engine: TorchEngine,
+    tile: Tile,
+    field: Field,
+    flips: bool,
+    spent: dict[str, float],
+    *,
+    brown: bool,
 ) -> _Seen:
     """Encode what will be needed of a field, or take it from the cache."""
     began = perf_counter()
@@ -207,7 +218,7 @@ def _look(
         embedding, other = _both_embedded(engine, tile, field, mirror)
         mirrored, fresh = (mirror, other), embedding.seconds + other.seconds > 0
     spent["encode"] = spent.get("encode", 0.0) + (perf_counter() - began if fresh else 0.0)
-    return _Seen(engine, tile.shape, field, embedding, mirrored)
+    return _Seen(engine, tile.shape, field, embedding, mirrored, brown)
 
 
 def _both_embedded(
@@ -248,7 +259,7 @@ def _find(
         prompts = PromptBatch.of_boxes(_grown(seen, boxes.boxes_yxyx))
         for index, answers in seen.decode(prompts):
             for one in _outlined(answers, boxes.take(index), seen.shape):
-                found.append(one if expected is None else _judged(one, expected))
+                found.append(one if expected is None else _judged(one, expected, seen.brown))
             spent["masks"] = spent.get("masks", 0.0) + perf_counter() - began
             yield
             began = perf_counter()
@@ -362,7 +373,7 @@ def _outlined(
             yield FoundNucleus(cut, (y0, x0, y1, x1))
 
 
-def _judged(one: FoundNucleus, expected: ExpectedIou) -> FoundNucleus:
+def _judged(one: FoundNucleus, expected: ExpectedIou, brown: bool) -> FoundNucleus:
     """Say what IoU the mask will have with a nucleus, not what it would have if there is one."""
-    iou = expected.of(one.mask.score, one.mask.predicted_iou)
+    iou = expected.of(one.mask.score, one.mask.predicted_iou, brown=brown)
     return one._replace(mask=replace(one.mask, predicted_iou=iou))

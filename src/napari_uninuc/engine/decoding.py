@@ -9,10 +9,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from napari_uninuc.core.detections import Detections
 from napari_uninuc.engine.device import one_thread
 from napari_uninuc.engine.embedding import TileEmbedding
+from napari_uninuc.engine.offered import is_first_click, joined, offered_boxes
 from napari_uninuc.engine.postprocess import logits_at_picture
-from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
+from napari_uninuc.engine.requests import DecodedMasks, MaskWindows, PromptBatch
 from napari_uninuc.engine.windows import (
     SURE_LOGIT,
     Window,
@@ -24,12 +26,14 @@ from napari_uninuc.errors import PromptError
 from napari_uninuc.network.config import ModelConfig
 from napari_uninuc.network.mask_decoder import WindowFeatures
 from napari_uninuc.network.uninuc import UniNuc, WindowPrompts
-from napari_uninuc.network.windows import place_windows
+from napari_uninuc.network.windows import FILL, place_windows
 
 __all__ = ["PromptDecoder"]
 
 _LARGEST_PADDING = 4
 """One in so many of a batch may stand in for nothing."""
+_OFFERED_FILL = 0.9
+"""A larger window for an offered box takes twice as long, and adds nothing to the answer."""
 _MANY = 32
 """From so many prompts on, whole maps are turned into the decoder's precision."""
 _SMALL_WORK_PIXELS = 4 * 64 * 64
@@ -50,6 +54,8 @@ class PromptDecoder:
     pixels_at_once : decoded at once, in input px over all windows: bounds memory whatever the
         windows' size
     tight : boxes are right to the pixel
+    found : what the detector offers beside first clicks (`engine.offered`); None asks it nothing
+    fill : longest side of a box, as a share of its window's
     """
 
     model: UniNuc
@@ -61,6 +67,8 @@ class PromptDecoder:
     stable: bool
     pixels_at_once: int
     tight: bool
+    found: Detections | None = None
+    fill: float = FILL
 
     @torch.inference_mode()
     def answers(
@@ -86,9 +94,10 @@ class PromptDecoder:
         """
         _require_grid(prompts, grid_hw)
         smallest = None if self.whole else self.config.mask.window
-        sides = choose_sides(embedding.frame, prompts, smallest)
+        sides = choose_sides(embedding.frame, prompts, smallest, self.fill)
         if len(prompts) >= _MANY:
             embedding = self._in_its_precision(embedding)
+        offered = self._offered(embedding, prompts, grid_hw)
         waiting = np.arange(len(prompts))
         while len(waiting):
             side = int(sides[waiting].min())
@@ -97,7 +106,8 @@ class PromptDecoder:
             window = Window.of(embedding.frame, side, self.config.coarse_stride)
             at_once = max(1, self.pixels_at_once // (window.side_hw[0] * window.side_hw[1]))
             for index, count in _batches(group, at_once):
-                masks, cut = self._in_windows(embedding, prompts.take(index), window)
+                beside = None if offered is None else offered.take(index)
+                masks, cut = self._in_windows(embedding, prompts.take(index), window, beside)
                 index, masks, cut = index[:count], masks.take(np.arange(count)), cut[:count]
                 if prompts.boxes_yxyx is None and not window.whole:
                     grown = index[cut]
@@ -114,8 +124,32 @@ class PromptDecoder:
         maps = WindowFeatures(*[level.to(dtype) for level in parts.maps])
         return replace(embedding, embedding=replace(parts, maps=maps))
 
+    def _offered(
+        self, embedding: TileEmbedding, clicks: PromptBatch, grid_hw: tuple[int, int]
+    ) -> MaskWindows | None:
+        """Answers to first clicks with the detector's boxes; where it has none, of no size."""
+        if self.found is None or not is_first_click(clicks):
+            return None
+        boxes = offered_boxes(self.found, clicks.points_yx[:, 0])
+        rows = np.flatnonzero(np.isfinite(boxes[:, 0]))
+        if not len(rows):
+            return None
+        logits = [np.zeros((0, 0), np.float32)] * len(clicks)
+        corners = np.zeros((len(clicks), 2), np.int64)
+        asked = PromptBatch(clicks.points_yx[rows], clicks.labels[rows], boxes[rows])
+        plain = replace(self, found=None, candidates=False, stable=False, fill=_OFFERED_FILL)
+        for index, masks in plain.answers(embedding, asked, grid_hw):
+            corners[rows[index]] = masks.low_res_corners_yx
+            for row, low_res in zip(rows[index].tolist(), masks.low_res[:, 0], strict=True):
+                logits[row] = low_res
+        return MaskWindows(tuple(logits), corners, grid_hw)
+
     def _in_windows(
-        self, embedding: TileEmbedding, prompts: PromptBatch, window: Window
+        self,
+        embedding: TileEmbedding,
+        prompts: PromptBatch,
+        window: Window,
+        offered: MaskWindows | None,
     ) -> tuple[DecodedMasks, npt.NDArray[np.bool_]]:
         """Decode prompts whose windows have one size; and say which masks were cut by it."""
         frame, stride = embedding.frame, self.config.coarse_stride
@@ -126,7 +160,7 @@ class PromptDecoder:
                 torch.from_numpy(centres), window.side_hw[0], frame.input_hw, stride
             )
         local = torch.from_numpy(points).float() - (corners * stride).flip(1)[:, None]
-        previous = self._previous(prompts, corners, window)
+        previous = self._cut(prompts.previous, corners, window)
         ready = WindowPrompts(
             torch.zeros(len(prompts), dtype=torch.long, device=self.device),
             corners.to(self.device),
@@ -145,6 +179,9 @@ class PromptDecoder:
                 self.logit_shift,
                 single=not (self.candidates or self.stable),
             )
+        beside = self._cut(offered, corners, window)
+        if beside is not None:
+            logits = joined(logits, beside)
         logits, ious = self._chosen(logits, ious.float())
         cut = touches_border(logits[:, 0] > SURE_LOGIT, corners, window, frame, stride)
         origins, full = logits_at_picture(logits, corners * stride, window, frame)
@@ -161,15 +198,13 @@ class PromptDecoder:
             return self.model.sam_mask_decoder.single(logits, ious)
         return logits[:, :1], ious[:, :1]
 
-    def _previous(self, prompts: PromptBatch, corners: Tensor, window: Window) -> Tensor | None:
-        """The windows of the mask prompts, (N, 1, 4 h, 4 w)."""
-        previous = prompts.previous
-        if previous is None:
+    def _cut(self, masks: MaskWindows | None, corners: Tensor, window: Window) -> Tensor | None:
+        """The windows of masks on the field's logit grid, (N, 1, 4 h, 4 w)."""
+        if masks is None:
             return None
         shape = (4 * window.cells_hw[0], 4 * window.cells_hw[1])
         crops = [
-            previous.cut(place, (y, x), shape)
-            for place, (y, x) in enumerate((corners * 4).tolist())
+            masks.cut(place, (y, x), shape) for place, (y, x) in enumerate((corners * 4).tolist())
         ]
         return torch.from_numpy(np.stack(crops)[:, None]).to(self.device)
 

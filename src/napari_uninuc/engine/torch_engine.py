@@ -29,6 +29,7 @@ from napari_uninuc.engine.encoder_speed import choose_dtype
 from napari_uninuc.engine.folding import folded
 from napari_uninuc.engine.frame import Frame, square_frame, uniform_frame
 from napari_uninuc.engine.in_state import InState
+from napari_uninuc.engine.offered import is_first_click
 from napari_uninuc.engine.prefetch import interruptible
 from napari_uninuc.engine.preprocess import PREPROCESS_VERSION, make_input
 from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
@@ -45,6 +46,8 @@ __all__ = ["TileEmbedding", "TorchEngine"]
 
 _PIXELS_AT_ONCE = 256 * 64 * 64
 """Of prompts that are decoded at once, input px; see `PromptDecoder`."""
+_FOUND_BYTES = 64 * 2**20
+"""Of boxes kept: of some thousand fields."""
 _SMALLEST_FIELD = 32
 """Px of the picture; coarser pictures would be enlarged to nothing but blur, and much of it."""
 
@@ -88,6 +91,7 @@ class TorchEngine:
         self.views = StainViews()
         self.cache: EmbeddingCache[TileEmbedding] = EmbeddingCache(0)
         self._detection: EmbeddingCache[tuple[Tensor, ...]] = EmbeddingCache(0)
+        self._found: EmbeddingCache[Detections] = EmbeddingCache(_FOUND_BYTES)
         self._low = LowDecoders()
         self.model = model.to(memory_format=torch.channels_last).eval()
         self.move_to(device)
@@ -119,7 +123,7 @@ class TorchEngine:
         made = TorchEngine(sharing_weights(self.model), card, self.device, self.store)
         made.decoding, made.dynamic_multimask = self.decoding, self.dynamic_multimask
         made.folder, made.views, made.distances = self.folder, self.views, self.distances
-        made.cache, made._detection = self.cache, self._detection
+        made.cache, made._detection, made._found = self.cache, self._detection, self._found
         made._encoder, made._dtype, made._is_ready = self._encoder, self._dtype, True
         made._folded = self._folded
         return made
@@ -135,6 +139,7 @@ class TorchEngine:
     def _forget(self) -> None:
         self.cache.clear()
         self._detection.clear()
+        self._found.clear()
         self._low.forget()
         if self.state is not None:
             self.state.forget()
@@ -262,11 +267,22 @@ class TorchEngine:
             return nullcontext()
         return torch.autocast(self.device.type, self.dtype)
 
-    @torch.inference_mode()
     def propose(self, embedding: TileEmbedding) -> Detections:
-        """All boxes the detector offers, in px of the tile, with scores; a Proposer."""
+        """All boxes the detector offers, in px of the tile, with scores; a Proposer.
+
+        They are kept for the next time, as long as the detector is that of the weights.
+        """
+        model = self.model_for(embedding)
+        if model.detector is not self.model.detector:
+            return self._proposed(model, embedding)
+        return self._found.get_or_compute(
+            embedding.key, lambda: self._proposed(model, embedding), lambda found: found.nbytes
+        )
+
+    @torch.inference_mode()
+    def _proposed(self, model: UniNuc, embedding: TileEmbedding) -> Detections:
         with self.low_precision():
-            output = self.model_for(embedding).detect(self.with_detection(embedding))
+            output = model.detect(self.with_detection(embedding))
         logits, boxes = output.layers[-1]
         valid = output.valid[0, 0]
         scores, classes = torch.sigmoid(logits[0, 0][valid].float()).max(-1)
@@ -343,7 +359,8 @@ class TorchEngine:
         prompts : px of the picture
         candidates : SAM's three candidates instead of the single mask
         by_hand : a person's prompts. They are decoded in float32, a detector's boxes as the
-            encoder encodes: faster, and no worse (docs/speed.md)
+            encoder encodes: faster, and no worse (docs/speed.md). In a first click the detector
+            has a say (`engine.offered`), but not with SAM 2's own weights
         tight : boxes touch their nucleus on all sides, to the pixel, as measured ones do; those
             of a detector, of an earlier outline and of a hand with a mouse do not
 
@@ -358,6 +375,7 @@ class TorchEngine:
             A mask prompt that is not on this field's logit grid.
         """
         model = self.model_for(embedding)
+        first = by_hand and self.card.mpp is not None and is_first_click(prompts)
         decoder = PromptDecoder(
             model if by_hand else self._low.of(model, self.dtype),
             self.config,
@@ -368,6 +386,7 @@ class TorchEngine:
             stable=self.dynamic_multimask,
             pixels_at_once=self._pixels_at_once,
             tight=tight,
+            found=self.propose(embedding) if first else None,
         )
         return decoder.answers(embedding, prompts, self.logit_grid(embedding))
 

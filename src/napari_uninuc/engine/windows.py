@@ -42,13 +42,16 @@ class Window:
         return cls((height, width), (height // stride, width // stride), whole)
 
 
-def choose_sides(frame: Frame, prompts: PromptBatch, smallest: int | None) -> npt.NDArray[np.int64]:
+def choose_sides(
+    frame: Frame, prompts: PromptBatch, smallest: int | None, fill: float = FILL
+) -> npt.NDArray[np.int64]:
     """Side of the window of each prompt; doubled from ``smallest`` until it fits.
 
     Parameters
     ----------
     prompts : N, px of the picture
     smallest : input px; None makes every window the whole input
+    fill : longest side of a box, as a share of its window's
 
     Returns
     -------
@@ -60,7 +63,7 @@ def choose_sides(frame: Frame, prompts: PromptBatch, smallest: int | None) -> np
     needed = np.zeros(len(prompts))
     if prompts.boxes_yxyx is not None:
         boxes = frame.boxes_to_input(prompts.boxes_yxyx)
-        needed = (boxes[:, 2:] - boxes[:, :2]).max(axis=1) / FILL
+        needed = (boxes[:, 2:] - boxes[:, :2]).max(axis=1) / fill
     if prompts.points_yx.shape[1]:
         _, _, extent = _point_bounds(frame, prompts)
         needed = np.maximum(needed, extent / _POINTS_FILL)

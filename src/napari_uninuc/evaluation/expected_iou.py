@@ -18,6 +18,7 @@ from napari_uninuc.core.overlaps import match
 from napari_uninuc.core.segmentation import Segmentation
 from napari_uninuc.datasets.folder import LabelledTile
 from napari_uninuc.engine.predictor import load_predictor
+from napari_uninuc.engine.restain import is_immunohistochemistry
 from napari_uninuc.errors import DatasetError
 from napari_uninuc.evaluation.automatic import PREDICTED_IOU
 from napari_uninuc.evaluation.calibration import Reliability, best_ious, calibration_of
@@ -39,11 +40,13 @@ class JudgedMasks:
     ----------
     scores, predicted : (N,) the detector's score and the mask decoder's IoU, in [0, 1]
     true : (N,) IoU with the true nucleus that each fits best, 0 where there is none
+    brown : their picture is immunohistochemistry
     """
 
     scores: np.ndarray
     predicted: np.ndarray
     true: np.ndarray
+    brown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,10 @@ def judge(labelled: LabelledTile, found: Segmentation) -> JudgedMasks:
     overlaps = match(labelled.labels, found.labels)
     rows = found.table.set_index("id").loc[overlaps.second_ids]
     return JudgedMasks(
-        rows["score"].to_numpy(float), rows[PREDICTED_IOU].to_numpy(float), best_ious(overlaps)
+        rows["score"].to_numpy(float),
+        rows[PREDICTED_IOU].to_numpy(float),
+        best_ious(overlaps),
+        is_immunohistochemistry(labelled.tile),
     )
 
 
@@ -131,6 +137,8 @@ def fit_expected_iou(
     judged: Iterable[JudgedMasks], step: Callable[[], None] | None = None
 ) -> ExpectedIouFit:
     """Fit log odds of the IoU = bias + score x log odds + predicted x log odds, slopes not below 0.
+
+    What immunohistochemistry adds is fitted where there is such a picture and another.
 
     Parameters
     ----------
@@ -156,12 +164,13 @@ def fit_expected_iou(
             f"expected at least {_FEWEST} automatic masks to fit to, got {len(true)}; name more "
             "pictures"
         )
-    odds = np.stack([np.ones(len(true)), _log_odds(scores), _log_odds(predicted)], axis=1)
-    free, positive = (None, None), (0.0, None)
-    bounds = [free, positive, positive]
-    values = minimize(_cross_entropy, np.zeros(3), (odds, true), "L-BFGS-B", True, bounds=bounds).x
-    bias, score, decoder = (round(value, 4) for value in values.tolist())
-    expected = ExpectedIou(bias=bias, score=score, predicted=decoder)
+    brown = np.concatenate([np.full(len(part.true), float(part.brown)) for part in parts])
+    odds = np.stack([np.ones(len(true)), _log_odds(scores), _log_odds(predicted), brown], axis=1)
+    free, positive, none = (None, None), (0.0, None), (0.0, 0.0)
+    bounds = [free, positive, positive, free if 0 < brown.mean() < 1 else none]
+    values = minimize(_cross_entropy, np.zeros(4), (odds, true), "L-BFGS-B", True, bounds=bounds).x
+    bias, score, decoder, more = (round(value, 4) for value in values.tolist())
+    expected = ExpectedIou(bias=bias, score=score, predicted=decoder, brown=more)
     after = 1 / (1 + np.exp(-odds @ values))
     return ExpectedIouFit(expected, len(true), _error(predicted, true), _error(after, true))
 

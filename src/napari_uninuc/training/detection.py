@@ -62,6 +62,24 @@ def detection_loss(
     return total / len(output.layers) + dense, log, proposals
 
 
+@torch.no_grad()
+def boxes_found(output: DetectorOutput, crops: Sequence[Crop], block: int) -> list[Tensor]:
+    """`detection_loss`'s proposals, (n, 4) xyxy a crop, of a detector that is not taught."""
+    logits, boxes = output.layers[-1]
+    proposals = [crop.boxes_xyxy.clone() for crop in crops]
+    for index, crop in enumerate(crops):
+        if not crop.exhaustive:
+            continue
+        pick = output.valid[index, 0]
+        found, truth = boxes[index, 0][pick], _cxcywh(crop.boxes_xyxy) / block
+        queries, objects = match_queries(
+            logits[index, 0][pick], found / block, truth, crop.classes, MatchCosts()
+        )
+        iou, _ = pair_iou(xyxy(found[queries] / block), xyxy(truth[objects]))
+        _remember(proposals[index], (queries, objects, iou), found)
+    return proposals
+
+
 def set_loss(
     logits: Tensor,
     boxes: Tensor,

@@ -22,6 +22,7 @@ from napari_uninuc.network.windows import FILL, place_windows
 from napari_uninuc.training.clicks import (
     box_prompt,
     corrections,
+    deepest_pixels,
     jitter_boxes,
     point_prompt,
     random_pixels,
@@ -192,6 +193,9 @@ def first_prompts(
     box_points, box_labels = box_prompt(boxes)
     xy, _ = random_pixels(targets.truth > 0.5, generator)
     by_point = torch.rand(n, generator=generator).to(device) >= settings.box_share
+    if settings.centre_share > 0:
+        centred = torch.rand(n, generator=generator).to(device) < settings.centre_share
+        xy = torch.where(centred[:, None], deepest_pixels(targets.truth > 0.5), xy)
     point_points, point_labels = point_prompt(xy)
     points = torch.where(by_point[:, None, None], point_points, box_points)
     return points, torch.where(by_point[:, None], point_labels, box_labels), by_point

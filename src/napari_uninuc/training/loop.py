@@ -11,7 +11,7 @@ from napari_uninuc.datasets.crops import Crop
 from napari_uninuc.errors import RecipeError
 from napari_uninuc.network.config import PyramidConfig, preset
 from napari_uninuc.network.uninuc import UniNuc
-from napari_uninuc.training.detection import detection_loss, maps_loss
+from napari_uninuc.training.detection import boxes_found, detection_loss, maps_loss
 from napari_uninuc.training.feed import batches, images_of, on_device, window_sides
 from napari_uninuc.training.freezing import Fixed, freeze_early, freeze_norms
 from napari_uninuc.training.initialise import starting_model
@@ -128,7 +128,9 @@ class Trainer:
         low = recipe.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
             embedding = self.model.encode(
-                images, detection=weights.detection > 0, encoder=self.fixed
+                images,
+                detection=weights.detection + weights.interactive > 0,
+                encoder=self.fixed,
             )
         total, log = images.new_zeros(()), dict[str, float]()
         proposals = [crop.boxes_xyxy for crop in crops]
@@ -139,6 +141,9 @@ class Trainer:
                 output, crops, config.detector.block, weights
             )
             total = weights.detection * detection
+        elif weights.interactive > 0:
+            with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+                proposals = boxes_found(self.model.detect(embedding), crops, config.detector.block)
         if embedding.auxiliary is not None and weights.maps > 0:
             maps = maps_loss(embedding.auxiliary, crops)
             log["maps"] = float(maps.detach())

@@ -45,6 +45,8 @@ class PromptsSection(Section):
     mask_start_share: float = Field(0.0, ge=0, le=1)
     box_share: float = Field(0.5, ge=0, le=1)
     box_jitter: float = Field(BOX_JITTER, ge=0)
+    centre_share: float = Field(0.0, ge=0, le=1)
+    """Of first clicks: how many fall in the middle of the nucleus, and not anywhere in it."""
     focal_weight: float = Field(20.0, ge=0)
     focal_alpha: float = Field(0.25, gt=0, lt=1)
     supervised: Literal["two", "all"] = "two"
