@@ -60,6 +60,7 @@ TABLES = {
     "proposers": Table("experiments", ("tune_proposer.py", "DATA")),
     "next-points": Table("experiments", ("next_points.py", "DATA", "--outlines")),
     "dense-decoders": Table("experiments", ("dense_decoders.py", "DATA")),
+    "first-clicks": Table("experiments", ("first_clicks.py",)),
     "one-click": Table("experiments", ("fix_in_place.py", "DATA", "--per-tile", "0")),
     "u-net": Table("experiments", ("unet_watershed.py", "--output", "OUTPUT/unet")),
     "half-resolution": Table(
