@@ -167,6 +167,16 @@ def test_a_model_without_a_scale_answers_as_sam_2_does(predictor, three, monkeyp
     assert predictor.predict(**CLICK)[0].any()
 
 
+def test_a_detector_with_an_encoder_of_its_own_is_not_waited_for(predictor, three, monkeypatch):
+    engine = predictor.engine
+    assert engine.hears_detector
+    monkeypatch.setattr(engine.model, "detector_backbone", torch.nn.Identity())
+    assert not engine.hears_detector
+    monkeypatch.setattr(engine, "propose", lambda embedding: pytest.fail("was asked"))
+    predictor.set_image(three.rgb, mpp=0.25)
+    assert predictor.predict(**CLICK)[0].any()
+
+
 def test_a_field_is_looked_at_once_however_often_it_is_asked(predictor, three, monkeypatch):
     engine, detect, seen = predictor.engine, predictor.engine.model.detect, []
     engine._found.clear()

@@ -332,5 +332,5 @@ class TorchAnnotator:
 
     def _look_ahead(self, tile: Tile, field: Field) -> None:
         """What the detector sees, which has a say in first clicks."""
-        if self.engine.holds(tile, field):
+        if self.engine.hears_detector and self.engine.holds(tile, field):
             self.engine.propose(self.engine.embed(tile, field))

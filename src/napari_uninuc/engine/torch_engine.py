@@ -112,6 +112,15 @@ class TorchEngine:
         self._is_ready = False
         self._pixels_at_once = _PIXELS_AT_ONCE
 
+    @property
+    def hears_detector(self) -> bool:
+        """Whether first clicks do (`engine.offered`).
+
+        Not with SAM 2's own weights, which give SAM 2's masks, and not where the detector has an
+        encoder of its own: a click would have to wait for it.
+        """
+        return self.card.mpp is not None and self.model.detector_backbone is None
+
     def twin(self) -> "TorchEngine":
         """Make an engine of the same model, in the weights as they are, beside this one.
 
@@ -360,7 +369,7 @@ class TorchEngine:
         candidates : SAM's three candidates instead of the single mask
         by_hand : a person's prompts. They are decoded in float32, a detector's boxes as the
             encoder encodes: faster, and no worse (docs/speed.md). In a first click the detector
-            has a say (`engine.offered`), but not with SAM 2's own weights
+            has a say where `hears_detector`
         tight : boxes touch their nucleus on all sides, to the pixel, as measured ones do; those
             of a detector, of an earlier outline and of a hand with a mouse do not
 
@@ -375,7 +384,7 @@ class TorchEngine:
             A mask prompt that is not on this field's logit grid.
         """
         model = self.model_for(embedding)
-        first = by_hand and self.card.mpp is not None and is_first_click(prompts)
+        first = by_hand and self.hears_detector and is_first_click(prompts)
         decoder = PromptDecoder(
             model if by_hand else self._low.of(model, self.dtype),
             self.config,
