@@ -135,7 +135,7 @@ def report(
                 counts[label, at].append(counts_of(kept, truth))
         last = proposers[-1]
         calls: list[Callable[[], object]] = [
-            lambda seen=seen: engine.propose(seen),  # type: ignore[misc]
+            lambda seen=seen: engine.detected(seen),  # type: ignore[misc]
             lambda seen=seen, last=last: last.propose(seen),  # type: ignore[misc]
         ]
         seconds.append(by_turns(calls))

@@ -281,17 +281,17 @@ class TorchEngine:
 
         They are kept for the next time, as long as the detector is that of the weights.
         """
-        model = self.model_for(embedding)
-        if model.detector is not self.model.detector:
-            return self._proposed(model, embedding)
+        if self.model_for(embedding).detector is not self.model.detector:
+            return self.detected(embedding)
         return self._found.get_or_compute(
-            embedding.key, lambda: self._proposed(model, embedding), lambda found: found.nbytes
+            embedding.key, lambda: self.detected(embedding), lambda found: found.nbytes
         )
 
     @torch.inference_mode()
-    def _proposed(self, model: UniNuc, embedding: TileEmbedding) -> Detections:
+    def detected(self, embedding: TileEmbedding) -> Detections:
+        """As `propose`, computed anew and not kept."""
         with self.low_precision():
-            output = model.detect(self.with_detection(embedding))
+            output = self.model_for(embedding).detect(self.with_detection(embedding))
         logits, boxes = output.layers[-1]
         valid = output.valid[0, 0]
         scores, classes = torch.sigmoid(logits[0, 0][valid].float()).max(-1)

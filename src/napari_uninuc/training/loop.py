@@ -129,7 +129,7 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
             embedding = self.model.encode(
                 images,
-                detection=weights.detection + weights.interactive > 0,
+                detection=weights.detection > 0 or self.model.detector_backbone is None,
                 encoder=self.fixed,
             )
         total, log = images.new_zeros(()), dict[str, float]()
@@ -141,7 +141,7 @@ class Trainer:
                 output, crops, config.detector.block, weights
             )
             total = weights.detection * detection
-        elif weights.interactive > 0:
+        elif weights.interactive > 0 and embedding.detection:
             with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=low):
                 proposals = boxes_found(self.model.detect(embedding), crops, config.detector.block)
         if embedding.auxiliary is not None and weights.maps > 0:
