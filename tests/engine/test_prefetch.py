@@ -131,6 +131,21 @@ def test_the_field_beside_the_shown_one_is_there_before_it_is_asked_for(
     annotator.close()
 
 
+def test_the_detector_has_looked_at_what_is_shown_before_the_first_click(
+    small_fields, dense, monkeypatch
+):
+    engine = small_fields.engine
+    engine._found.clear()
+    annotator = TorchAnnotator(engine, ahead=True)
+    tile = Tile.from_array(dense.rgb, 0.25)
+    shown = annotator.fields(tile)[0]
+    annotator.encode(tile, shown)
+    annotator._ahead.join()
+    monkeypatch.setattr(engine, "detected", lambda embedding: pytest.fail("looked again"))
+    assert len(engine.propose(engine.embed(tile, shown))) > 0
+    annotator.close()
+
+
 def test_a_click_is_answered_while_something_is_done_ahead(small_fields, dense):
     annotator = TorchAnnotator(small_fields.engine, ahead=True)
     tile = Tile.from_array(dense.rgb, 0.25)
