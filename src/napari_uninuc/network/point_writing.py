@@ -49,7 +49,7 @@ class PointWriter:
 
     Notes
     -----
-    bfloat16 moves a point in twenty to another bin; F1 stays (docs/experiments.md, next points).
+    bfloat16 moves a point in twenty to another bin; F1 stays (docs/neighbours.md).
     """
 
     @torch.no_grad()
