@@ -148,14 +148,22 @@ def test_bad_image_is_one_line(refused, bad_pictures, tmp_path, bad):
         ("folder.tif", "a file is written here, got a folder"),
         ("file/a.tif", "cannot be written"),
         ("pictures/tissue.jpg", "expected a name that ends in"),
+        ("results", "for one picture write"),
     ],
 )
 def test_bad_output_is_one_line(refused, picture, tmp_path, output, text):
     (tmp_path / "folder.tif").mkdir()
+    (tmp_path / "results").mkdir()
     (tmp_path / "file").touch()
     before = sorted(tmp_path.rglob("*"))
     assert text in refused("segment", picture, "--output", tmp_path / output)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("no_model_is_loaded")
+def test_a_decimal_comma_is_told_as_such(refused, picture, tmp_path):
+    line = refused("segment", picture, "--output", tmp_path / "a.tif", "--mpp", "0,25")
+    assert "write 0.25, with a point" in line
 
 
 @pytest.mark.usefixtures("no_model_is_loaded")

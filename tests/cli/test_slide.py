@@ -119,7 +119,7 @@ def test_one_bad_slide_does_not_stop_the_others(uninuc, slide_file, random_model
     status, out, err = uninuc("slide", slide_file.parent / "gone.svs", slide_file, *words)
     assert status == 2
     assert err.count("\n") == 1
-    assert "gone.svs: expected a picture file, got nothing there" in err
+    assert "gone.svs: expected a slide, got nothing there" in err
     assert out.endswith("1 of 2 slides done\n")
 
 

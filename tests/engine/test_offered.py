@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_uninuc.core.detections import Detections
-from napari_uninuc.engine.offered import is_first_click, joined, offered_boxes
+from napari_uninuc.engine.offered import first_clicks, joined, offered_boxes
 from napari_uninuc.engine.requests import PromptBatch
 
 CENTRES = [(40.0, 40.0), (60.0, 120.0), (110.0, 70.0)]
@@ -83,12 +83,19 @@ def one_click(y, x, label=1):
 
 
 def test_only_one_click_inside_and_nothing_else_is_a_first_click():
-    assert is_first_click(one_click(3, 4))
-    assert not is_first_click(one_click(3, 4, 0))
-    assert not is_first_click(PromptBatch.of_boxes(np.array([[1, 2, 3, 4]], np.float32)))
-    two = PromptBatch(np.zeros((1, 2, 2), np.float32), np.array([[1, 0]]))
-    assert not is_first_click(two)
-    assert not is_first_click(replace(one_click(3, 4), masks=np.zeros((1, 8, 8), np.float32)))
+    np.testing.assert_array_equal(first_clicks(one_click(3, 4)), [[3, 4]])
+    assert np.isnan(first_clicks(one_click(3, 4, 0))).all()
+    assert np.isnan(first_clicks(PromptBatch.of_boxes(np.array([[1, 2, 3, 4]], np.float32)))).all()
+    begun = replace(one_click(3, 4), masks=np.zeros((1, 8, 8), np.float32))
+    assert np.isnan(first_clicks(begun)).all()
+
+
+def test_what_is_asked_beside_it_makes_no_click_another():
+    points = np.arange(16, dtype=np.float32).reshape(4, 2, 2)
+    labels = np.array([[1, -1], [-1, 1], [1, 1], [0, -1]])
+    clicks = first_clicks(PromptBatch(points, labels))
+    np.testing.assert_array_equal(clicks[:2], [points[0, 0], points[1, 1]])
+    assert np.isnan(clicks[2:]).all()
 
 
 @pytest.fixture
@@ -121,6 +128,35 @@ def test_a_box_has_a_say_in_the_answer_to_a_click(offering):
     assert close[40, 40] > 0
     both = ((alone > 0) & (close > 0)).sum() / ((alone > 0) | (close > 0)).sum()
     assert both > 0.7
+
+
+def test_a_click_is_answered_as_alone_beside_one_outside(offering, three):
+    answered, asked = offering
+    boxes = found([[26, 26, 55, 55], [46, 106, 75, 135]], [0.9, 0.9])
+    places = np.array(CENTRES, np.float32)[:, None, ::-1]
+    alone = [
+        answered(boxes, point_coords=place, point_labels=np.ones(1, np.int64)) for place in places
+    ]
+    silent = answered(Detections.empty(), point_coords=places[0], point_labels=np.ones(1, np.int64))
+    assert np.abs(alone[0] - silent).max() > 0.1
+    labels = np.array([[1], [1], [0]])
+    together = answered(boxes, point_coords=places, point_labels=labels)
+    assert len(asked) == len(CENTRES) + 2
+    # `answered` gives the first nucleus of a batch: (1, H, W)
+    np.testing.assert_allclose(together[0], alone[0], atol=1e-3)
+
+
+def test_a_box_of_the_detector_is_not_taken_as_right_to_the_pixel(predictor, three, monkeypatch):
+    engine = predictor.engine
+    predictor.set_image(three.rgb, mpp=0.25)
+    monkeypatch.setattr(engine, "propose", lambda embedding: found([[28, 28, 57, 57]], [0.9]))
+    [field] = engine.fields(predictor._pictures[0].tile)
+    embedding = engine.embed(predictor._pictures[0].tile, field)
+    answers = [
+        next(iter(engine.decode(embedding, one_click(40, 40), by_hand=True, tight=tight)))[1]
+        for tight in (False, True)
+    ]
+    np.testing.assert_array_equal(answers[0].low_res, answers[1].low_res)
 
 
 def test_a_box_that_means_something_else_changes_nothing(offering):

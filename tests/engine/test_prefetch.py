@@ -138,12 +138,42 @@ def test_the_detector_has_looked_at_what_is_shown_before_the_first_click(
     engine._found.clear()
     annotator = TorchAnnotator(engine, ahead=True)
     tile = Tile.from_array(dense.rgb, 0.25)
-    shown = annotator.fields(tile)[0]
+    fields = annotator.fields(tile)
+    shown, beside = fields[0], neighbours_of(fields[0], fields)
     annotator.encode(tile, shown)
     annotator._ahead.join()
     monkeypatch.setattr(engine, "detected", lambda embedding: pytest.fail("looked again"))
     assert len(engine.propose(engine.embed(tile, shown))) > 0
+    for field in beside:
+        engine.propose(engine.embed(tile, field))
     annotator.close()
+
+
+def test_of_a_picture_of_several_fields_all_have_been_looked_at(small_fields, dense, monkeypatch):
+    engine = small_fields.engine
+    engine._found.clear()
+    annotator = TorchAnnotator(engine, ahead=True)
+    tile = Tile.from_array(dense.rgb, 0.25)
+    for field in annotator.fields(tile):
+        annotator.encode(tile, field)
+    annotator._ahead.join()
+    monkeypatch.setattr(engine, "detected", lambda embedding: pytest.fail("looked again"))
+    assert len(annotator.fields(tile)) > 1
+    for field in annotator.fields(tile):
+        engine.propose(engine.embed(tile, field))
+    annotator.close()
+
+
+def test_looking_ends_between_two_layers(small_fields, dense, monkeypatch):
+    engine = small_fields.engine
+    tile = Tile.from_array(dense.rgb, 0.25)
+    embedding = engine.embed(tile, engine.fields(tile)[0])
+    stop = Event()
+    monkeypatch.setattr(module_of_prefetch._of_thread, "stop", stop, raising=False)
+    assert len(engine.detected(embedding)) > 0
+    stop.set()
+    with pytest.raises(module_of_prefetch._InterruptedError):
+        engine.detected(embedding)
 
 
 def test_a_click_is_answered_while_something_is_done_ahead(small_fields, dense):

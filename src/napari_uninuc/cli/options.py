@@ -1,6 +1,7 @@
 """Options that several commands share, so that they read and fail alike."""
 
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,8 @@ class FiniteFloat(click.FloatRange):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Parse `value`; fails as click does."""
+        if isinstance(value, str) and re.fullmatch(r"[+-]?\d+,\d+", value):
+            self.fail(f"got {value}; write {value.replace(',', '.')}, with a point.", param, ctx)
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)

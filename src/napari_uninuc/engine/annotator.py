@@ -183,9 +183,14 @@ class TorchAnnotator:
         """Encode a field; seconds, 0.0 where it was cached. See `Annotator`."""
         seconds = self._where_it_fits(lambda e: e.embed(tile, field).seconds, begin=False)
         if self._ahead is not None:
-            beside = neighbours_of(field, self.engine.fields(tile))
-            looking = partial(self._look_ahead, tile, field)
-            self._ahead.plan([looking, *(partial(self._encode_ahead, tile, x) for x in beside)])
+            fields = self.engine.fields(tile)
+            others = [each for each in fields if each.index != field.index]
+            self._ahead.plan(
+                [
+                    *(partial(self._look_ahead, tile, each) for each in (field, *others)),
+                    *(partial(self._encode_ahead, tile, x) for x in neighbours_of(field, fields)),
+                ]
+            )
             self._ahead.go_on()
         return seconds
 
@@ -329,8 +334,9 @@ class TorchAnnotator:
 
     def _encode_ahead(self, tile: Tile, field: Field) -> None:
         self.engine.embed(tile, field)
+        self._look_ahead(tile, field)
 
     def _look_ahead(self, tile: Tile, field: Field) -> None:
-        """What the detector sees, which has a say in first clicks."""
+        """What the detector sees of an encoded field, which has a say in first clicks."""
         if self.engine.hears_detector and self.engine.holds(tile, field):
             self.engine.propose(self.engine.embed(tile, field))

@@ -12,7 +12,7 @@ from torch import Tensor
 from napari_uninuc.core.detections import Detections
 from napari_uninuc.engine.device import one_thread
 from napari_uninuc.engine.embedding import TileEmbedding
-from napari_uninuc.engine.offered import is_first_click, joined, offered_boxes
+from napari_uninuc.engine.offered import first_clicks, joined, offered_boxes
 from napari_uninuc.engine.postprocess import logits_at_picture
 from napari_uninuc.engine.requests import DecodedMasks, MaskWindows, PromptBatch
 from napari_uninuc.engine.windows import (
@@ -97,7 +97,6 @@ class PromptDecoder:
         sides = choose_sides(embedding.frame, prompts, smallest, self.fill)
         if len(prompts) >= _MANY:
             embedding = self._in_its_precision(embedding)
-        offered = self._offered(embedding, prompts, grid_hw)
         waiting = np.arange(len(prompts))
         while len(waiting):
             side = int(sides[waiting].min())
@@ -106,8 +105,9 @@ class PromptDecoder:
             window = Window.of(embedding.frame, side, self.config.coarse_stride)
             at_once = max(1, self.pixels_at_once // (window.side_hw[0] * window.side_hw[1]))
             for index, count in _batches(group, at_once):
-                beside = None if offered is None else offered.take(index)
-                masks, cut = self._in_windows(embedding, prompts.take(index), window, beside)
+                some = prompts.take(index)
+                beside = self._offered(embedding, some, grid_hw)
+                masks, cut = self._in_windows(embedding, some, window, beside)
                 index, masks, cut = index[:count], masks.take(np.arange(count)), cut[:count]
                 if prompts.boxes_yxyx is None and not window.whole:
                     grown = index[cut]
@@ -125,19 +125,23 @@ class PromptDecoder:
         return replace(embedding, embedding=replace(parts, maps=maps))
 
     def _offered(
-        self, embedding: TileEmbedding, clicks: PromptBatch, grid_hw: tuple[int, int]
+        self, embedding: TileEmbedding, prompts: PromptBatch, grid_hw: tuple[int, int]
     ) -> MaskWindows | None:
-        """Answers to first clicks with the detector's boxes; where it has none, of no size."""
-        if self.found is None or not is_first_click(clicks):
+        """Answers to first clicks with the detector's boxes; where there is none, of no size."""
+        if self.found is None:
             return None
-        boxes = offered_boxes(self.found, clicks.points_yx[:, 0])
+        clicks = first_clicks(prompts)
+        boxes = offered_boxes(self.found, clicks)
         rows = np.flatnonzero(np.isfinite(boxes[:, 0]))
         if not len(rows):
             return None
-        logits = [np.zeros((0, 0), np.float32)] * len(clicks)
-        corners = np.zeros((len(clicks), 2), np.int64)
-        asked = PromptBatch(clicks.points_yx[rows], clicks.labels[rows], boxes[rows])
-        plain = replace(self, found=None, candidates=False, stable=False, fill=_OFFERED_FILL)
+        logits = [np.zeros((0, 0), np.float32)] * len(prompts)
+        corners = np.zeros((len(prompts), 2), np.int64)
+        inside = np.ones((len(rows), 1), np.int64)
+        asked = PromptBatch(clicks[rows, None], inside, boxes[rows])
+        plain = replace(
+            self, found=None, candidates=False, stable=False, tight=False, fill=_OFFERED_FILL
+        )
         for index, masks in plain.answers(embedding, asked, grid_hw):
             corners[rows[index]] = masks.low_res_corners_yx
             for row, low_res in zip(rows[index].tolist(), masks.low_res[:, 0], strict=True):

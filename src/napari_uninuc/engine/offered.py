@@ -15,7 +15,7 @@ from torch import Tensor
 from napari_uninuc.core.detections import Detections
 from napari_uninuc.engine.requests import PromptBatch
 
-__all__ = ["is_first_click", "joined", "offered_boxes"]
+__all__ = ["first_clicks", "joined", "offered_boxes"]
 
 _LEAST = 0.15
 """Root of the detector's score, less what the click lies off the middle: below it, no box."""
@@ -26,10 +26,18 @@ _AGREES = 0.3
 """IoU of both answers from which on they mean the same nucleus."""
 
 
-def is_first_click(prompts: PromptBatch) -> bool:
-    """Whether each prompt is one click inside, and nothing else is known."""
-    alone = prompts.boxes_yxyx is None and prompts.previous is None
-    return alone and prompts.labels.shape[1] == 1 and bool((prompts.labels == 1).all())
+def first_clicks(prompts: PromptBatch) -> npt.NDArray[np.float32]:
+    """The one click of each of N prompts, (N, 2) px of the picture.
+
+    NaN where more is known than one click inside: whatever else is asked beside a click, it is
+    answered as alone.
+    """
+    clicks = np.full((len(prompts), 2), np.nan, np.float32)
+    if prompts.boxes_yxyx is None and prompts.previous is None:
+        told, inside = prompts.labels >= 0, prompts.labels == 1
+        rows = np.flatnonzero((told.sum(axis=1) == 1) & inside.any(axis=1))
+        clicks[rows] = prompts.points_yx[rows, inside[rows].argmax(axis=1)]
+    return clicks
 
 
 def offered_boxes(
@@ -40,7 +48,7 @@ def offered_boxes(
     Parameters
     ----------
     found : all boxes of the field
-    clicks_yx : (N, 2) px of the picture
+    clicks_yx : (N, 2) px of the picture; NaN for what is no first click
     """
     offered = np.full((len(clicks_yx), 4), np.nan, np.float32)
     boxes = found.boxes_yxyx.astype(np.float64)
@@ -48,7 +56,9 @@ def offered_boxes(
         return offered
     middles, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     roots = np.sqrt(found.scores.astype(np.float64))
-    for row, click in enumerate(np.asarray(clicks_yx, np.float64) + 0.5):
+    clicks = np.asarray(clicks_yx, np.float64) + 0.5
+    for row in np.flatnonzero(np.isfinite(clicks).all(axis=1)).tolist():
+        click = clicks[row]
         off = (np.abs(middles - click) / np.maximum(sides, 1e-6)).max(axis=1)
         worth = np.where(off <= 0.5, roots * (1 - _OFF_CENTRE * off), 0.0)
         best = int(worth.argmax())

@@ -1,5 +1,6 @@
 """Fields beside the one shown are encoded while nothing else is asked for; a click ends it at once.
 
+So does the detector look at them, which has a say in first clicks.
 Encoding a field takes half a second on a laptop. It is done by a thread of its own, on one core,
 and looks before every layer whether somebody wants something: it ends within a layer's time. A GPU
 works off what it was given in order, so it is given one layer at a time.
@@ -32,10 +33,10 @@ class _InterruptedError(Exception):
     """Somebody wants something."""
 
 
-def interruptible(encoder: nn.Module) -> None:
-    """Let a `Prefetcher` end this encoder's work between two layers; others do not notice."""
-    for module in encoder.modules():
-        if not any(module.children()):
+def interruptible(part: nn.Module) -> None:
+    """Let a `Prefetcher` end this part's work between two layers; others do not notice."""
+    for module in part.modules():
+        if not any(module.children()) and _look not in module._forward_pre_hooks.values():
             module.register_forward_pre_hook(_look)
 
 

@@ -29,7 +29,7 @@ from napari_uninuc.engine.encoder_speed import choose_dtype
 from napari_uninuc.engine.folding import folded
 from napari_uninuc.engine.frame import Frame, square_frame, uniform_frame
 from napari_uninuc.engine.in_state import InState
-from napari_uninuc.engine.offered import is_first_click
+from napari_uninuc.engine.offered import first_clicks
 from napari_uninuc.engine.prefetch import interruptible
 from napari_uninuc.engine.preprocess import PREPROCESS_VERSION, make_input
 from napari_uninuc.engine.requests import DecodedMasks, PromptBatch
@@ -252,6 +252,7 @@ class TorchEngine:
             if self._encoder is not None and self._dtype == torch.float32:
                 self._encoder = folded(own, trunk=True) or self._encoder
             interruptible(own if self._encoder is None else self._encoder)
+            interruptible(self.model.detector)
             self._folded = _whose_norms(self._encoder)
             self._is_ready = True
 
@@ -384,7 +385,7 @@ class TorchEngine:
             A mask prompt that is not on this field's logit grid.
         """
         model = self.model_for(embedding)
-        first = by_hand and self.hears_detector and is_first_click(prompts)
+        asks = by_hand and self.hears_detector and bool(np.isfinite(first_clicks(prompts)).any())
         decoder = PromptDecoder(
             model if by_hand else self._low.of(model, self.dtype),
             self.config,
@@ -395,7 +396,7 @@ class TorchEngine:
             stable=self.dynamic_multimask,
             pixels_at_once=self._pixels_at_once,
             tight=tight,
-            found=self.propose(embedding) if first else None,
+            found=self.propose(embedding) if asks else None,
         )
         return decoder.answers(embedding, prompts, self.logit_grid(embedding))
 

@@ -171,7 +171,10 @@ def read_classifier(path: Path) -> SavedClassifier:
         The file is missing, damaged, or no classifier.
     """
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such classifier; check the path")
+        raise CheckpointError(
+            f"{path}: no such classifier; check the path, or name a model that has "
+            f"{path.stem}.safetensors beside its weights (uninuc-n has semantic)"
+        )
     try:
         with safe_open(str(path), framework="numpy") as opened:
             said = (opened.metadata() or {}).get(_KEY)

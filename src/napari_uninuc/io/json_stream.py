@@ -52,7 +52,7 @@ def stream_json(
         Missing, not JSON, cut short, nested too deeply, or above `MAX_TEXT_BYTES` or
         `MAX_ELEMENT_CHARS`.
     """
-    require_file(path, LabelsError)
+    require_file(path, LabelsError, "label file")
     try:
         with path.open("rb") as raw:
             packed = raw.read(2) == _GZIP_START

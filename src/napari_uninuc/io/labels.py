@@ -184,7 +184,7 @@ def _stored(source: Path) -> StoredLabels:
     """Pixels, scale and properties; formats without properties have none."""
     if is_zarr(source):
         return read_zarr_labels(source)
-    require_file(source, LabelsError)
+    require_file(source, LabelsError, "label file")
     try:
         if is_tiff(source):
             plane = read_tiff(source, LabelsError)
@@ -223,7 +223,7 @@ def checked_ids(
     if pixels.ndim != 2 or kind not in "buif" or 0 in pixels.shape:
         raise error(
             f"{source}: labels must be (H, W) integers, got {pixels.shape} {pixels.dtype}; "
-            "save one channel of ids"
+            f"{'this is a picture: name' if pixels.ndim == 3 else 'save'} one channel of ids"
         )
     if kind == "f" and not _all_whole(pixels):
         raise error(

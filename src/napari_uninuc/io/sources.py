@@ -50,15 +50,15 @@ DECODING_ERRORS = (
 _TIFF_STARTS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
-def require_file(path: Path, error: type[UniNucError]) -> None:
-    """Raise `error` in one line unless `path` is a file with something in it."""
+def require_file(path: Path, error: type[UniNucError], what: str = "picture file") -> None:
+    """Raise `error` in one line unless `path` is a file with something in it; ``what`` names it."""
     try:
         if path.is_dir():
-            raise error(f"{path}: expected a picture file, got a folder; name a file inside it")
+            raise error(f"{path}: expected a {what}, got a folder; name what lies inside it")
         if not path.exists():
-            raise error(f"{path}: expected a picture file, got nothing there; check the path")
+            raise error(f"{path}: expected a {what}, got nothing there; check the path")
         if path.stat().st_size == 0:
-            raise error(f"{path}: expected a picture file, got an empty one; fetch it again")
+            raise error(f"{path}: expected a {what}, got an empty one; fetch it again")
     except OSError as problem:
         if isinstance(problem, UniNucError):
             raise

@@ -39,7 +39,7 @@ def xml_events(path: Path) -> Iterator[Event]:
     LabelsError
         Missing, not XML, or with a document type.
     """
-    require_file(path, LabelsError)
+    require_file(path, LabelsError, "label file")
     found: list[Event] = []
     parser = expat.ParserCreate()
     parser.StartElementHandler = lambda name, attributes: found.append((name, attributes))

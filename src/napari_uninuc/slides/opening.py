@@ -110,7 +110,7 @@ def look_at_slide(path: Path) -> AnySlide:
     """
     if path.is_dir() and is_zarr(path):
         return ZarrSlide(path)
-    require_file(path, ImageError)
+    require_file(path, ImageError, "slide")
     vendor = vendor_of(path)
     if vendor is not None:
         return _vendor_slide(path, vendor)

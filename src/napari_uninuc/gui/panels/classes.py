@@ -49,8 +49,8 @@ class ClassesPanel(Panel):
         self.colour_by.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
-        self.colour_by.setMinimumContentsLength(8)
-        self.colour_by.addItems([f"Colour by {by.value}" for by in ColourBy])
+        self.colour_by.setMinimumContentsLength(15)
+        self.colour_by.addItems([f"Colour: {by.value}" for by in ColourBy])
         self.colour_by.setToolTip(
             "class: its colour above; status: yellow automatic, red edited, green reviewed; "
             "score: how sure the model was, from dark to bright; staining: how brown, once measured"
