@@ -49,7 +49,7 @@ class ClassesPanel(Panel):
         self.colour_by.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
-        self.colour_by.setMinimumContentsLength(15)
+        self.colour_by.setMinimumContentsLength(9)
         self.colour_by.addItems([f"Colour: {by.value}" for by in ColourBy])
         self.colour_by.setToolTip(
             "class: its colour above; status: yellow automatic, red edited, green reviewed; "
