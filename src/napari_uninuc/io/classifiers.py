@@ -171,10 +171,9 @@ def read_classifier(path: Path) -> SavedClassifier:
         The file is missing, damaged, or no classifier.
     """
     if not path.is_file():
-        raise CheckpointError(
-            f"{path}: no such classifier; check the path, or name a model that has "
-            f"{path.stem}.safetensors beside its weights (uninuc-n has semantic)"
-        )
+        part = path.name == str(path) and not path.suffix
+        other = f", or name a model with {path}.safetensors beside its weights" if part else ""
+        raise CheckpointError(f"{path}: no such classifier; check the path{other}")
     try:
         with safe_open(str(path), framework="numpy") as opened:
             said = (opened.metadata() or {}).get(_KEY)
