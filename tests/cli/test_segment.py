@@ -148,7 +148,7 @@ def test_bad_image_is_one_line(refused, bad_pictures, tmp_path, bad):
         ("folder.tif", "a file is written here, got a folder"),
         ("file/a.tif", "cannot be written"),
         ("pictures/tissue.jpg", "expected a name that ends in"),
-        ("results", "for one picture write"),
+        ("results", "one picture is written to a file, got a folder"),
     ],
 )
 def test_bad_output_is_one_line(refused, picture, tmp_path, output, text):

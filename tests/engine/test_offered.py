@@ -130,20 +130,15 @@ def test_a_box_has_a_say_in_the_answer_to_a_click(offering):
     assert both > 0.7
 
 
-def test_a_click_is_answered_as_alone_beside_one_outside(offering, three):
+def test_a_click_is_answered_as_alone_beside_one_outside(offering):
     answered, asked = offering
     boxes = found([[26, 26, 55, 55], [46, 106, 75, 135]], [0.9, 0.9])
     places = np.array(CENTRES, np.float32)[:, None, ::-1]
-    alone = [
-        answered(boxes, point_coords=place, point_labels=np.ones(1, np.int64)) for place in places
-    ]
-    silent = answered(Detections.empty(), point_coords=places[0], point_labels=np.ones(1, np.int64))
-    assert np.abs(alone[0] - silent).max() > 0.1
-    labels = np.array([[1], [1], [0]])
-    together = answered(boxes, point_coords=places, point_labels=labels)
-    assert len(asked) == len(CENTRES) + 2
-    # `answered` gives the first nucleus of a batch: (1, H, W)
-    np.testing.assert_allclose(together[0], alone[0], atol=1e-3)
+    alone = answered(boxes, **CLICK)
+    assert np.abs(alone - answered(Detections.empty(), **CLICK)).max() > 0.1
+    together = answered(boxes, point_coords=places, point_labels=np.array([[1], [1], [0]]))
+    assert len(asked) == 3
+    np.testing.assert_allclose(together[0], alone, atol=1e-3)  # (1, H, W), of the first nucleus
 
 
 def test_a_box_of_the_detector_is_not_taken_as_right_to_the_pixel(predictor, three, monkeypatch):

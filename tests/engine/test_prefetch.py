@@ -164,6 +164,26 @@ def test_of_a_picture_of_several_fields_all_have_been_looked_at(small_fields, de
     annotator.close()
 
 
+def test_looking_at_others_does_not_cost_the_field_shown_its_place(small_fields, dense):
+    engine = small_fields.engine
+    engine._found.clear()
+    engine.cache.clear()
+    annotator = TorchAnnotator(engine, ahead=True)
+    tile = Tile.from_array(dense.rgb, 0.25)
+    fields = annotator.fields(tile)
+    shown, beside = fields[0], neighbours_of(fields[0], fields)
+    far = [each for each in fields[1:] if each not in beside]
+    assert far
+    for field in (*far, shown):
+        engine.embed(tile, field)
+    engine.cache.max_bytes = engine.cache.nbytes  # a neighbour takes the place of another
+    annotator.encode(tile, shown)
+    annotator._ahead.join()
+    assert engine.holds(tile, shown)
+    assert not engine.holds(tile, far[0])
+    annotator.close()
+
+
 def test_looking_ends_between_two_layers(small_fields, dense, monkeypatch):
     engine = small_fields.engine
     tile = Tile.from_array(dense.rgb, 0.25)

@@ -92,6 +92,11 @@ def _targets(sources: Sequence[Path], output: Path, suffix: str | None) -> list[
 
     is_named = any(output.name.lower().endswith(known) for known in FORMATS)
     if len(sources) == 1 and (suffix is None or (is_named and suffix_of(output) == suffix)):
+        if not is_named and output.is_dir():
+            raise OutputError(
+                f"{output}: one picture is written to a file, got a folder; "
+                f"write {output / 'nuclei.tif'}, or with the ending of another format"
+            )
         suffix_of(output)
         return [output]
     if is_named and not output.is_dir():

@@ -185,9 +185,11 @@ class TorchAnnotator:
         if self._ahead is not None:
             fields = self.engine.fields(tile)
             others = [each for each in fields if each.index != field.index]
+            # Once more at its end: the cache lets go first of what was not asked for longest.
+            looked = (field, *others, field)
             self._ahead.plan(
                 [
-                    *(partial(self._look_ahead, tile, each) for each in (field, *others)),
+                    *(partial(self._look_ahead, tile, each) for each in looked),
                     *(partial(self._encode_ahead, tile, x) for x in neighbours_of(field, fields)),
                 ]
             )

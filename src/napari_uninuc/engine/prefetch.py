@@ -1,6 +1,6 @@
 """Fields beside the one shown are encoded while nothing else is asked for; a click ends it at once.
 
-So does the detector look at them, which has a say in first clicks.
+The detector looks at them too, for it has a say in first clicks.
 Encoding a field takes half a second on a laptop. It is done by a thread of its own, on one core,
 and looks before every layer whether somebody wants something: it ends within a layer's time. A GPU
 works off what it was given in order, so it is given one layer at a time.

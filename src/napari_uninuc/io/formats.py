@@ -131,11 +131,6 @@ def suffix_of(path: str | os.PathLike[str]) -> str:
     """
     name = Path(path).name.lower()
     known = [suffix for suffix in FORMATS if name.endswith(suffix) and name != suffix]
-    if not known and Path(path).is_dir():
-        raise OutputError(
-            f"{path}: expected a file to write, got a folder; for one picture write "
-            f"{Path(path) / 'nuclei.tif'}, or with another of the endings {', '.join(FORMATS)}"
-        )
     if not known:
         raise OutputError(
             f"{path}: expected a name that ends in {', '.join(FORMATS)}, got "

@@ -223,7 +223,7 @@ def checked_ids(
     if pixels.ndim != 2 or kind not in "buif" or 0 in pixels.shape:
         raise error(
             f"{source}: labels must be (H, W) integers, got {pixels.shape} {pixels.dtype}; "
-            f"{'this is a picture: name' if pixels.ndim == 3 else 'save'} one channel of ids"
+            "name an image that holds ids in one channel"
         )
     if kind == "f" and not _all_whole(pixels):
         raise error(
